@@ -1,0 +1,112 @@
+"""What training and evaluation ask of a network, and the encoder blocks that two networks or more are built from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from vse.batches import Batch
+
+Encoding = Tensor | tuple[Tensor, ...]
+"""Encoded items: a tensor whose first dimension counts the items, or a (named) tuple of such tensors.
+
+Dimension 1 of local features (words, regions) may be padded; the tuple then carries the lengths."""
+
+
+class Network(nn.Module):
+    """Base of the six networks: encode images, encode captions, score the one against the other.
+
+    Subclasses build `image_encoder` and `caption_encoder` and override what the defaults below do not fit.
+    """
+
+    pairwise = False
+    """True where a score needs the pair itself (cross attention), so that there is no one embedding per item."""
+
+    image_encoder: nn.Module
+    caption_encoder: nn.Module
+
+    def encode_images(self, batch: Batch) -> Encoding:
+        """`batch.images` -> embeddings [B, D], or local features of a pairwise scorer."""
+        return self.image_encoder(batch.images)
+
+    def encode_captions(self, batch: Batch) -> Encoding:
+        """`batch.captions` [B, T] and `batch.lengths` [B] -> embeddings [B, D], or local features."""
+        return self.caption_encoder(batch.captions, batch.lengths)
+
+    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
+        """n encoded images, m encoded captions -> scores [n, m], differentiable; default: dot products."""
+        assert isinstance(images, Tensor)
+        assert isinstance(captions, Tensor)
+        return images @ captions.T
+
+    def extra_loss(self, batch: Batch, images: Encoding, captions: Encoding) -> dict[str, Tensor]:
+        """Terms the network adds to the objective, by the name they are logged under (VSRN: captioning)."""
+        return {}
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Optimizer groups in the published parameter order: captions first, then images, frozen ones left out."""
+        trained = [*self.caption_encoder.parameters(), *self.image_encoder.parameters()]
+        return [{"params": [p for p in trained if p.requires_grad], "lr": learning_rate}]
+
+
+def l2norm(x: Tensor, dim: int = -1, eps: float = 0.0) -> Tensor:
+    """x / (||x|| + eps) along `dim`, any shape; eps is added to the norm, outside the root, as published.
+
+    With eps = 0 a zero vector stays zero instead of the published NaN.
+    """
+    norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    if eps:
+        return x / (norm + eps)
+    return x / norm.masked_fill(norm == 0, 1.0)
+
+
+def xavier_uniform_linear(linear: nn.Linear) -> nn.Linear:
+    """Glorot-uniform weight (r = sqrt(6 / (in + out))) and zero bias, the networks' common initialisation."""
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+class CaptionGRU(nn.Module):
+    """Word vectors and a GRU over them: token ids -> one hidden state per token.
+
+    State-dict names are the published `embed.*` and `rnn.*`. Word vectors start uniform in [-0.1, 0.1], the GRU as
+    torch has it; the random numbers are drawn in the published order (embedding, GRU, then the uniform overwrite).
+
+    Args:
+        dropout: probability on the word vectors (SGRAF: 0.4).
+        bidirectional: the two directions are averaged, so that the state keeps `embed_size` (SCAN's convention).
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        word_dim: int,
+        embed_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, word_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.rnn = nn.GRU(word_dim, embed_size, num_layers, batch_first=True, bidirectional=bidirectional)
+        nn.init.uniform_(self.embed.weight, -0.1, 0.1)
+
+    def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
+        """[B, T] ids, [B] lengths (in any order) -> [B, T, D] states, exactly 0 at padding."""
+        words = self.dropout(self.embed(captions))
+        packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        states, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=captions.shape[1])
+        if self.rnn.bidirectional:
+            states = states.unflatten(-1, (2, -1)).mean(dim=-2)
+        return states
+
+
+def last_states(states: Tensor, lengths: Tensor) -> Tensor:
+    """[B, T, D] states, [B] lengths -> [B, D], the state after each caption's last token."""
+    rows = torch.arange(len(states), device=states.device)
+    return states[rows, lengths.to(states.device) - 1]
