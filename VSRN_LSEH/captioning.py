@@ -1,0 +1,192 @@
+"""The caption-generation branch of VSRN: describe an image from its reasoned regions, as a second training signal.
+
+Li et al., "Visual Semantic Reasoning for Image-Text Matching", ICCV 2019, section 3.3. A GRU reads the regions, a second
+GRU with additive attention over what the first one read writes the caption word by word.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PAD, START, END = 0, 1, 2
+"""Ids that every vocabulary of the field has in common."""
+
+
+class Memory(NamedTuple):
+    """What all steps of the decoder share: the attended regions, and weights sliced once instead of at every step."""
+
+    regions: Tensor  # [B, N, H] states of the region reader
+    keys: Tensor  # [B, N, H] the regions' share of the attention's first layer
+    query_weight: Tensor  # [H, H] the decoder state's share of that layer
+    context_weight: Tensor  # [3H, H] the attended context's share of the GRU's input product
+
+
+class RegionReader(nn.Module):
+    """A GRU over the reasoned regions: [B, N, D] -> states [B, N, H] and the last state [B, H].
+
+    H is `dim_hidden`, twice that if `bidirectional` (the two directions side by side).
+    """
+
+    def __init__(self, embed_size: int, dim_hidden: int, dropout: float, bidirectional: bool) -> None:
+        super().__init__()
+        self.vid2hid = nn.Linear(embed_size, dim_hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.rnn = nn.GRU(dim_hidden, dim_hidden, batch_first=True, bidirectional=bidirectional)
+        nn.init.xavier_normal_(self.vid2hid.weight)
+
+    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        states, last = self.rnn(self.dropout(self.vid2hid(regions)))
+        return states, torch.cat(tuple(last), dim=-1)
+
+
+class Attention(nn.Module):
+    """Additive attention: e_i = w2 . tanh(W1 [E_i ; h] + b1), weights softmax_i(e_i)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(2 * size, size)
+        self.linear2 = nn.Linear(size, 1, bias=False)
+
+    def forward(self, states: Tensor, memory: Memory) -> Tensor:
+        """Decoder states [B, K, H] -> contexts [B, K, H], the weighted means of the regions."""
+        queries = F.linear(states, memory.query_weight)
+        hidden = torch.tanh(memory.keys.unsqueeze(1) + queries.unsqueeze(2))
+        weights = self.linear2(hidden).squeeze(-1).softmax(dim=-1)
+        return weights @ memory.regions
+
+
+class AttentionDecoder(nn.Module):
+    """A GRU that writes a caption. Its state [B, K, H] holds K captions of each image: one in training, the beam in search.
+
+    The GRU's input is [word vector ; context]. Only the context depends on the state before, so the word vectors' share
+    of the input product, and the output layer, are computed for all steps at once.
+    """
+
+    def __init__(self, vocab_size: int, size: int, dim_word: int, dropout: float) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, dim_word)
+        self.dropout = nn.Dropout(dropout)
+        self.attention = Attention(size)
+        self.rnn = nn.GRU(dim_word + size, size, batch_first=True)
+        self.out = nn.Linear(size, vocab_size)
+        nn.init.xavier_normal_(self.out.weight)
+
+    def remember(self, regions: Tensor) -> Memory:
+        """States of the region reader [B, N, H] -> what every step needs of them."""
+        region_weight, query_weight = self.attention.linear1.weight.chunk(2, dim=1)
+        context_weight = self.rnn.weight_ih_l0[:, self.embedding.embedding_dim :]
+        return Memory(
+            regions, F.linear(regions, region_weight, self.attention.linear1.bias), query_weight, context_weight
+        )
+
+    def word_gates(self, words: Tensor) -> Tensor:
+        """Word ids of any shape -> their share [..., 3H] of the GRU's input product."""
+        word_weight = self.rnn.weight_ih_l0[:, : self.embedding.embedding_dim]
+        return F.linear(self.dropout(self.embedding(words)), word_weight, self.rnn.bias_ih_l0)
+
+    def step(self, word_gates: Tensor, states: Tensor, memory: Memory) -> Tensor:
+        """One word: its gates [B, K, 3H] and the states before it [B, K, H] -> the states after it [B, K, H].
+
+        Dropout on the word vector and dropout on the context are together the published dropout on their concatenation.
+        """
+        context = self.dropout(self.attention(states, memory))
+        reset_x, update_x, new_x = (word_gates + F.linear(context, memory.context_weight)).chunk(3, dim=-1)
+        hidden_gates = F.linear(states, self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)
+        reset_h, update_h, new_h = hidden_gates.chunk(3, dim=-1)
+        update = torch.sigmoid(update_x + update_h)
+        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+        return torch.lerp(new, states, update)
+
+    def forward(self, words: Tensor, regions: Tensor, start: Tensor) -> Tensor:
+        """Teacher forcing: true words [B, T], regions [B, N, H], first state [B, H] -> the state after each word [B, T, H]."""
+        memory = self.remember(regions)
+        states = start.unsqueeze(1)
+        written = []
+        for gates in self.word_gates(words).split(1, dim=1):
+            states = self.step(gates, states, memory)
+            written.append(states)
+        return torch.cat(written, dim=1)
+
+
+class Captioner(nn.Module):
+    """Reasoned regions [B, N, D] -> the captioning loss, or captions.
+
+    Args:
+        dim_hidden: H, the size of both GRUs.
+        dim_word: size of the decoder's word vectors.
+        dropout: probability on the projected regions and on each step's input (the published `input_dropout_p`).
+        bidirectional: the regions are read in both directions; the decoder is then 2H wide.
+        max_len: L. A longer caption is cut to L tokens, the last of them <end>; generated captions have at most L - 2.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_size: int,
+        dim_hidden: int = 512,
+        dim_word: int = 300,
+        dropout: float = 0.2,
+        bidirectional: bool = False,
+        max_len: int = 60,
+    ) -> None:
+        super().__init__()
+        self.max_len = max_len
+        self.encoder = RegionReader(embed_size, dim_hidden, dropout, bidirectional)
+        self.decoder = AttentionDecoder(vocab_size, dim_hidden * (1 + bidirectional), dim_word, dropout)
+
+    def loss(self, regions: Tensor, captions: Tensor, lengths: Tensor) -> Tensor:
+        """Negative log-likelihood of the captions (ids [B, T], lengths [B]), summed over words, averaged over the batch."""
+        labels, counted = caption_labels(captions, lengths, self.max_len)
+        states = self.decoder(labels[:, :-1], *self.encoder(regions))
+        logits = self.decoder.out(states[counted])
+        return F.cross_entropy(logits, labels[:, 1:][counted], reduction="sum") / len(labels)
+
+    @torch.no_grad()
+    def generate(self, regions: Tensor, beam_size: int = 1) -> tuple[Tensor, Tensor]:
+        """Write one caption per image by beam search; a beam of 1 takes the likeliest word at every step.
+
+        Returns word ids [B, T], T <= max_len - 2, without <start>, with <pad> after the end of a caption, and the
+        captions' log-probabilities [B] (the end included). Of the beam's captions the one with the highest mean
+        log-probability per word is taken, so that long ones are not at a disadvantage.
+        """
+        encoded, start = self.encoder(regions)
+        memory = self.decoder.remember(encoded)
+        states = start.unsqueeze(1)
+        words = regions.new_full((len(regions), 1, 1), START, dtype=torch.long)
+        scores = regions.new_zeros(len(regions), 1)
+        for _ in range(self.max_len - 2):
+            last = words[..., -1]
+            states = self.decoder.step(self.decoder.word_gates(last), states, memory)
+            log_probabilities = self.decoder.out(states).log_softmax(dim=-1)
+            ended = ((last == END) | (last == PAD)).unsqueeze(-1)
+            log_probabilities.masked_fill_(ended, -torch.inf)[..., PAD:START].masked_fill_(ended, 0.0)
+            vocab_size = log_probabilities.shape[-1]
+            candidates = (scores.unsqueeze(-1) + log_probabilities).flatten(1)
+            scores, best = candidates.topk(min(beam_size, candidates.shape[1]), dim=1)
+            parent = (best // vocab_size).unsqueeze(-1)
+            states = states.take_along_dim(parent, dim=1)
+            words = torch.cat([words.take_along_dim(parent, dim=1), (best % vocab_size).unsqueeze(-1)], dim=-1)
+            if bool((words[..., -1] <= END).all()):
+                break
+        written = words[..., 1:]
+        length = (written != PAD).sum(dim=-1).clamp(min=1)
+        chosen = (scores / length).argmax(dim=1, keepdim=True)
+        return written.take_along_dim(chosen.unsqueeze(-1), dim=1).squeeze(1), scores.take_along_dim(chosen, 1).squeeze(1)
+
+
+def caption_labels(captions: Tensor, lengths: Tensor, max_len: int) -> tuple[Tensor, Tensor]:
+    """Token ids of the batch -> the decoder's labels [B, S + 1] and the steps that count [B, S], bool.
+
+    Step s reads label s and is to predict label s + 1; S is the longest caption's number of steps, at most max_len - 1.
+    The <pad> after <end> is predicted too, as published; a caption cut to max_len tokens ends in <end>.
+    """
+    steps = min(int(lengths.max()), max_len - 1)
+    labels = F.pad(captions, (0, 1))[:, : steps + 1].clone()
+    cut = labels[:, max_len - 1 :]
+    cut.masked_fill_(cut != PAD, END)
+    counted = torch.arange(1, steps + 1) <= lengths.cpu().unsqueeze(1)
+    return labels, counted.to(captions.device)

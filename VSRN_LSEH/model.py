@@ -1,0 +1,202 @@
+"""VSRN: visual semantic reasoning over image regions, matched with captions in one embedding space.
+
+Li, Zhang, Li, Li, Fu, "Visual Semantic Reasoning for Image-Text Matching", ICCV 2019. Regions are connected by their
+learned affinity and exchange what they know (four graph convolutions); a GRU then reads them one after the other and
+its last state is the image. A GRU over word vectors is the caption. While training, a second branch generates the
+caption from the reasoned regions (`captioning.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from VSRN_LSEH.captioning import Captioner
+from vse.batches import Batch
+from vse.encoders import CaptionGRU, Encoding, Network, l2norm, last_states, xavier_uniform_linear
+
+
+class ImageEncoding(NamedTuple):
+    """An image as retrieval sees it, and as the caption-generation branch does."""
+
+    embedding: Tensor  # [B, D]
+    regions: Tensor  # [B, N, D] after the region reasoning
+
+
+class PointwiseConvolution(nn.Conv1d):
+    """A 1x1 convolution D -> D: the published weight [D, D, 1], applied to regions [..., D] as one matrix product."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, size, kernel_size=1)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        return F.linear(regions, self.weight.squeeze(-1), self.bias)
+
+
+class RegionReasoning(nn.Module):
+    """One graph convolution over fully connected regions, with a residual connection (section 3.1, equations 2 to 4).
+
+    R = theta(V) phi(V)^T / N, V* = BatchNorm(W R g(V)) + V; regions [B, N, D] -> [B, N, D]. The affinities R are not put
+    through a softmax; the BatchNorm starts at scale 0, so that the block starts as the identity.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.g = PointwiseConvolution(size)
+        self.W = nn.Sequential(PointwiseConvolution(size), nn.BatchNorm1d(size))
+        self.theta = PointwiseConvolution(size)
+        self.phi = PointwiseConvolution(size)
+        nn.init.zeros_(self.W[1].weight)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        affinity = self.theta(regions) @ self.phi(regions).transpose(1, 2) / regions.shape[1]
+        received = affinity @ self.g(regions)
+        return self.W(received.flatten(0, 1)).view_as(regions) + regions
+
+
+class ImageEncoder(nn.Module):
+    """Regions [B, N, F] -> embedding [B, D] and reasoned regions [B, N, D] (sections 3.1 and 3.2); any N, any F.
+
+    State-dict names are the published `fc`, `Rs_GCN_1` ... `Rs_GCN_4`, `img_rnn`, `bn`; the arguments are VSRN's.
+    """
+
+    def __init__(
+        self,
+        img_dim: int,
+        embed_size: int,
+        use_abs: bool = False,
+        no_imgnorm: bool = False,
+        final_batchnorm: bool = False,
+        region_norm_axis: Literal["regions", "features"] = "regions",
+    ) -> None:
+        super().__init__()
+        self.use_abs = use_abs
+        self.no_imgnorm = no_imgnorm
+        self.region_norm_dim = {"regions": 1, "features": 2}[region_norm_axis]
+        self.fc = xavier_uniform_linear(nn.Linear(img_dim, embed_size))
+        self.img_rnn = nn.GRU(embed_size, embed_size, batch_first=True)
+        self.Rs_GCN_1 = RegionReasoning(embed_size)
+        self.Rs_GCN_2 = RegionReasoning(embed_size)
+        self.Rs_GCN_3 = RegionReasoning(embed_size)
+        self.Rs_GCN_4 = RegionReasoning(embed_size)
+        self.bn = nn.BatchNorm1d(embed_size) if final_batchnorm else None
+
+    def forward(self, images: Tensor) -> ImageEncoding:
+        regions = self.fc(images)
+        if self.bn is None:
+            regions = l2norm(regions, self.region_norm_dim)
+        for reasoning in (self.Rs_GCN_1, self.Rs_GCN_2, self.Rs_GCN_3, self.Rs_GCN_4):
+            regions = reasoning(regions)
+        regions = l2norm(regions, self.region_norm_dim)
+
+        embedding = self.img_rnn(regions)[1][-1]
+        if self.bn is not None:
+            embedding = self.bn(embedding)
+        if not self.no_imgnorm:
+            embedding = l2norm(embedding)
+        if self.use_abs:
+            embedding = embedding.abs()
+        return ImageEncoding(embedding, regions)
+
+
+class CaptionEncoder(CaptionGRU):
+    """Token ids [B, T] -> embeddings [B, D]: the GRU's state after the last token, normalised."""
+
+    def __init__(self, *args: Any, use_abs: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.use_abs = use_abs
+
+    def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
+        embedding = l2norm(last_states(super().forward(captions, lengths), lengths))
+        return embedding.abs() if self.use_abs else embedding
+
+
+class VSRN(Network):
+    """The network, at the published sizes by default.
+
+    A checkpoint of the published code, a list [image encoder, caption encoder], has this network's names but for the
+    prefixes `image_encoder.` and `caption_encoder.`.
+
+    Args:
+        img_dim: F, features per region. embed_size: D, of the joint space and of the regions within the network.
+        word_dim, num_layers: word vectors and depth of the caption GRU.
+        use_abs, no_imgnorm: embeddings are made non-negative; image embeddings are left unnormalised.
+        measure: cosine (dot products), or order: -||max(0, caption - image)|| (Vendrov et al., ICLR 2016).
+        final_batchnorm: a BatchNorm follows the GRU over the regions, and the projected regions are left unnormalised:
+            how the published code builds the network for Flickr30K (and, under that name, IAPR TC-12) and no other data.
+        region_norm_axis: the published code normalises each feature over the regions of its image ("regions");
+            "features" makes each region a unit vector, what its authors later called more reasonable.
+        captioning: build the caption-generation branch; dim_hidden, dim_word, input_dropout_p, bidirectional and max_len
+            are its sizes (see Captioner).
+        captioner_updates: how many times the optimizer lists the branch's parameters; the published code does it twice.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        img_dim: int = 2048,
+        embed_size: int = 2048,
+        word_dim: int = 300,
+        num_layers: int = 1,
+        *,
+        use_abs: bool = False,
+        no_imgnorm: bool = False,
+        measure: Literal["cosine", "order"] = "cosine",
+        final_batchnorm: bool = False,
+        region_norm_axis: Literal["regions", "features"] = "regions",
+        captioning: bool = True,
+        dim_hidden: int = 512,
+        dim_word: int = 300,
+        input_dropout_p: float = 0.2,
+        bidirectional: bool = False,
+        max_len: int = 60,
+        captioner_updates: int = 2,
+    ) -> None:
+        super().__init__()
+        self.measure = measure
+        self.captioner_updates = captioner_updates
+        self.image_encoder = ImageEncoder(img_dim, embed_size, use_abs, no_imgnorm, final_batchnorm, region_norm_axis)
+        self.caption_encoder = CaptionEncoder(vocab_size, word_dim, embed_size, num_layers, use_abs=use_abs)
+        self.captioner = (
+            Captioner(vocab_size, embed_size, dim_hidden, dim_word, input_dropout_p, bidirectional, max_len)
+            if captioning
+            else None
+        )
+
+    def encode_images(self, batch: Batch) -> Encoding:
+        """Embeddings [B, D]; in training an ImageEncoding, as the captions are generated from the regions."""
+        encoding = self.image_encoder(batch.images)
+        return encoding if self.training and self.captioner is not None else encoding.embedding
+
+    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
+        """Embeddings (or an ImageEncoding) of n images, embeddings of m captions -> scores [n, m]."""
+        embeddings = images.embedding if isinstance(images, ImageEncoding) else images
+        if self.measure == "order":
+            return order_similarity(embeddings, captions)
+        return super().similarity(embeddings, captions)
+
+    def extra_loss(self, batch: Batch, images: Encoding, captions: Encoding) -> dict[str, Tensor]:
+        """The captioning loss, with weight 1; its labels are `batch.captions` and `batch.lengths`."""
+        if not isinstance(images, ImageEncoding):
+            return {}
+        return {"captioning": self.captioner.loss(images.regions, batch.captions, batch.lengths)}
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """One group: captions, images, then the captioner as often as `captioner_updates` says.
+
+        A parameter listed twice counts twice in the gradient norm, is clipped twice and gets two Adam updates a step.
+        That is so only while optimizers go from tensor to tensor, hence the two switches.
+        """
+        [group] = super().parameter_groups(learning_rate)
+        if self.captioner is not None:
+            group["params"] += [*self.captioner.parameters()] * self.captioner_updates
+            group |= {"foreach": False, "fused": False}
+        return [group]
+
+
+def order_similarity(images: Tensor, captions: Tensor) -> Tensor:
+    """Images [n, D], captions [m, D] -> -||max(0, caption - image)|| [n, m]; 0 where the image implies the caption."""
+    return -torch.linalg.vector_norm((captions - images.unsqueeze(1)).clamp(min=0), dim=-1)
