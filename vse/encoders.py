@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,6 +26,12 @@ class Network(nn.Module):
     pairwise = False
     """True where a score needs the pair itself (cross attention), so that there is no one embedding per item."""
 
+    bounded_scores = True
+    """Scores are cosine-like, in [-1, 1]."""
+
+    published_parts: tuple[str, ...] = ("image_encoder.", "caption_encoder.")
+    """Where the state dicts of a published checkpoint's `model` list go."""
+
     image_encoder: nn.Module
     caption_encoder: nn.Module
 
@@ -45,6 +52,14 @@ class Network(nn.Module):
     def extra_loss(self, batch: Batch, images: Encoding, captions: Encoding) -> dict[str, Tensor]:
         """Terms the network adds to the objective, by the name they are logged under (VSRN: captioning)."""
         return {}
+
+    def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
+        """A published checkpoint's `model` list and `opt` values -> a state dict of this network."""
+        return {
+            prefix + name: tensor
+            for part, prefix in zip(parts, self.published_parts, strict=True)
+            for name, tensor in part.items()
+        }
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """Optimizer groups in the published parameter order: captions first, then images, frozen ones left out."""
@@ -110,3 +125,56 @@ def last_states(states: Tensor, lengths: Tensor) -> Tensor:
     """[B, T, D] states, [B] lengths -> [B, D], the state after each caption's last token."""
     rows = torch.arange(len(states), device=states.device)
     return states[rows, lengths.to(states.device) - 1]
+
+
+class ImageProjection(nn.Module):
+    """Linear projection of an image's features into the joint space; regions are flattened first (VSE++, HAL).
+
+    `fc.*` are the published state-dict names.
+
+    Args:
+        normalise: L2-normalise the embedding (`--no_imgnorm` turns it off).
+        absolute: absolute values, after the normalisation (`--use_abs`, order embeddings).
+    """
+
+    def __init__(self, in_features: int, embed_size: int, normalise: bool = True, absolute: bool = False) -> None:
+        super().__init__()
+        self.fc = xavier_uniform_linear(nn.Linear(in_features, embed_size))
+        self.normalise = normalise
+        self.absolute = absolute
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, R, D] or [B, D] with R * D = in_features -> [B, E]."""
+        embeddings = self.fc(images.flatten(1))
+        if self.normalise:
+            embeddings = l2norm(embeddings)
+        return embeddings.abs() if self.absolute else embeddings
+
+
+class CaptionEmbedding(CaptionGRU):
+    """A caption's embedding: the normalised GRU state after its last token (VSE++, VSRN, HAL)."""
+
+    def __init__(
+        self, vocab_size: int, word_dim: int, embed_size: int, num_layers: int = 1, absolute: bool = False
+    ) -> None:
+        super().__init__(vocab_size, word_dim, embed_size, num_layers)
+        self.absolute = absolute
+
+    def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
+        """[B, T] ids, [B] lengths -> [B, E]."""
+        embeddings = l2norm(last_states(super().forward(captions, lengths), lengths))
+        return embeddings.abs() if self.absolute else embeddings
+
+
+def order_similarity(images: Tensor, captions: Tensor, block_bytes: int = 2**26) -> Tensor:
+    """Order-violation score -||max(0, caption - image)||_2 (Vendrov et al. 2016): [n, E], [m, E] -> [n, m], <= 0.
+
+    The [n, m, E] differences are made for blocks of images of at most `block_bytes`; the gradient at an exactly
+    satisfied pair is 0.
+    """
+    rows = max(1, block_bytes // (captions.numel() * captions.element_size()))
+    blocks = []
+    for block in images.split(rows):
+        violation = (captions[None] - block[:, None]).clamp(min=0)
+        blocks.append(-torch.linalg.vector_norm(violation, dim=-1))
+    return torch.cat(blocks)

@@ -47,18 +47,18 @@ def _checked(scores: Array, caption_image: Array) -> tuple[Tensor, Tensor]:
     if matrix.ndim != 2 or not matrix.is_floating_point() or not matrix.numel():
         raise InputError(
             f"similarities must be a floating point matrix [images, captions], not {tuple(matrix.shape)} "
-            f"of {str(matrix.dtype).removeprefix('torch.')}; save them again."
+            f"of {str(matrix.dtype).removeprefix('torch.')}; save them again"
         )
     n_images, n_captions = matrix.shape
     if owner.shape != (n_captions,):
         raise InputError(
             f"similarities are [{n_images}, {n_captions}], but the split has {owner.numel()} captions; "
-            "they belong to another split or data set."
+            "they belong to another split or data set"
         )
     if owner.min() < 0 or owner.max() >= n_images:
         raise InputError(
             f"similarities have {n_images} images (rows), but a caption belongs to image "
-            f"{int(owner.max() if owner.max() >= n_images else owner.min())}; they belong to another split or data set."
+            f"{int(owner.max() if owner.max() >= n_images else owner.min())}; they belong to another split or data set"
         )
     return matrix, owner.long()
 
@@ -100,7 +100,7 @@ def ranks(scores: Array, caption_image: Array) -> Ranks:
         rows = slice(start, start + len(block))
         if block.isnan().any():
             row = start + int(block.isnan().any(dim=1).int().argmax())
-            raise InputError(f"similarities of image {row} hold NaN; the checkpoint or the features are broken.")
+            raise InputError(f"similarities of image {row} hold NaN; the checkpoint or the features are broken")
         images = torch.arange(rows.start, rows.stop, device=matrix.device)
 
         wanted = target_score[rows, None]
@@ -225,7 +225,7 @@ def folds(scores: Array, caption_image: Array, count: int = 5) -> Iterator[tuple
     if len(matrix) % count:
         raise InputError(
             f"--fold5 wants a number of images that {count} divides, the split has {len(matrix)}; "
-            "evaluate COCO's testall split, or leave the flag out."
+            "evaluate COCO's testall split, or leave the flag out"
         )
     size = len(matrix) // count
     for first in range(0, len(matrix), size):

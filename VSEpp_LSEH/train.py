@@ -1,0 +1,92 @@
+"""Train VSE++ with the LSEH objective or one of its rivals.
+
+    python train.py                                            the embedded demo data set, about a minute on two cores
+    python train.py --data_path $DATA_PATH --data_name f30k_precomp --logger_name runs/f30k_vse++ --max_violation
+    python train.py ... --loss lmh                             max of hinges, VSE++'s own objective
+    python train.py ... --resume auto                          go on after an interruption, to the same weights
+
+Expect the loss to fall within the first epoch and recall on dev to rise from chance; evaluate with evaluation.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vse.losses import ObjectiveOptions, check_combination
+from vse.options import DataOptions, TrainingOptions, run
+from vse.training import start_run, train
+from VSEpp_LSEH import data, loss
+from VSEpp_LSEH.model import VSEpp
+
+NAME = "VSEpp"
+TAGS = {"loss": "Le", "image_to_text": "LeS", "text_to_image": "LeIm", "rsum": "Sum of Recall"}
+DEMO = {"num_epochs": 12, "embed_size": 256, "word_dim": 128, "learning_rate": 0.001, "lr_update": 9}
+
+
+@dataclass
+class NetworkOptions:
+    """The network's own options."""
+
+    word_dim: int = 300
+    """Size of the word vectors."""
+    embed_size: int = 1024
+    """Size of the joint embedding space."""
+    num_layers: int = 1
+    """GRU layers."""
+    measure: Literal["cosine", "order"] = "cosine"
+    """Similarity measure."""
+    use_abs: bool = False
+    """Absolute values of the embeddings (order embeddings)."""
+    no_imgnorm: bool = False
+    """Do not normalise image embeddings (VSE0)."""
+
+
+@dataclass
+class Options(NetworkOptions, ObjectiveOptions, TrainingOptions, DataOptions):
+    """Defaults are those of the published LSEH variant."""
+
+    loss: str = "lseh"
+    """Training objective."""
+    learning_rate: float = 0.002
+    """Initial learning rate."""
+    lr_update: int = 2
+    """Epochs between divisions of the learning rate by ten."""
+
+
+def build(options: NetworkOptions, image_shape: tuple[int, ...], vocab_size: int) -> VSEpp:
+    """The network that the options describe, for images of this shape."""
+    return VSEpp(
+        image_shape,
+        vocab_size,
+        options.word_dim,
+        options.embed_size,
+        options.num_layers,
+        options.measure,
+        options.use_abs,
+        options.no_imgnorm,
+    )
+
+
+def main(options: Options) -> None:
+    """Train; the run folder holds the result."""
+    objective = loss.objective(options)
+    training_run = start_run(options)
+    training = data.training_data(options, objective.needs_descriptions)
+    network = build(options, training.pairs.split.images.shape, len(training.vocabulary))
+    check_combination(objective, options, network.pairwise, network.bounded_scores)
+    train(
+        NAME,
+        training_run,
+        network,
+        objective,
+        training.pairs,
+        training.dev,
+        options,
+        vocabulary=training.vocabulary.to_state(),
+        tags=TAGS,
+    )
+
+
+if __name__ == "__main__":
+    run(main, Options, demo=DEMO)

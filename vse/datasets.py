@@ -1,0 +1,136 @@
+"""Find a data set's folder and open its splits: captions, images and which caption belongs to which image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from vse import REPOSITORY
+from vse.captions import read_captions
+from vse.errors import InputError
+from vse.features import Features, check_img_dim, open_features, rows_per_image
+
+DEMO = "demo"
+DEV_IMAGES = 1000
+"""The published protocol validates on the first 1,000 images of the dev split."""
+
+ALIASES = {
+    "f30k": ("f30k",),
+    "coco": ("coco",),
+    "f8k": ("f8k",),
+    "iaprtc12": ("iaprtc12", "IAPRTC12", "IAPRTC", "IAPR"),
+}
+"""Canonical name -> names its folder may bear, each also with `_precomp`."""
+
+
+class Images(Protocol):
+    """The images of a split: memory-mapped features or pictures that are decoded on reading."""
+
+    images: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image's tensor."""
+
+    def read(self, images: np.ndarray) -> Tensor:
+        """[b] image indices -> float32 [b, ...]."""
+
+
+@dataclass
+class Split:
+    """One split of a data set. Caption k (line k of the caption file) describes image `caption_image[k]`."""
+
+    name: str
+    captions_file: Path
+    captions: list[str]
+    images: Images
+    caption_image: np.ndarray  # [M] int64
+
+    @property
+    def captions_per_image(self) -> float:
+        return len(self.captions) / self.images.images
+
+
+def canonical_name(data_name: str) -> str:
+    """`f30k_precomp` -> `f30k`, `IAPRTC` -> `iaprtc12`; other names only lose `_precomp`."""
+    bare = data_name.removesuffix("_precomp")
+    for name, aliases in ALIASES.items():
+        if bare.lower() in {alias.lower() for alias in aliases}:
+            return name
+    return bare
+
+
+def holds_splits(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.glob("*_caps.txt"))
+
+
+def find_data_set(data_path: str | Path | None, data_name: str | None) -> Path:
+    """The folder of a data set, as the command lines name it.
+
+    Looked for under `data_path` (default: the repository's `data/`): NAME, NAME_precomp, NAME/precomp for every name
+    the data set goes by, then `precomp`, then `data_path` itself. Without either argument it is the embedded demo
+    data set, which is made on first use.
+
+    Raises:
+        InputError: none of the folders holds split files; the message lists what was looked for.
+    """
+    if data_path is None and data_name is None:
+        data_name = DEMO
+    root = REPOSITORY / "data" if data_path is None else Path(data_path)
+    if data_name is not None and canonical_name(data_name) == DEMO and data_path is None:
+        from vse.demo import make_demo  # only needed here, and it imports the drawing library
+
+        make_demo(root / "demo_precomp")
+    names = []
+    if data_name is not None:
+        bare = data_name.removesuffix("_precomp")
+        names = [data_name, bare, *ALIASES.get(canonical_name(data_name), ())]
+    candidates = [folder for name in names for folder in (name, f"{name}_precomp", f"{name}/precomp")]
+    candidates = list(dict.fromkeys([*candidates, "precomp", "."]))
+    for candidate in candidates:
+        if holds_splits(root / candidate):
+            return root / candidate
+    if not root.is_dir():
+        raise InputError(f"--data_path {root}: no such folder; expected the folder that holds the data set folders")
+    looked_for = ", ".join(candidates[:-1])
+    raise InputError(
+        f"{root}: no data set folder with *_caps.txt files; looked for {looked_for} in it and for the files in itself; "
+        "give the folder with --data_path and --data_name"
+    )
+
+
+def open_split(folder: Path, name: str, img_dim: int | None = None, first_images: int | None = None) -> Split:
+    """Open `{name}_caps.txt` and `{name}_ims.npy`; captions k * n ... k * n + n - 1 belong to image k.
+
+    Args:
+        img_dim: refused if the file contradicts it.
+        first_images: keep only so many images with their captions; smaller splits stay whole.
+
+    Raises:
+        InputError: files missing, damaged or not belonging together.
+    """
+    captions_file = folder / f"{name}_caps.txt"
+    if not captions_file.is_file():
+        splits = sorted(path.name.removesuffix("_caps.txt") for path in folder.glob("*_caps.txt"))
+        raise InputError(f"{captions_file}: no such file; the folder has the splits {', '.join(splits) or 'none'}")
+    captions = read_captions(captions_file)
+    features_file = folder / f"{name}_ims.npy"
+    array = open_features(features_file)
+    repeat = rows_per_image(array, len(captions), features_file)
+    features = Features(features_file, array, repeat)
+    check_img_dim(img_dim, features.shape, features_file)
+    per_image = len(captions) // features.images
+    if first_images is not None and features.images > first_images:
+        features.images = first_images
+        captions = captions[: first_images * per_image]
+    caption_image = np.repeat(np.arange(features.images), per_image)
+    return Split(name, captions_file, captions, features, caption_image)
+
+
+def open_dev(folder: Path, img_dim: int | None = None) -> Split:
+    """The dev split as the published protocol validates on it: its first 1,000 images."""
+    return open_split(folder, "dev", img_dim, first_images=DEV_IMAGES)

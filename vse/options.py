@@ -1,0 +1,164 @@
+"""Command lines: option groups shared by every script, parsing, and how a user's mistake ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar
+
+import tyro
+
+from vse.errors import InputError
+
+Options = TypeVar("Options")
+
+
+@dataclass
+class DataOptions:
+    """Which data a network sees."""
+
+    data_path: str | None = None
+    """Folder that holds the data set folders; default: the repository's data/ folder."""
+    data_name: str | None = None
+    """Data set: f30k, coco, iaprtc12 or a folder's name; without --data_path and --data_name the embedded demo."""
+    vocab_path: str | None = None
+    """Folder of the vocabulary files; default: the data set's own folder. A missing vocabulary is built and saved."""
+    batch_size: int = 128
+    """Pairs in a training batch (of each process, under torchrun), items in an evaluation batch."""
+    workers: int = 0
+    """Loader processes; 0 reads in the main process. The number does not change the batches."""
+    img_dim: int | None = None
+    """Feature size you expect; only checked, the file decides."""
+
+
+@dataclass
+class TrainingOptions:
+    """How the loop runs."""
+
+    num_epochs: int = 30
+    """Passes over the training captions."""
+    learning_rate: float = 0.0002
+    """Initial learning rate."""
+    lr_update: int = 15
+    """Epochs between divisions of the learning rate by ten."""
+    grad_clip: float = 2.0
+    """Largest total gradient norm; 0 turns clipping off."""
+    val_step: int = 500
+    """Steps between validations, besides the one that ends each epoch."""
+    log_step: int = 10
+    """Steps between log lines."""
+    logger_name: str = "runs/runX"
+    """Run folder: options, metrics, TensorBoard events, checkpoints, vocabulary."""
+    resume: str | None = None
+    """Checkpoint to go on from, or auto: the run folder's own if there is one."""
+    seed: int = 0
+    """Seed of everything random: initial weights, order, dropout."""
+    device: str | None = None
+    """cuda, mps or cpu; default: the first of them that is there."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """bf16: autocast on CUDA; scores and objectives stay float32."""
+    compile: bool = False
+    """Compile the training step with torch.compile."""
+    features_on_device: bool = False
+    """Hold all training features in the device's memory."""
+
+
+@dataclass
+class EvaluationOptions:
+    """What an evaluation script reads and writes."""
+
+    data_path: str | None = None
+    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
+    data_name: str | None = None
+    """Data set; default: the one the checkpoint was trained on."""
+    vocab_path: str | None = None
+    """Folder of the vocabulary, for a published checkpoint that carries none; default: the data set's own folder."""
+    split: str | None = None
+    """Split; default: test (with --fold5 testall where there is one)."""
+    fold5: bool = False
+    """Mean over five folds of consecutive images (MS-COCO 1K) besides the full split (5K)."""
+    save_similarities: str | None = None
+    """Write the scores to this .npy file, float32 [images, captions]."""
+    json: str | None = None
+    """Write all metrics to this file."""
+    batch_size: int = 128
+    """Items encoded at a time."""
+    memory_budget: float = 1.0
+    """GB that a block of scores may take while it is computed."""
+    device: str | None = None
+    """cuda, mps or cpu; default: the first of them that is there."""
+
+
+def run(main: Callable[[Any], None], options_type: type[Any], demo: Mapping[str, Any] | None = None) -> NoReturn:
+    """Parse the command line into `options_type`, run `main(options)` and exit.
+
+    Underscores and hyphens in option names are both accepted. A user's mistake (`InputError`) is one line on stderr
+    and exit status 2.
+
+    Args:
+        demo: values that replace the defaults when neither --data_path nor --data_name is given, so that the embedded
+            data set trains on two CPU cores.
+    """
+    try:
+        options = parse(options_type, demo)
+        main(options)
+    except InputError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os._exit(141)  # the reader of our output is gone: nothing more to tell it
+    sys.exit(0)
+
+
+def parse(
+    options_type: type[Options], demo: Mapping[str, Any] | None = None, arguments: list[str] | None = None
+) -> Options:
+    """The command line (or `arguments`) as an `options_type`; see `run` for `demo`."""
+    description = sys.modules["__main__"].__doc__ or options_type.__doc__ or ""
+    options = tyro.cli(options_type, args=arguments, description=description, use_underscores=True)
+    if demo and options.data_path is None and options.data_name is None:  # type: ignore[attr-defined]
+        options = tyro.cli(options_type, args=arguments, default=options_type(**demo), use_underscores=True)
+        changed = {name: value for name, value in plain(options).items() if name in demo}
+        values = ", ".join(f"{name} {value}" for name, value in changed.items())
+        say(f"no --data_path, no --data_name: the embedded demo data set, sized for two CPU cores ({values})")
+    return options
+
+
+def plain(options: Any) -> dict[str, Any]:
+    """A dataclass of options as plain values, as saved with runs and checkpoints."""
+    return asdict(options)
+
+
+def say(line: str) -> None:
+    """One line for the user, from the first process only."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(line, flush=True)
+
+
+def warn(line: str) -> None:
+    """One line of warning on stderr, from the first process only."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
+def writable_folder(path: str | Path, flag: str) -> Path:
+    """Make a folder and prove that files can be written to it.
+
+    Raises:
+        InputError: they cannot.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise InputError(f"{flag} {folder}: cannot be written to ({reason}); expected a folder you may write") from None
+    return folder

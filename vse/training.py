@@ -1,0 +1,489 @@
+"""The training loop: one flat function over a network, an objective and a data set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vse import checkpoints
+from vse.batches import Batch, EpochSampler, EvaluationData, PairDataset, iterate, pair_loader
+from vse.distributed import choose_device, gather_rows, start
+from vse.encoders import Network
+from vse.errors import InputError
+from vse.logs import RunLog
+from vse.losses.objective import Objective, Pairs
+from vse.options import TrainingOptions, plain, say, warn, writable_folder
+from vse.ranking import evaluate
+from vse.reports import save_json
+from vse.similarity import score_split
+
+LOSS_TAGS = {"loss": "Le"}
+"""Our name of a logged number -> the TensorBoard tag the published code logs it under."""
+
+
+class StepResult(NamedTuple):
+    """What one training step computed."""
+
+    loss: Tensor  # scalar, with gradient
+    image_to_text: Tensor  # the objective's two directions, scalars
+    text_to_image: Tensor
+    extra: dict[str, Tensor]  # the network's own terms, in the loss as well
+    scores: Tensor  # [B, B] without gradient
+
+
+class TrainingStep(nn.Module):
+    """Batch -> loss. One module, so that DistributedDataParallel and torch.compile see the whole step."""
+
+    def __init__(self, network: Network, objective: Objective, autocast: bool = False) -> None:
+        super().__init__()
+        self.network, self.objective, self.autocast = network, objective, autocast
+
+    def forward(self, batch: Batch) -> StepResult:
+        device_type = batch.image_ids.device.type
+        with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast):
+            own_images = self.network.encode_images(batch)
+            own_captions = self.network.encode_captions(batch)
+            extra = self.network.extra_loss(batch, own_images, own_captions)
+        images, captions = gather_rows(own_images), gather_rows(own_captions)
+        pairs = Pairs(
+            gather_rows(batch.image_ids),  # type: ignore[arg-type]
+            gather_rows(batch.caption_ids),  # type: ignore[arg-type]
+            None if batch.descriptions is None else gather_rows(batch.descriptions),  # type: ignore[arg-type]
+        )
+        # bfloat16 would round cosines near 0.5 to steps of 2^-8, coarser than the differences of LSEH's margins.
+        with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast and self.network.pairwise):
+            scores = self.network.similarity(_float(images), _float(captions)).float()
+        image_to_text, text_to_image = self.objective.directions(scores, pairs)
+        loss = sum(extra.values(), image_to_text + text_to_image)
+        return StepResult(loss, image_to_text.detach(), text_to_image.detach(), extra, scores.detach())
+
+
+def _float(encoding: Any) -> Any:
+    if isinstance(encoding, Tensor):
+        return encoding.float() if encoding.is_floating_point() else encoding
+    parts = [_float(part) for part in encoding]
+    return type(encoding)(*parts) if hasattr(encoding, "_fields") else tuple(parts)
+
+
+@dataclass
+class Run:
+    """A training run: where it writes, where it computes, which of torchrun's processes this is."""
+
+    folder: Path
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pth.tar"
+
+    @property
+    def best_model(self) -> Path:
+        return self.folder / "model_best.pth.tar"
+
+
+def start_run(options: TrainingOptions) -> Run:
+    """Seed everything, choose the device, make the run folder; call it before the network is built.
+
+    A run that already is in the folder and is not resumed is moved aside, not overwritten.
+
+    Raises:
+        InputError: the device is not there, or the folder cannot be written.
+    """
+    rank, world_size, device = start(choose_device(options.device))
+    if options.precision == "bf16" and device.type != "cuda":
+        raise InputError(f"--precision bf16: needs a CUDA device, this is {device.type}; use float32")
+    run = Run(Path(options.logger_name), device, rank, world_size)
+    if rank == 0:
+        if options.resume is None and run.checkpoint.exists():
+            number = 1
+            while (aside := run.folder.with_name(f"{run.folder.name}.{number}")).exists():
+                number += 1
+            run.folder.rename(aside)
+            say(f"{run.folder} holds an earlier run: moved to {aside} (--resume auto would go on from it)")
+        writable_folder(run.folder, "--logger_name")
+        save_json(run.folder / "options.json", plain(options))
+    if world_size > 1:
+        dist.barrier()
+    torch.manual_seed(options.seed)
+    return run
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint."""
+
+    epoch: int = 0
+    position: int = 0  # batches done in this epoch
+    step: int = 0  # batches done in all (the published Eiters)
+    validated: int = -1  # step of the last validation
+    best: float = float("-inf")  # best selection score on dev
+    bad_losses: int = field(default=0, compare=False)  # non-finite losses in a row
+
+
+class Interrupt:
+    """SIGINT and SIGTERM: remembered until the step is done, raised at once while nothing can be lost."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.immediate = False
+
+    @contextmanager
+    def watching(self) -> Iterator[Interrupt]:
+        previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.received = number
+        if self.immediate:
+            raise _Interrupted
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While a computation that can be repeated runs: stop it right away."""
+        if self.received:
+            raise _Interrupted
+        self.immediate = True
+        try:
+            yield
+        finally:
+            self.immediate = False
+
+
+class _Interrupted(BaseException):
+    pass
+
+
+def step_decay(lr_update: int) -> Callable[[int], float]:
+    """The published schedule: a tenth of the learning rate after every `lr_update` epochs."""
+    return lambda epoch: 0.1 ** (epoch // lr_update)
+
+
+def recall_sum(metrics: Mapping[str, float]) -> float:
+    """Selection score: R@1 + R@5 + R@10 of both directions on dev."""
+    return metrics["rsum"]
+
+
+def train(
+    name: str,
+    run: Run,
+    network: Network,
+    objective: Objective,
+    data: PairDataset,
+    dev: EvaluationData,
+    options: Any,
+    *,
+    vocabulary: dict[str, Any] | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    learning_rate_factor: Callable[[int], float] | None = None,
+    select: Callable[[Mapping[str, float]], float] = recall_sum,
+    prepare_epoch: Callable[[int, int], None] | None = None,
+    drop_last: bool = False,
+    tags: Mapping[str, str] = LOSS_TAGS,
+) -> float:
+    """Train a network and return its best selection score on dev.
+
+    Validates every `val_step` steps and after each epoch, keeps the best model, and saves after every validation and
+    on SIGINT and SIGTERM (exit status 130 and 143), so that `--resume auto` goes on to bit-identical weights.
+
+    Args:
+        name: the network's name in checkpoints.
+        options: the script's options; `TrainingOptions` and `DataOptions` are read here, all are saved.
+        vocabulary: plain values that turn captions into ids, saved with every checkpoint.
+        optimizer: default Adam over `network.parameter_groups` and the objective's own parameters.
+        learning_rate_factor: epoch -> factor on every group's initial learning rate; default `step_decay(lr_update)`.
+        select: dev metrics -> the score that the best model has most of.
+        prepare_epoch: called with (epoch, position) before its batches; position > 0 after resuming within it.
+        tags: TensorBoard tags of `loss`, `image_to_text`, `text_to_image`, `extra` names and metrics.
+
+    Raises:
+        InputError: the batch is larger than the data, the checkpoint does not fit, or losses stay non-finite.
+    """
+    if options.batch_size * run.world_size > len(data):
+        raise InputError(
+            f"--batch_size {options.batch_size}: {run.world_size * options.batch_size} pairs a step are more than the "
+            f"{len(data)} training captions; choose a smaller batch"
+        )
+    device = run.device
+    network.to(device)
+    objective.to(device)
+    if optimizer is None:
+        groups = network.parameter_groups(options.learning_rate)
+        own = list(objective.parameters())
+        optimizer = torch.optim.Adam([*groups, *([{"params": own, "lr": options.learning_rate}] if own else [])])
+    initial_rates = [group["lr"] for group in optimizer.param_groups]
+    factor = learning_rate_factor or step_decay(options.lr_update)
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    order = {"seed": options.seed, "pairs_per_step": options.batch_size * run.world_size, "pairs": len(data)}
+    progress = Progress()
+    if run.rank > 0:
+        torch.manual_seed(options.seed + run.rank)  # weights are equal already; dropout must differ
+    if options.resume is not None:
+        progress = _resume(options.resume, name, run, network, objective, optimizer, order)
+
+    step_module: nn.Module = TrainingStep(network, objective, options.precision == "bf16")
+    if run.world_size > 1:
+        step_module = DistributedDataParallel(step_module)
+    if options.compile:
+        step_module = torch.compile(step_module)  # type: ignore[assignment]
+    resident = data.split.images.resident(device) if options.features_on_device else None  # type: ignore[attr-defined]
+
+    def sampler(epoch: int, position: int) -> EpochSampler:
+        return EpochSampler(
+            len(data), options.batch_size, options.seed, epoch, position, run.rank, run.world_size, drop_last
+        )
+
+    steps_per_epoch = len(sampler(0, 0))
+    log = RunLog(run.folder, progress.step, steps_per_epoch * options.num_epochs, writes=run.rank == 0)
+    guard = CollapseGuard()
+
+    def content() -> dict[str, Any]:
+        return {
+            "network": name,
+            "model": network.state_dict(),
+            "objective": objective.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "progress": {key: getattr(progress, key) for key in ("epoch", "position", "step", "validated", "best")},
+            "order": order,
+            "rng": _random_states(run),
+            "options": plain(options),
+            "vocabulary": vocabulary,
+        }
+
+    def save(best: bool = False) -> None:
+        saved = content()
+        if run.rank == 0:
+            checkpoints.save(run.checkpoint, saved, run.best_model if best else None)
+
+    def validate() -> None:
+        with interrupt.at_once():
+            scores = score_split(network, dev, device)
+            metrics = evaluate(scores, dev.split.caption_image)
+        progress.validated = progress.step
+        score = select(metrics)
+        best = score > progress.best
+        progress.best = max(progress.best, score)
+        logged = {tag: metrics[key] for key, tag in {**{k: k for k in _METRIC_TAGS}, **tags}.items() if key in metrics}
+        log.validation(progress.step, progress.epoch, metrics, logged, best)
+        save(best)
+
+    def validation_due() -> bool:
+        ends_epoch = progress.position == 0 and progress.step > 0
+        return progress.validated != progress.step and (
+            ends_epoch or (progress.step > 0 and progress.step % options.val_step == 0)
+        )
+
+    with Interrupt().watching() as interrupt:
+        try:
+            if validation_due():
+                validate()
+            while progress.epoch < options.num_epochs:
+                epoch = progress.epoch
+                if prepare_epoch is not None:
+                    prepare_epoch(epoch, progress.position)
+                for group, rate in zip(optimizer.param_groups, initial_rates, strict=True):
+                    group["lr"] = rate * factor(epoch)
+                loader = pair_loader(data, sampler(epoch, progress.position), options.workers, device.type == "cuda")
+                network.train()
+                clock = _Clock()
+                for batch in iterate(loader):
+                    clock.data_ready()
+                    batch = batch.to(device)
+                    if resident is not None:
+                        batch.images = resident[batch.image_ids].float()
+                    result: StepResult = step_module(batch)
+                    applied = _update(result.loss, optimizer, trained, options.grad_clip)
+                    progress.bad_losses = 0 if applied else progress.bad_losses + 1
+                    if progress.bad_losses == 3:
+                        raise InputError(
+                            f"the loss was {result.loss.item()} three times in a row, last for the batch at position "
+                            f"{progress.position} of epoch {epoch} (captions {batch.caption_ids[:5].tolist()} ...); "
+                            "lower --learning_rate or check the features with `python -m vse check`"
+                        )
+                    progress.position += 1
+                    progress.step += 1
+                    clock.step_done(len(batch.image_ids) * run.world_size)
+                    if progress.position == steps_per_epoch:
+                        break
+                    if progress.step % options.log_step == 0:
+                        _log_training(log, progress, options, result, optimizer, clock, tags)
+                        guard.look(result, objective)
+                        clock.restart()
+                    if validation_due():
+                        validate()
+                        network.train()
+                        clock.restart()
+                    if interrupt.received:
+                        raise _Interrupted
+                if clock.steps:
+                    _log_training(log, progress, options, result, optimizer, clock, tags)
+                    guard.look(result, objective)
+                progress.epoch, progress.position = epoch + 1, 0
+                validate()
+        except _Interrupted:
+            save()
+            log.close()
+            say(f"interrupted after {progress.step} steps, saved; --resume auto goes on from here")
+            sys.exit(128 + interrupt.received)
+    log.close()
+    if run.world_size > 1:
+        dist.barrier()
+    say(f"best dev score {progress.best:.1f}: {run.best_model}")
+    return progress.best
+
+
+_METRIC_TAGS = ("r1", "r5", "r10", "medr", "meanr", "r1i", "r5i", "r10i", "medri", "meanri", "rsum")
+
+
+def _update(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], grad_clip: float) -> bool:
+    """One optimizer step, unless loss or gradient is not finite; says whether it was made."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(trained, grad_clip or float("inf"))
+    if not torch.isfinite(loss.detach() + norm):
+        optimizer.zero_grad(set_to_none=True)
+        return False
+    optimizer.step()
+    return True
+
+
+class _Clock:
+    """Time spent in steps, and the share of it spent waiting for data."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.started = self.last = time.monotonic()
+        self.waited, self.pairs, self.steps = 0.0, 0, 0
+
+    def data_ready(self) -> None:
+        self.waited += time.monotonic() - self.last
+
+    def step_done(self, pairs: int) -> None:
+        self.last = time.monotonic()
+        self.pairs += pairs
+        self.steps += 1
+
+
+def _log_training(
+    log: RunLog,
+    progress: Progress,
+    options: Any,
+    result: StepResult,
+    optimizer: torch.optim.Optimizer,
+    clock: _Clock,
+    tags: Mapping[str, str],
+) -> None:
+    elapsed = max(clock.last - clock.started, 1e-9)
+    values = {
+        "loss": result.loss.item(),
+        "lr": optimizer.param_groups[0]["lr"],
+        "pairs_per_second": clock.pairs / elapsed,
+        "data_share": clock.waited / elapsed,
+        "image_to_text": result.image_to_text.item(),
+        "text_to_image": result.text_to_image.item(),
+        **{key: value.item() for key, value in result.extra.items()},
+    }
+    published = {
+        "epoch": progress.epoch,
+        "step": progress.position,
+        "Eit": progress.step,
+        "lr": values["lr"],
+        "batch_time": elapsed / clock.steps,
+        "data_time": clock.waited / clock.steps,
+        **{tag: values[key] for key, tag in tags.items() if key in values},
+    }
+    log.training(progress.step, progress.epoch, options.num_epochs, values, published)
+
+
+class CollapseGuard:
+    """Tells once, in one sentence, that a network gives every pair the same score, or what its objective finds wrong."""
+
+    def __init__(self) -> None:
+        self.alike = 0
+        self.told: set[str] = set()
+
+    def look(self, result: StepResult, objective: Objective) -> None:
+        scores = result.scores
+        flat = len(scores) > 1 and bool(scores.std() < 1e-3 * scores.abs().max().clamp(min=1e-3))
+        self.alike = self.alike + 1 if flat else 0
+        if self.alike == 3:
+            self._tell(
+                f"collapse: all pairs score {scores.mean():.3f} and the loss stands at {result.loss:.2f}; the hardest "
+                "negatives pushed everything together: lower --learning_rate, or begin with --loss sum_hinge and go on "
+                "from that model with --resume"
+            )
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self.told:
+            self.told.add(sentence)
+            warn(sentence)
+
+
+def _random_states(run: Run) -> list[dict[str, Tensor]]:
+    """Random number states of every process, rank by rank."""
+    own = {"cpu": torch.get_rng_state()}
+    if run.device.type == "cuda":
+        own["cuda"] = torch.cuda.get_rng_state(run.device)
+    if run.world_size == 1:
+        return [own]
+    states: list[Any] = [None] * run.world_size
+    dist.all_gather_object(states, own)
+    return states
+
+
+def _resume(
+    resume: str,
+    name: str,
+    run: Run,
+    network: Network,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    order: dict[str, int],
+) -> Progress:
+    """Load the checkpoint of `--resume` into the run's parts -> where it stood; a published one gives weights only."""
+    if resume == "auto" and not run.checkpoint.exists():
+        say(f"--resume auto: no checkpoint in {run.folder} yet, the run starts from the beginning")
+        return Progress()
+    path = run.checkpoint if resume == "auto" else Path(resume)
+    checkpoint = checkpoints.load(path, name)
+    if checkpoint.get("published"):
+        checkpoints.load_state(network, network.import_published(checkpoint["model"], checkpoint["options"]), path)
+        say(f"{path}: weights of a published checkpoint; it holds no optimizer state, so the run starts at epoch 0")
+        return Progress()
+    checkpoints.load_state(network, checkpoint["model"], path)
+    for key, wanted in order.items():
+        if checkpoint["order"][key] != wanted:
+            raise InputError(
+                f"{path}: made with {key.replace('_', ' ')} {checkpoint['order'][key]}, this run has {wanted}; go on "
+                "with the same --seed, --batch_size, number of processes and data"
+            )
+    objective.load_state_dict(checkpoint["objective"])
+    optimizer.load_state_dict(checkpoint["optimizer"])
+    states = checkpoint["rng"][run.rank]
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and run.device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], run.device)
+    progress = Progress(**checkpoint["progress"])
+    say(f"{path}: going on after step {progress.step}, epoch {progress.epoch}")
+    return progress
