@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -180,11 +179,14 @@ def test_captions_of_like_length_share_a_block_cut_to_its_longest() -> None:
     assert isinstance(captions, Words)
     score_matrix(network, images, captions, memory_budget=40_000)
     by_length = captions.lengths.sort(descending=True).values
-    seen = 0
-    for _, width, longest in (block for block in network.blocks if block[0] == network.blocks[0][0]):
-        assert longest == int(by_length[seen])
-        seen += width
-    assert {block[2] for block in network.blocks} > {int(by_length[-1])}
+    seen_images = seen_captions = 0
+    for height, width, longest in network.blocks:
+        assert longest == int(by_length[seen_captions])
+        seen_images += height
+        if seen_images == N:
+            seen_images, seen_captions = 0, seen_captions + width
+    assert seen_captions == M
+    assert len({longest for _, _, longest in network.blocks}) > 1
 
 
 def test_blocks_stay_within_the_memory_budget() -> None:
@@ -226,7 +228,7 @@ def test_an_ensemble_of_different_splits_is_refused() -> None:
 def test_similarities_are_saved_as_float32_and_read_back(tmp_path: Path) -> None:
     scores = torch.randn(4, 6, dtype=torch.float64)
     save_similarities(tmp_path / "scores.npy", scores)
-    assert os.listdir(tmp_path) == ["scores.npy"]
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.npy"]
     assert np.load(tmp_path / "scores.npy").dtype == np.float32
     assert torch.equal(load_similarities(tmp_path / "scores.npy"), scores.float())
 
@@ -241,7 +243,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(similarity.np, "save", full_disk)
     with pytest.raises(InputError, match="No space left"):
         save_similarities(path, torch.zeros(2, 2))
-    assert os.listdir(tmp_path) == ["scores.npy"]
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.npy"]
     assert torch.equal(load_similarities(path), torch.ones(2, 2))
 
 

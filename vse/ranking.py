@@ -3,7 +3,7 @@
 Ties: the rank of an item is its position in a *stable descending* sort, i.e. among equal scores the lower index comes
 first. A network that scores everything alike is therefore ranked like chance. (The published code reverses an
 unstable ascending sort: undefined, mostly the later index first.) Published evaluations multiply in float64; scores
-here are float32 as the network gives them, so a rank may differ by one where two scores lie within about 1e-6.
+here are float32 as the network gives them, so a rank may differ where two scores lie within about 1e-6 of each other.
 """
 
 from __future__ import annotations

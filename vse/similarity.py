@@ -5,12 +5,11 @@ Both directions of retrieval read the one matrix [images, captions] that comes o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isqrt
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +18,17 @@ from torch import Tensor, nn
 from vse.batches import Batch, EvaluationData
 from vse.encoders import Encoding, Network
 from vse.errors import InputError
+from vse.files import write_atomically
 
 MEMORY_BUDGET = 2**28
 """Bytes that scoring a block may take by default, beyond the encodings and the result."""
+
+
+class Block(NamedTuple):
+    """Captions that are scored together, against some images at a time."""
+
+    captions: slice  # in the order of scoring, longest first
+    images: int
 
 
 @contextmanager
@@ -112,7 +119,7 @@ def score_matrix(
     captions: Encoding,
     memory_budget: int = MEMORY_BUDGET,
     device: torch.device | None = None,
-    progress: Callable[[list[Any]], Iterable[Any]] = iter,
+    progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
 ) -> Tensor:
     """Score N encoded images against M encoded captions, block by block -> float32 [N, M] on the CPU.
 
@@ -128,7 +135,7 @@ def score_matrix(
     Args:
         memory_budget: bytes a block may take, beyond the encodings and the result.
         device: where the network is, if the encodings are kept elsewhere.
-        progress: wraps the list of caption blocks, e.g. `tqdm.tqdm`.
+        progress: wraps the sequence of blocks, e.g. `tqdm.tqdm`.
     """
     n_images, n_captions = len(_fields(images)[0]), len(_fields(captions)[0])
     lengths: Tensor | None = getattr(captions, "lengths", None)
@@ -144,13 +151,13 @@ def score_matrix(
         longest = int(lengths[chosen[0]])
         return _map(captions, lambda field: (field[:, :longest] if field.ndim > 2 else field)[chosen])
 
-    blocks: list[tuple[slice, int]] = []
+    blocks: list[Block] = []
     start = 0
     while start < n_captions:
         pair = _pair_bytes(network, pick_images(slice(1)), pick_captions(slice(start, start + 1)))
         pairs = max(1, memory_budget // pair)
         width = min(n_captions - start, max(isqrt(pairs), pairs // n_images))
-        blocks.append((slice(start, start + width), max(1, pairs // width)))
+        blocks.append(Block(slice(start, start + width), max(1, pairs // width)))
         start += width
 
     scores = torch.empty(n_images, n_captions)
@@ -183,7 +190,7 @@ def score_split(
     device: torch.device,
     precision: str = "float32",
     memory_budget: int = MEMORY_BUDGET,
-    progress: Callable[[list[Any]], Iterable[Any]] = iter,
+    progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
 ) -> Tensor:
     """Encode and score a split -> float32 [images, captions] on the CPU; see `encode_split` and `score_matrix`."""
     images, captions = encode_split(network, data.images(), data.texts(), device, precision)
@@ -205,26 +212,6 @@ def ensemble(matrices: Sequence[Tensor]) -> Tensor:
             )
         mean += matrix
     return mean.div_(len(matrices))
-
-
-def write_atomically(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Let `write` fill a new file that then takes the place of `path`: a reader sees the old file or the whole new one.
-
-    Raises:
-        InputError: the folder does not exist or cannot be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be written ({problem.strerror}); give a file in a writable folder") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_similarities(path: str | Path, scores: Tensor) -> None:
