@@ -9,8 +9,9 @@ The comparisons, vectors of S numbers, are the nodes of a small graph per (image
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from SGRAF_LSEH.nodes import similarity_nodes
 from vse.attention import EPSILON, caption_blocks, rows_within, word_mask
 from vse.batches import Batch
-from vse.encoders import CaptionGRU, Network, l2norm, xavier_uniform_linear
+from vse.encoders import CaptionGRU, Encoding, Network, l2norm, xavier_uniform_linear
 from vse.errors import InputError
 from vse.pairs import checkpointed
 
@@ -125,11 +126,11 @@ class GraphReasoning(nn.Module):
 
 
 class Moments(NamedTuple):
-    """Mean and variance (biased) of each caption's logits over all images and nodes, and over how many: [c] each."""
+    """Mean and (biased) variance of each caption's logits over all images and nodes, and their number: [c] each."""
 
     mean: Tensor
     variance: Tensor
-    count: Tensor
+    size: Tensor
 
 
 class AttentionFiltration(nn.Module):
@@ -148,16 +149,19 @@ class AttentionFiltration(nn.Module):
         """[n, c, N] logits of all images, mask [c, N] -> what each caption is normalised with in training."""
         if mask is None:
             mask = torch.ones_like(logits[0], dtype=torch.bool)
-        count = len(logits) * mask.sum(-1)
-        mean = (logits * mask).sum((0, 2)) / count
-        variance = ((logits - mean[:, None]).square() * mask).sum((0, 2)) / count
-        return Moments(mean, variance, count)
+        size = len(logits) * mask.sum(-1)
+        mean = (logits * mask).sum((0, 2)) / size
+        variance = ((logits - mean[:, None]).square() * mask).sum((0, 2)) / size
+        return Moments(mean, variance, size)
 
     def gates(self, nodes: Tensor, mask: Tensor | None) -> tuple[Tensor, Moments | None]:
         """[n, c, N, S] nodes -> gates [n, c, N] that sum to 1, and in training the moments they were made with."""
         logits = self.attn_sim_w(nodes).squeeze(-1)
-        moments = self.moments(logits, mask) if self.training else None
-        mean, variance = (self.bn.running_mean, self.bn.running_var) if moments is None else moments[:2]
+        mean, variance, moments = self.bn.running_mean, self.bn.running_var, None
+        if self.training:
+            moments = self.moments(logits, mask)
+            mean, variance = moments.mean, moments.variance
+        assert mean is not None and variance is not None  # noqa: PT018
         normalised = (logits - mean[:, None]) * (variance[:, None] + self.bn.eps).rsqrt()
         gates = torch.sigmoid(normalised * self.bn.weight + self.bn.bias)
         if mask is not None:
@@ -173,33 +177,225 @@ class AttentionFiltration(nn.Module):
     def update(self, moments: Moments) -> None:
         """The running moments after one BatchNorm update per caption, in the given order, in closed form."""
         bn, captions = self.bn, len(moments.mean)
-        assert bn.momentum is not None
-        assert bn.running_mean is not None
-        assert bn.running_var is not None
-        age = torch.arange(captions - 1, -1, -1, device=moments.mean.device)
+        assert bn.momentum is not None and bn.running_mean is not None  # noqa: PT018
+        assert bn.running_var is not None and bn.num_batches_tracked is not None  # noqa: PT018
+        age = torch.arange(captions - 1, -1, -1).to(moments.mean)
         share = bn.momentum * (1 - bn.momentum) ** age
         for running, observed in (
             (bn.running_mean, moments.mean),
-            (bn.running_var, moments.variance * moments.count / (moments.count - 1)),
+            (bn.running_var, moments.variance * moments.size / (moments.size - 1)),
         ):
             running.mul_((1 - bn.momentum) ** captions).add_((share * observed).sum())
         bn.num_batches_tracked += captions
 
 
 class SimilarityEncoder(nn.Module):
-    """Encoded images and captions -> scores in (0, 1); the published `sim_enc`, its parameter names kept."""
+    """Encoded images and captions -> scores in (0, 1); the published `sim_enc`, its parameter names kept.
 
-    def __init__(self, module_name: str, embed_size: int, sim_dim: int, num_regions: int, sgr_step: int) -> None:
+    Any block sizes; the work is cut so that its temporaries take about `memory_budget` bytes. In training SAF keeps the
+    similarity vectors of all pairs for the backward pass, 4 S bytes per image and word; the images must then be all
+    those of the batch, since each caption is normalised over all of them.
+    """
+
+    def __init__(
+        self, module_name: str, embed_size: int, sim_dim: int, num_regions: int, sgr_step: int, memory_budget: int
+    ) -> None:
         super().__init__()
+        self.memory_budget = memory_budget
         self.v_global_w = SelfAttention(embed_size, num_regions)
         self.t_global_w = SelfAttention(embed_size)
         self.sim_tranloc_w = xavier_uniform_linear(nn.Linear(embed_size, sim_dim))
         self.sim_tranglo_w = xavier_uniform_linear(nn.Linear(embed_size, sim_dim))
         self.sim_eval_w = xavier_uniform_linear(nn.Linear(sim_dim, 1))
-        if module_name == "SGR":
-            self.SGR_module = nn.ModuleList(GraphReasoning(sim_dim) for _ in range(sgr_step))
-        else:
+        self.filters = module_name == "SAF"
+        if self.filters:
             self.SAF_module = AttentionFiltration(sim_dim)
+        else:
+            self.SGR_module = nn.ModuleList(GraphReasoning(sim_dim) for _ in range(sgr_step))
+        # An image-word pair needs its attention, u - w, and S numbers a few times over, each graph step three times.
+        self.bytes_per_row = 4 * (3 * num_regions + embed_size + (6 + 3 * (0 if self.filters else sgr_step)) * sim_dim)
 
-    def nodes(self, images: _Block, captions: _Block, workspace: Tensor) -> Tensor:
-        raise NotImplementedError
+    def forward(self, images: Regions, captions: Words) -> Tensor:
+        """n images, m captions -> scores [n, m]."""
+        count = len(images.features)
+        lengths = captions.lengths.cpu()
+        gram = images.features @ images.features.mT
+        workspace = self._workspace(captions)
+        # With gradients, and for moments over all images, blocks are cut along the captions only: the gradients of
+        # slices of the images would be padded to all images again, block by block.
+        all_images = torch.is_grad_enabled() or (self.filters and self.training)
+        score = partial(self._score, workspace)
+        if not self.filters:
+            score = partial(checkpointed, score)
+        words = self.memory_budget // self.bytes_per_row // count if all_images else len(workspace) // min(count, 8)
+        order, columns, moments = [], [], []
+        for index, length in caption_blocks(lengths, words):
+            taken = _take(captions, lengths, index, length)
+            step = count if all_images else max(1, len(workspace) // (len(index) * length))
+            results = []
+            for start in range(0, count, step):
+                block = slice(start, start + step)
+                seen = images.features[block], gram[block], images.vectors[block]
+                results.append(score(*seen, *taken))
+            order.append(index)
+            columns.append(torch.cat([scores for scores, _ in results]))
+            moments.append(results[0][1])
+        back = torch.cat(order).argsort().to(gram.device)
+        if self.filters and self.training:
+            self.SAF_module.update(Moments(*(torch.cat(part)[back] for part in zip(*moments, strict=True))))
+        return torch.cat(columns, dim=1).index_select(1, back)
+
+    def pairs(self, images: Regions, captions: Words, image_index: Tensor, caption_index: Tensor) -> Tensor:
+        """Rows [P] of the images and of the captions -> scores [P]."""
+        assert not (self.filters and self.training), "in training SAF normalises a caption over all images of the batch"
+        lengths = captions.lengths.cpu()
+        gram = images.features @ images.features.mT
+        workspace = self._workspace(captions)
+        order, blocks = [], []
+        for index, length in caption_blocks(lengths[caption_index.cpu()], len(workspace)):
+            chosen = image_index[index.to(image_index.device)]
+            regions, own_gram, image_vectors = (
+                part.index_select(0, chosen) for part in (images.features, gram, images.vectors)
+            )
+            words, vectors, mask = _take(captions, lengths, caption_index.cpu()[index], length)
+            mask = None if mask is None else mask[:, None]
+            scores, _ = self._score(workspace, regions, own_gram, image_vectors, words[:, None], vectors[:, None], mask)
+            order.append(index)
+            blocks.append(scores.squeeze(1))
+        return torch.cat(blocks).index_select(0, torch.cat(order).argsort().to(gram.device))
+
+    def _score(
+        self,
+        workspace: Tensor,
+        regions: Tensor,
+        gram: Tensor,
+        image_vectors: Tensor,
+        words: Tensor,
+        caption_vectors: Tensor,
+        mask: Tensor | None,
+    ) -> tuple[Tensor, Moments | None]:
+        """One block, shapes as in `similarity_nodes` -> scores [n, c], and SAF's moments in training."""
+        nodes = similarity_nodes(
+            regions, gram, image_vectors, words, caption_vectors, self.sim_tranloc_w, self.sim_tranglo_w, workspace
+        )
+        moments = None
+        if self.filters:
+            vectors, moments = self.SAF_module(nodes, mask)
+        else:
+            *steps, last = self.SGR_module
+            for step in steps:
+                nodes = step(nodes, nodes, mask)
+            vectors = last(nodes[..., :1, :], nodes, mask).squeeze(-2)  # only the global node is read
+        return torch.sigmoid(self.sim_eval_w(vectors).squeeze(-1)), moments
+
+    def _workspace(self, captions: Words) -> Tensor:
+        features = captions.features
+        rows = rows_within(self.memory_budget, self.bytes_per_row, features.device)
+        return features.new_empty(max(rows, features.shape[1]), features.shape[2])
+
+
+def _take(captions: Words, lengths: Tensor, index: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Words [c, length, D] and global vectors [c, D] of some captions; the mask of their nodes if any is padding."""
+    device = captions.features.device
+    mask = None
+    if bool((lengths[index] < length).any()):
+        mask = word_mask(lengths[index] + 1, length + 1, device)
+    index = index.to(device)
+    return captions.features[:, :length].index_select(0, index), captions.vectors.index_select(0, index), mask
+
+
+class SGRAF(Network):
+    """SGR or SAF (Diao et al. 2021); defaults are the published ones.
+
+    Args:
+        module_name: "SGR" or "SAF".
+        num_regions: regions per image; a BatchNorm over their ranks fixes it (36 in the published code).
+        bi_gru: both directions of the caption GRU, averaged.
+        no_imgnorm, no_txtnorm: leave regions, words as they come from the encoders.
+        sgr_step: graph reasoning steps of SGR.
+        memory_budget: bytes that the temporaries of one block of images x captions may take.
+
+    Raises:
+        InputError: another module name.
+    """
+
+    pairwise = True
+    published_parts = ("image_encoder.", "caption_encoder.", "similarity_encoder.")
+
+    def __init__(
+        self,
+        module_name: str,
+        vocab_size: int,
+        num_regions: int = 36,
+        img_dim: int = 2048,
+        word_dim: int = 300,
+        embed_size: int = 1024,
+        sim_dim: int = 256,
+        num_layers: int = 1,
+        bi_gru: bool = True,
+        no_imgnorm: bool = False,
+        no_txtnorm: bool = False,
+        sgr_step: int = 3,
+        memory_budget: int = 2**28,
+    ) -> None:
+        super().__init__()
+        if module_name not in ("SGR", "SAF"):
+            raise InputError(f"--module_name {module_name}: expected SGR or SAF; their ensemble is made in evaluation")
+        self.num_regions = num_regions
+        self.image_encoder = RegionProjection(img_dim, embed_size, not no_imgnorm)
+        self.caption_encoder = WordStates(vocab_size, word_dim, embed_size, num_layers, bi_gru, not no_txtnorm)
+        self.similarity_encoder = SimilarityEncoder(
+            module_name, embed_size, sim_dim, num_regions, sgr_step, memory_budget
+        )
+        self.dense_only = module_name == "SAF"
+        """SAF's BatchNorm gives every pair a part in the gradient of every other pair of the caption."""
+
+    def encode_images(self, batch: Batch) -> Regions:
+        """`batch.images` [B, R, F] -> regions and global vectors.
+
+        Raises:
+            InputError: another number of regions than the network was built for.
+        """
+        assert batch.images is not None
+        if batch.images.ndim != 3 or batch.images.shape[1] != self.num_regions:
+            raise InputError(
+                f"image features of shape {tuple(batch.images.shape[1:])}: expected {self.num_regions} regions per "
+                "image, for which this network was built; use the features it was trained with, or train one for these"
+            )
+        features = self.image_encoder(batch.images)
+        return Regions(features, self.similarity_encoder.v_global_w(features))
+
+    def encode_captions(self, batch: Batch) -> Words:
+        """`batch.captions` [B, T], `batch.lengths` [B] -> words, lengths and global vectors."""
+        assert batch.captions is not None
+        assert batch.lengths is not None
+        features = self.caption_encoder(batch.captions, batch.lengths)
+        lengths = batch.lengths.to(features.device)
+        mask = word_mask(lengths, features.shape[1], features.device)
+        return Words(features, lengths, self.similarity_encoder.t_global_w(features, mask))
+
+    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
+        """n encoded images, m encoded captions -> scores [n, m] in (0, 1).
+
+        In training SAF normalises each caption over these images and updates its running moments caption by caption.
+        """
+        with torch.autocast(images[0].device.type, enabled=False):
+            scores: Tensor = self.similarity_encoder(Regions(*images), Words(*captions))
+        return scores
+
+    def similarity_of_pairs(
+        self, images: Encoding, captions: Encoding, image_index: Tensor, caption_index: Tensor
+    ) -> Tensor:
+        """Scores [P] of the pairs (image_index[p], caption_index[p]), as `similarity` has them (SAF: in evaluation)."""
+        with torch.autocast(images[0].device.type, enabled=False):
+            return self.similarity_encoder.pairs(Regions(*images), Words(*captions), image_index, caption_index)
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """One group in the published order: captions, images, similarity."""
+        parts = (self.caption_encoder, self.image_encoder, self.similarity_encoder)
+        return [{"params": [p for part in parts for p in part.parameters()], "lr": learning_rate}]
+
+    def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
+        """[img_enc, txt_enc, sim_enc] -> state dict of this network; the published GRU is named `cap_rnn`."""
+        state = super().import_published(parts, options)
+        return {name.replace(".cap_rnn.", ".rnn."): value for name, value in state.items()}

@@ -43,7 +43,7 @@ def similarity_nodes(
         local_map, global_map: D -> S.
         workspace: [rows, D] scratch of the same type, rows >= c * L; as many images are taken at a time as fit into it.
     """
-    return _SimilarityNodes.apply(  # type: ignore[no-any-return]
+    return _SimilarityNodes.apply(
         regions,
         gram,
         image_vectors,
@@ -108,7 +108,7 @@ class _SimilarityNodes(torch.autograd.Function):
         global_bias: Tensor,
         workspace: Tensor,
     ) -> Tensor:
-        captions, length, _ = words.shape[-3:]
+        captions, length = words.shape[-3:-1]
         nodes = regions.new_empty(len(regions), captions, 1 + length, len(local_weight))
         norms = regions.new_empty(len(regions), captions, 1 + length)
         for images in _blocks(len(regions), captions * length, workspace):
@@ -128,38 +128,40 @@ class _SimilarityNodes(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        regions, gram, image_vectors, words, caption_vectors, local_weight, global_weight, nodes, norms = ctx.saved_tensors
-        gradient = _normalised_backward(gradients[0], nodes, norms)
-        captions, length, features = words.shape[-3:]
+        regions, gram, image_vectors, words, caption_vectors, local_weight, global_weight, nodes, norms = (
+            ctx.saved_tensors
+        )
+        captions, length = words.shape[-3:-1]
 
+        outer = _normalised_backward(gradients[0][:, :, 0], nodes[:, :, 0], norms[:, :, 0])
         difference = image_vectors[:, None] - caption_vectors
-        outer = gradient[:, :, 0]
         d_global_weight = outer.flatten(0, 1).T @ difference.square().flatten(0, 1)
         d_global_bias = outer.sum((0, 1))
         d_difference = (outer @ global_weight).mul_(difference).mul_(2)
         d_image_vectors = d_difference.sum(1)
         d_caption_vectors = -(d_difference.sum(0) if caption_vectors.ndim == 2 else d_difference)
 
-        d_local_weight = torch.zeros_like(local_weight)
-        d_local_bias = gradient[:, :, 1:].sum((0, 1, 2))
+        d_local_weight, d_local_bias = torch.zeros_like(local_weight), local_weight.new_zeros(len(local_weight))
         d_regions, d_gram, d_words = torch.empty_like(regions), torch.empty_like(gram), torch.zeros_like(words)
         workspace, scratch = ctx.workspace, torch.empty_like(ctx.workspace)
         for images in _blocks(len(regions), captions * length, workspace):
             with torch.enable_grad():
-                leaves = [part.detach().requires_grad_() for part in (regions[images], gram[images])]
-                own_words = _own(words, images, 3).detach().requires_grad_()
-                weights = _context_weights(*leaves, own_words)
+                own_regions, own_gram, own_words = leaves = [
+                    part.detach().requires_grad_() for part in (regions[images], gram[images], _own(words, images, 3))
+                ]
+                weights = _context_weights(own_regions, own_gram, own_words)
             difference = _difference(weights.detach(), regions[images], own_words.detach(), workspace)
-            outer = gradient[images, :, 1:].flatten(1, 2).contiguous()
-            rows = outer.flatten(0, 1)
-            other = scratch[: len(rows)]
-            torch.square(difference.flatten(0, 1), out=other)
-            d_local_weight.addmm_(rows.T, other)
-            torch.mm(rows, local_weight, out=other)
-            d_context = other.view_as(difference).mul_(difference).mul_(2)
+            outer = _normalised_backward(gradients[0][images, :, 1:], nodes[images, :, 1:], norms[images, :, 1:])
+            outer = outer.flatten(0, 2)
+            d_context = scratch[: len(outer)].view_as(difference)
+            torch.square(difference, out=d_context)
+            d_local_weight.addmm_(outer.T, d_context.flatten(0, 1))
+            d_local_bias += outer.sum(0)
+            torch.mm(outer, local_weight, out=d_context.flatten(0, 1))
+            d_context.mul_(difference).mul_(2)
             d_weights = d_context @ regions[images].mT
-            d_regions[images], d_gram[images], d_own_words = torch.autograd.grad(weights, [*leaves, own_words], d_weights)
-            d_regions[images] += weights.detach().mT @ d_context
+            d_regions[images], d_gram[images], d_own_words = torch.autograd.grad(weights, leaves, d_weights)
+            d_regions[images].baddbmm_(weights.detach().mT, d_context)
             if words.ndim == 3:
                 d_words += d_own_words - d_context.sum(0).view_as(words)
             else:

@@ -1,8 +1,8 @@
 """Cross attention between regions and words, for whole blocks of images x captions (Lee et al., SCAN, ECCV 2018).
 
 Shapes: n images of R regions, c captions padded to L words, D features. The inner products of a block are
-[n, c, L, R], in whatever memory order is cheapest. Words are given as [c, L, D], every image against every caption, or as
-[n, c, L, D], each image against captions of its own (pairs: c = 1). Padded words must be exactly 0; they then leave
+[n, c, L, R], in whatever memory order is cheapest. Words are given as [c, L, D], every image against every caption, or
+as [n, c, L, D], each image against captions of its own (pairs: c = 1). Padded words must be exactly 0; they then leave
 every other word's result as it would be if the caption stood alone.
 """
 
@@ -59,7 +59,7 @@ def word_mask(lengths: Tensor, length: int, device: torch.device) -> Tensor:
 class CaptionBlock(NamedTuple):
     """Captions of like length that are scored together."""
 
-    index: Tensor  # [c] int64, on the CPU
+    rows: Tensor  # [c] int64, on the CPU
     length: int  # words of the longest
 
 
