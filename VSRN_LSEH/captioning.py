@@ -1,7 +1,7 @@
 """The caption-generation branch of VSRN: describe an image from its reasoned regions, as a second training signal.
 
-Li et al., "Visual Semantic Reasoning for Image-Text Matching", ICCV 2019, section 3.3. A GRU reads the regions, a second
-GRU with additive attention over what the first one read writes the caption word by word.
+Li et al., "Visual Semantic Reasoning for Image-Text Matching", ICCV 2019, "joint matching and generation". A GRU reads
+the regions; a second GRU, with additive attention over what the first one read, writes the caption word by word.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear, pad
 
 PAD, START, END = 0, 1, 2
 """Ids that every vocabulary of the field has in common."""
 
 
 class Memory(NamedTuple):
-    """What all steps of the decoder share: the attended regions, and weights sliced once instead of at every step."""
+    """What all steps of the decoder share: the attended regions, and weights cut out once instead of at every step."""
 
     regions: Tensor  # [B, N, H] states of the region reader
     keys: Tensor  # [B, N, H] the regions' share of the attention's first layer
     query_weight: Tensor  # [H, H] the decoder state's share of that layer
     context_weight: Tensor  # [3H, H] the attended context's share of the GRU's input product
+    state_weight: Tensor  # [3H, H] the GRU's recurrent product
+    state_bias: Tensor  # [3H]
 
 
 class RegionReader(nn.Module):
@@ -53,14 +55,14 @@ class Attention(nn.Module):
 
     def forward(self, states: Tensor, memory: Memory) -> Tensor:
         """Decoder states [B, K, H] -> contexts [B, K, H], the weighted means of the regions."""
-        queries = F.linear(states, memory.query_weight)
+        queries = linear(states, memory.query_weight)
         hidden = torch.tanh(memory.keys.unsqueeze(1) + queries.unsqueeze(2))
         weights = self.linear2(hidden).squeeze(-1).softmax(dim=-1)
         return weights @ memory.regions
 
 
 class AttentionDecoder(nn.Module):
-    """A GRU that writes a caption. Its state [B, K, H] holds K captions of each image: one in training, the beam in search.
+    """A GRU that writes captions. States [B, K, H] are of K captions per image: one in training, the beam in search.
 
     The GRU's input is [word vector ; context]. Only the context depends on the state before, so the word vectors' share
     of the input product, and the output layer, are computed for all steps at once.
@@ -78,31 +80,32 @@ class AttentionDecoder(nn.Module):
     def remember(self, regions: Tensor) -> Memory:
         """States of the region reader [B, N, H] -> what every step needs of them."""
         region_weight, query_weight = self.attention.linear1.weight.chunk(2, dim=1)
-        context_weight = self.rnn.weight_ih_l0[:, self.embedding.embedding_dim :]
-        return Memory(
-            regions, F.linear(regions, region_weight, self.attention.linear1.bias), query_weight, context_weight
-        )
+        keys = linear(regions, region_weight, self.attention.linear1.bias)
+        input_weight, state_weight, _, state_bias = self.rnn.all_weights[0]
+        context_weight = input_weight[:, self.embedding.embedding_dim :]
+        return Memory(regions, keys, query_weight, context_weight, state_weight, state_bias)
 
     def word_gates(self, words: Tensor) -> Tensor:
         """Word ids of any shape -> their share [..., 3H] of the GRU's input product."""
-        word_weight = self.rnn.weight_ih_l0[:, : self.embedding.embedding_dim]
-        return F.linear(self.dropout(self.embedding(words)), word_weight, self.rnn.bias_ih_l0)
+        input_weight, _, input_bias, _ = self.rnn.all_weights[0]
+        word_weight = input_weight[:, : self.embedding.embedding_dim]
+        return linear(self.dropout(self.embedding(words)), word_weight, input_bias)
 
     def step(self, word_gates: Tensor, states: Tensor, memory: Memory) -> Tensor:
         """One word: its gates [B, K, 3H] and the states before it [B, K, H] -> the states after it [B, K, H].
 
-        Dropout on the word vector and dropout on the context are together the published dropout on their concatenation.
+        Dropout on word vectors and on contexts are together the published dropout on their concatenation.
         """
         context = self.dropout(self.attention(states, memory))
-        reset_x, update_x, new_x = (word_gates + F.linear(context, memory.context_weight)).chunk(3, dim=-1)
-        hidden_gates = F.linear(states, self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)
-        reset_h, update_h, new_h = hidden_gates.chunk(3, dim=-1)
-        update = torch.sigmoid(update_x + update_h)
-        new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+        reset_input, update_input, new_input = (word_gates + linear(context, memory.context_weight)).chunk(3, dim=-1)
+        recurrent = linear(states, memory.state_weight, memory.state_bias)
+        reset_state, update_state, new_state = recurrent.chunk(3, dim=-1)
+        update = torch.sigmoid(update_input + update_state)
+        new = torch.tanh(new_input + torch.sigmoid(reset_input + reset_state) * new_state)
         return torch.lerp(new, states, update)
 
     def forward(self, words: Tensor, regions: Tensor, start: Tensor) -> Tensor:
-        """Teacher forcing: true words [B, T], regions [B, N, H], first state [B, H] -> the state after each word [B, T, H]."""
+        """Teacher forcing: true words [B, T], regions [B, N, H], first state [B, H] -> states after them [B, T, H]."""
         memory = self.remember(regions)
         states = start.unsqueeze(1)
         written = []
@@ -139,11 +142,11 @@ class Captioner(nn.Module):
         self.decoder = AttentionDecoder(vocab_size, dim_hidden * (1 + bidirectional), dim_word, dropout)
 
     def loss(self, regions: Tensor, captions: Tensor, lengths: Tensor) -> Tensor:
-        """Negative log-likelihood of the captions (ids [B, T], lengths [B]), summed over words, averaged over the batch."""
+        """Negative log-likelihood of captions (ids [B, T], lengths [B]), sum over words, mean over the batch."""
         labels, counted = caption_labels(captions, lengths, self.max_len)
         states = self.decoder(labels[:, :-1], *self.encoder(regions))
         logits = self.decoder.out(states[counted])
-        return F.cross_entropy(logits, labels[:, 1:][counted], reduction="sum") / len(labels)
+        return cross_entropy(logits, labels[:, 1:][counted], reduction="sum") / len(labels)
 
     @torch.no_grad()
     def generate(self, regions: Tensor, beam_size: int = 1) -> tuple[Tensor, Tensor]:
@@ -175,7 +178,8 @@ class Captioner(nn.Module):
         written = words[..., 1:]
         length = (written != PAD).sum(dim=-1).clamp(min=1)
         chosen = (scores / length).argmax(dim=1, keepdim=True)
-        return written.take_along_dim(chosen.unsqueeze(-1), dim=1).squeeze(1), scores.take_along_dim(chosen, 1).squeeze(1)
+        best_caption = written.take_along_dim(chosen.unsqueeze(-1), dim=1)
+        return best_caption.squeeze(1), scores.take_along_dim(chosen, dim=1).squeeze(1)
 
 
 def caption_labels(captions: Tensor, lengths: Tensor, max_len: int) -> tuple[Tensor, Tensor]:
@@ -185,7 +189,7 @@ def caption_labels(captions: Tensor, lengths: Tensor, max_len: int) -> tuple[Ten
     The <pad> after <end> is predicted too, as published; a caption cut to max_len tokens ends in <end>.
     """
     steps = min(int(lengths.max()), max_len - 1)
-    labels = F.pad(captions, (0, 1))[:, : steps + 1].clone()
+    labels = pad(captions, (0, 1))[:, : steps + 1].clone()
     cut = labels[:, max_len - 1 :]
     cut.masked_fill_(cut != PAD, END)
     counted = torch.arange(1, steps + 1) <= lengths.cpu().unsqueeze(1)

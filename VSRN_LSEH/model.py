@@ -8,15 +8,15 @@ caption from the reasoned regions (`captioning.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
-from VSRN_LSEH.captioning import Captioner
 from vse.batches import Batch
-from vse.encoders import CaptionGRU, Encoding, Network, l2norm, last_states, xavier_uniform_linear
+from vse.encoders import CaptionEmbedding, Encoding, Network, l2norm, order_similarity, xavier_uniform_linear
+from VSRN_LSEH.captioning import Captioner
 
 
 class ImageEncoding(NamedTuple):
@@ -33,14 +33,14 @@ class PointwiseConvolution(nn.Conv1d):
         super().__init__(size, size, kernel_size=1)
 
     def forward(self, regions: Tensor) -> Tensor:
-        return F.linear(regions, self.weight.squeeze(-1), self.bias)
+        return linear(regions, self.weight.squeeze(-1), self.bias)
 
 
 class RegionReasoning(nn.Module):
-    """One graph convolution over fully connected regions, with a residual connection (section 3.1, equations 2 to 4).
+    """One graph convolution over fully connected regions, with a residual connection (region relationship reasoning).
 
-    R = theta(V) phi(V)^T / N, V* = BatchNorm(W R g(V)) + V; regions [B, N, D] -> [B, N, D]. The affinities R are not put
-    through a softmax; the BatchNorm starts at scale 0, so that the block starts as the identity.
+    R = theta(V) phi(V)^T / N, V* = BatchNorm(W R g(V)) + V; regions [B, N, D] -> [B, N, D]. The affinities R go through
+    no softmax; the BatchNorm starts at scale 0, so that the block starts as the identity.
     """
 
     def __init__(self, size: int) -> None:
@@ -49,7 +49,7 @@ class RegionReasoning(nn.Module):
         self.W = nn.Sequential(PointwiseConvolution(size), nn.BatchNorm1d(size))
         self.theta = PointwiseConvolution(size)
         self.phi = PointwiseConvolution(size)
-        nn.init.zeros_(self.W[1].weight)
+        nn.init.zeros_(self.W[1].get_parameter("weight"))
 
     def forward(self, regions: Tensor) -> Tensor:
         affinity = self.theta(regions) @ self.phi(regions).transpose(1, 2) / regions.shape[1]
@@ -58,7 +58,7 @@ class RegionReasoning(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Regions [B, N, F] -> embedding [B, D] and reasoned regions [B, N, D] (sections 3.1 and 3.2); any N, any F.
+    """Regions [B, N, F] -> embedding [B, D] and reasoned regions [B, N, D]; any N, any F.
 
     State-dict names are the published `fc`, `Rs_GCN_1` ... `Rs_GCN_4`, `img_rnn`, `bn`; the arguments are VSRN's.
     """
@@ -102,36 +102,23 @@ class ImageEncoder(nn.Module):
         return ImageEncoding(embedding, regions)
 
 
-class CaptionEncoder(CaptionGRU):
-    """Token ids [B, T] -> embeddings [B, D]: the GRU's state after the last token, normalised."""
-
-    def __init__(self, *args: Any, use_abs: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.use_abs = use_abs
-
-    def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
-        embedding = l2norm(last_states(super().forward(captions, lengths), lengths))
-        return embedding.abs() if self.use_abs else embedding
-
-
 class VSRN(Network):
     """The network, at the published sizes by default.
 
-    A checkpoint of the published code, a list [image encoder, caption encoder], has this network's names but for the
-    prefixes `image_encoder.` and `caption_encoder.`.
-
     Args:
-        img_dim: F, features per region. embed_size: D, of the joint space and of the regions within the network.
+        img_dim: F, features per region.
+        embed_size: D, of the joint space and of the regions within the network.
         word_dim, num_layers: word vectors and depth of the caption GRU.
-        use_abs, no_imgnorm: embeddings are made non-negative; image embeddings are left unnormalised.
-        measure: cosine (dot products), or order: -||max(0, caption - image)|| (Vendrov et al., ICLR 2016).
-        final_batchnorm: a BatchNorm follows the GRU over the regions, and the projected regions are left unnormalised:
-            how the published code builds the network for Flickr30K (and, under that name, IAPR TC-12) and no other data.
-        region_norm_axis: the published code normalises each feature over the regions of its image ("regions");
-            "features" makes each region a unit vector, what its authors later called more reasonable.
-        captioning: build the caption-generation branch; dim_hidden, dim_word, input_dropout_p, bidirectional and max_len
-            are its sizes (see Captioner).
-        captioner_updates: how many times the optimizer lists the branch's parameters; the published code does it twice.
+        use_abs: absolute values of both embeddings.
+        no_imgnorm: leave image embeddings unnormalised.
+        measure: `cosine` scores by inner products, `order` by order violations (Vendrov et al., ICLR 2016).
+        final_batchnorm: a BatchNorm follows the GRU over the regions, and the projected regions are not normalised: how
+            the published code builds the network for Flickr30K (and IAPR TC-12 under that name), for no other data.
+        region_norm_axis: `regions` normalises each feature over the regions of its image, as published; `features`
+            makes each region a unit vector, which the authors later called more reasonable.
+        captioning: build the caption-generation branch; dim_hidden, dim_word, input_dropout_p, bidirectional and
+            max_len are the arguments of `Captioner`.
+        captioner_updates: how often the optimizer lists the branch's parameters; 2 as published, 1 as intended.
     """
 
     def __init__(
@@ -157,9 +144,10 @@ class VSRN(Network):
     ) -> None:
         super().__init__()
         self.measure = measure
+        self.bounded_scores = measure == "cosine" and not no_imgnorm
         self.captioner_updates = captioner_updates
         self.image_encoder = ImageEncoder(img_dim, embed_size, use_abs, no_imgnorm, final_batchnorm, region_norm_axis)
-        self.caption_encoder = CaptionEncoder(vocab_size, word_dim, embed_size, num_layers, use_abs=use_abs)
+        self.caption_encoder = CaptionEmbedding(vocab_size, word_dim, embed_size, num_layers, use_abs)
         self.captioner = (
             Captioner(vocab_size, embed_size, dim_hidden, dim_word, input_dropout_p, bidirectional, max_len)
             if captioning
@@ -172,17 +160,26 @@ class VSRN(Network):
         return encoding if self.training and self.captioner is not None else encoding.embedding
 
     def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
-        """Embeddings (or an ImageEncoding) of n images, embeddings of m captions -> scores [n, m]."""
+        """Embeddings [n, D] or an ImageEncoding, embeddings [m, D] -> scores [n, m]."""
         embeddings = images.embedding if isinstance(images, ImageEncoding) else images
         if self.measure == "order":
+            assert isinstance(embeddings, Tensor)
+            assert isinstance(captions, Tensor)
             return order_similarity(embeddings, captions)
         return super().similarity(embeddings, captions)
 
     def extra_loss(self, batch: Batch, images: Encoding, captions: Encoding) -> dict[str, Tensor]:
         """The captioning loss, with weight 1; its labels are `batch.captions` and `batch.lengths`."""
-        if not isinstance(images, ImageEncoding):
+        if self.captioner is None or not isinstance(images, ImageEncoding):
             return {}
+        assert batch.captions is not None
+        assert batch.lengths is not None
         return {"captioning": self.captioner.loss(images.regions, batch.captions, batch.lengths)}
+
+    def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The published names; the captioner, which published checkpoints lack, stays as it is."""
+        captioner = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("captioner.")}
+        return captioner | super().import_published(parts, options)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """One group: captions, images, then the captioner as often as `captioner_updates` says.
@@ -195,8 +192,3 @@ class VSRN(Network):
             group["params"] += [*self.captioner.parameters()] * self.captioner_updates
             group |= {"foreach": False, "fused": False}
         return [group]
-
-
-def order_similarity(images: Tensor, captions: Tensor) -> Tensor:
-    """Images [n, D], captions [m, D] -> -||max(0, caption - image)|| [n, m]; 0 where the image implies the caption."""
-    return -torch.linalg.vector_norm((captions - images.unsqueeze(1)).clamp(min=0), dim=-1)
