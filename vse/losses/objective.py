@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from vse.losses.memory_bank import MemoryBank
 
 
 @dataclass
@@ -31,12 +35,14 @@ class Pairs:
 class Objective(nn.Module):
     """Base of the objectives. Scores are float32 [B, B], rows images, columns captions; any B >= 1."""
 
-    needs_descriptions = False
+    needs_descriptions: bool = False
     """Reads `Pairs.descriptions`."""
-    needs_bounded_scores = False
+    needs_bounded_scores: bool = False
     """Defined for cosine-like scores in [-1, 1] only."""
-    sparse_gradient = False
+    sparse_gradient: bool = False
     """At most 3 B of the B x B scores get a gradient (hardest negatives only)."""
+    bank: MemoryBank | None = None
+    """Embeddings the objective wants remembered; whoever trains fills it and scores batches against it."""
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """The two scalars that add up to the loss: image-to-text (rows) and text-to-image (columns)."""
@@ -45,3 +51,10 @@ class Objective(nn.Module):
     def forward(self, scores: Tensor, pairs: Pairs) -> Tensor:
         image_to_text, text_to_image = self.directions(scores, pairs)
         return image_to_text + text_to_image
+
+    def diagnose(self, scores: Tensor) -> str | None:
+        """What is wrong with a run whose batches score like this, and its remedy, in one sentence; None: nothing.
+
+        The same trouble always gives the same sentence. Waits for the device: not for every step.
+        """
+        return None

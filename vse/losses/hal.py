@@ -1,0 +1,134 @@
+"""HAL: hubness-aware loss, all negatives weighted softly, by the batch alone or by a memory bank as well."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vse.errors import InputError
+from vse.losses.memory_bank import MemoryBank
+from vse.losses.objective import BankScores, Objective, Pairs
+
+
+class HAL(Objective):
+    """Mean over the batch of the log-sum-exp of each row and column of negatives, less a term of the positive.
+
+    Liu et al., "HAL: Improved text-image matching by mitigating visual semantic hubs", AAAI 2020. With
+    X = exp(local_alpha * (S - local_ep)) off the diagonal, a pair costs [log(1 + its row of X) + log(1 + its column)]
+    / local_alpha - log(1 + max(0, positive)): a hub, which scores high with many, is pushed hardest. The defaults are
+    MS-COCO's; Flickr30K has local_alpha 60 and local_ep 0.7.
+
+    With `Pairs.bank` the exponents are weighted by how much of the neighbourhood of a pair is in the bank's nearest
+    rows, and the positive by how much is not (global weighting). No gradient flows through weights or bank.
+
+    What the published code computes is the default. Its diagonal leaks a constant into every sum, exp(-local_alpha *
+    local_ep), with a bank 1; its `global_ep_nega` is outside the product with global_beta and so barely counts;
+    `global_ep_posi` cancels out.
+
+    Args:
+        local_alpha, local_ep: scale and threshold of the batch's negatives.
+        global_alpha, global_ep_posi: scale and threshold of the positive's weight.
+        global_beta, global_ep_nega: scale and threshold of the negatives' weights.
+        memory_bank: global weighting; from the first time that `bank` is filled.
+        mb_rate: share of the training captions to remember.
+        mb_k: nearest rows of the bank that count; at most B of them in the published weighting.
+        positive_term: the published term gives a pair that scores 0 or less no gradient, which ends some runs for
+            good; `repaired` goes on with slope 1 below 0.
+        global_weighting: `repaired` puts the threshold inside the exponent's product, leaves the diagonal out of the
+            sums, takes rows of the batch's images out of the bank, and counts mb_k rows whatever B is.
+    """
+
+    needs_bounded_scores = True
+
+    def __init__(
+        self,
+        local_alpha: float = 30.0,
+        local_ep: float = 0.3,
+        global_alpha: float = 40.0,
+        global_beta: float = 40.0,
+        global_ep_posi: float = 0.2,
+        global_ep_nega: float = 0.1,
+        memory_bank: bool = False,
+        mb_rate: float = 0.05,
+        mb_k: int = 250,
+        positive_term: Literal["published", "repaired"] = "published",
+        global_weighting: Literal["published", "repaired"] = "published",
+    ) -> None:
+        super().__init__()
+        if local_alpha <= 0:
+            raise InputError(f"--local_alpha {local_alpha}: expected a number above 0, such as 30")
+        if mb_k < 1:
+            raise InputError(f"--mb_k {mb_k}: expected at least 1 neighbour, such as 250")
+        self.local_alpha = local_alpha
+        self.local_ep = local_ep
+        self.global_alpha = global_alpha
+        self.global_beta = global_beta
+        self.global_ep_posi = global_ep_posi
+        self.global_ep_nega = global_ep_nega
+        self.mb_k = mb_k
+        self.positive_repaired = positive_term == "repaired"
+        self.global_repaired = global_weighting == "repaired"
+        if memory_bank:
+            self.bank = MemoryBank(mb_rate, exclude="images" if self.global_repaired else "captions")
+
+    def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+        positives = scores.diagonal()
+        exponents = self.local_alpha * (scores.masked_fill(own, 0.0) - self.local_ep)
+        if pairs.bank is not None:
+            negative_weights, positive_weights = self.global_weights(positives.detach(), pairs.bank)
+            exponents = (exponents * negative_weights).masked_fill(own, -torch.inf if self.global_repaired else 0.0)
+            positives = positives * positive_weights
+        if self.positive_repaired:
+            attraction = torch.where(positives > 0, positives.clamp(min=0).log1p(), positives)
+        else:
+            attraction = positives.clamp(min=0).log1p()
+        image_to_text = _log1p_sum_exp(exponents, dim=1) / self.local_alpha - attraction / 2
+        text_to_image = _log1p_sum_exp(exponents, dim=0) / self.local_alpha - attraction / 2
+        return image_to_text.mean(), text_to_image.mean()
+
+    @torch.no_grad()
+    def global_weights(self, positives: Tensor, bank: BankScores) -> tuple[Tensor, Tensor]:
+        """Weights of the negatives [B, B] (their diagonal means nothing) and of the positives [B], in [0, 1]."""
+        k = min(self.mb_k, bank.images.shape[1])
+        if not self.global_repaired:
+            k = min(k, len(positives))
+        image_nearest = bank.images.topk(k, dim=1, sorted=False).values
+        caption_nearest = bank.captions.topk(k, dim=1, sorted=False).values
+
+        threshold = self.global_ep_nega * (self.global_beta if self.global_repaired else 1.0)
+        image_hubness = _log_sum_exp(self.global_beta * image_nearest) - threshold
+        caption_hubness = _log_sum_exp(self.global_beta * caption_nearest) - threshold
+        own = self.global_beta * positives
+        negative_weights = torch.sigmoid(
+            torch.logaddexp(image_hubness[:, None], caption_hubness[None, :])
+            - torch.logaddexp(own[:, None], own[None, :])
+        )
+        image_rivals = _log_sum_exp(self.global_alpha * (image_nearest - self.global_ep_posi))
+        caption_rivals = _log_sum_exp(self.global_alpha * (caption_nearest - self.global_ep_posi))
+        positive_weights = torch.sigmoid(
+            torch.logaddexp(image_rivals, caption_rivals) - self.global_alpha * (positives - self.global_ep_posi)
+        )
+        return negative_weights, positive_weights
+
+    def diagnose(self, scores: Tensor) -> str | None:
+        if self.positive_repaired or (scores.diagonal() <= 0).float().mean() <= 0.5:
+            return None
+        return (
+            "hal: more than half of the matching pairs score 0 or less and get no pull from the published positive "
+            "term, which ends some runs for good; --positive_term repaired pulls them, a lower --learning_rate may"
+        )
+
+
+def _log1p_sum_exp(exponents: Tensor, dim: int) -> Tensor:
+    """log(1 + sum of exp) along a dimension, without ever forming the sum."""
+    log_sum = torch.logsumexp(exponents, dim=dim)
+    return torch.logaddexp(log_sum, torch.zeros_like(log_sum))
+
+
+def _log_sum_exp(exponents: Tensor) -> Tensor:
+    """[B, k] -> [B]. A bank whose rows are all excluded says nothing: +inf, which makes every weight 1."""
+    log_sum = torch.logsumexp(exponents, dim=1)
+    return log_sum.masked_fill(log_sum == -torch.inf, torch.inf)
