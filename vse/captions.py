@@ -1,17 +1,15 @@
-"""Caption files: one caption a line, in the order of the caption ids; captions as tokens and as token ids."""
+"""Caption files, one caption a line in the order of the caption ids, and their token ids."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-import zipfile
-from collections.abc import Callable, Iterable
+import io
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,21 +17,9 @@ from torch import Tensor
 
 from vse.errors import InputError
 from vse.files import write_atomically
-
-if TYPE_CHECKING:
-    from nltk.tokenize.destructive import NLTKWordTokenizer
-    from nltk.tokenize.punkt import PunktSentenceTokenizer
-
-    from vse.vocabulary import Vocabulary
-
-TOKENISERS = ("punkt", "ascii-lower", "bytes-repr")
-"""What `tokenise` knows. Each is NLTK's `word_tokenize` of a caption that was prepared in one of three ways:
-
-punkt: lower-cased (the default; VSRN, VSE-infinity and all networks with LSEH).
-ascii-lower: only the ASCII letters lower-cased, as VSE++ and SGRAF do to the file's bytes.
-bytes-repr: Python's notation of the bytes, `b'...'`, lower-cased: a slip in HAL's reader that its published
-checkpoints were made with.
-"""
+from vse.options import say, warn
+from vse.tokens import tokenise
+from vse.vocabulary import END, START, UNKNOWN, Vocabulary
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What bytes.strip() removes in the published readers. Other Unicode spaces stay: they show in HAL's byte tokens.
@@ -82,77 +68,152 @@ def _parse_captions(content: bytes, path: Path) -> list[str]:
     return [line.strip(_WHITE_SPACE) for line in lines]
 
 
-def tokenise(caption: str, tokeniser: str = "punkt") -> list[str]:
-    """The tokens of a caption: NLTK's `word_tokenize` (Punkt sentences, then Treebank words) of the lower-cased text.
+@dataclass(frozen=True)
+class TokenIds:
+    """The captions of a file as ids, `<start>` and `<end>` included.
 
-    NLTK's data need not be installed, and are not looked at where they are.
+    Caption k is `ids[offsets[k]:offsets[k + 1]]`.
+    """
+
+    ids: np.ndarray  # [tokens of all captions] int32
+    offsets: np.ndarray  # [captions + 1] int64
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, caption: int) -> np.ndarray:
+        """Ids of one caption, [length] int32."""
+        return self.ids[self.offsets[caption] : self.offsets[caption + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens per caption, [captions] int64."""
+        return np.diff(self.offsets)
+
+    def first(self, captions: int) -> TokenIds:
+        """Only the first so many captions."""
+        offsets = self.offsets[: captions + 1]
+        return TokenIds(self.ids[: offsets[-1]], offsets)
+
+    def batch(self, captions: np.ndarray, generator: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Captions side by side, in the order asked for.
+
+        Args:
+            captions: [B] caption indices.
+            generator: not used, words are not augmented.
+
+        Returns:
+            ids [B, T] int64, padded with 0 to the longest of these captions; lengths [B] int64.
+        """
+        starts = self.offsets[captions]
+        lengths = self.offsets[captions + 1] - starts
+        positions = np.arange(lengths.max(initial=0))
+        inside = positions < lengths[:, None]
+        padded = np.zeros(inside.shape, dtype=np.int64)
+        padded[inside] = self.ids[(starts[:, None] + positions)[inside]]
+        return torch.from_numpy(padded), torch.from_numpy(lengths)
+
+
+def encode(captions: Iterable[str], vocabulary: Vocabulary) -> TokenIds:
+    """`<start>`, the ids of a caption's tokens, `<end>`; an empty caption is `<start> <end>`."""
+    id_of = vocabulary.word2idx.get
+    rows = [
+        [START, *[id_of(word, UNKNOWN) for word in tokenise(caption, vocabulary.tokeniser)], END]
+        for caption in captions
+    ]
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    return TokenIds(np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets)
+
+
+def token_ids(captions_file: Path, vocabulary: Vocabulary, cache_folder: Path | None = None) -> TokenIds:
+    """The token ids of a caption file.
+
+    They are kept in `cache_folder` under a name that stands for the file's content, the vocabulary with its tokeniser
+    and the NLTK version. A folder that cannot be written, or None, means no cache; a damaged cache is made anew.
+
+    Raises:
+        InputError: as `read_captions`.
+    """
+    content = _read_bytes(captions_file)
+    key = hashlib.sha256(
+        f"{hashlib.sha256(content).hexdigest()} {vocabulary.digest} nltk {version('nltk')}".encode()
+    ).hexdigest()
+    cached = None if cache_folder is None else Path(cache_folder) / f"{Path(captions_file).stem}_ids_{key[:16]}.npz"
+    if cached is not None and (ids := _read_cache(cached, key, len(vocabulary))) is not None:
+        return ids
+    ids = encode(_parse_captions(content, captions_file), vocabulary)
+    if cached is not None:
+        with suppress(InputError, OSError):  # a cache only saves time
+            write_atomically(cached, lambda file: np.savez(file, ids=ids.ids, offsets=ids.offsets, key=np.array(key)))
+    return ids
+
+
+def _read_cache(path: Path, key: str, words: int) -> TokenIds | None:
+    """The cached ids, or None where there are none to trust."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as cache:
+            ids, offsets, cached_key = cache["ids"], cache["offsets"], str(cache["key"])
+        sound = (
+            cached_key == key
+            and (ids.dtype, ids.ndim, offsets.dtype, offsets.ndim) == (np.int32, 1, np.int64, 1)
+            and (offsets[0], offsets[-1]) == (0, len(ids))
+            and bool((np.diff(offsets) >= 2).all())
+            and ids.min() >= 0
+            and ids.max() < words
+        )
+    except Exception:  # a damaged archive may raise almost anything
+        return None
+    return TokenIds(ids, offsets) if sound else None
+
+
+def find_vocabulary(
+    vocab_path: str | Path | None,
+    data_name: str | None,
+    data_folder: Path,
+    threshold: int = 4,
+    tokeniser: str = "punkt",
+) -> tuple[Vocabulary, Path | None]:
+    """The vocabulary of a data set; one that does not exist is built from its train and dev captions and saved.
+
+    Looked for are NAME_vocab.json and NAME_vocab.pkl in `vocab_path`, NAME being `data_name` with and without
+    `_precomp`; without `vocab_path` the same in `data_folder`, and vocab.json.
 
     Args:
-        tokeniser: one of `TOKENISERS`.
+        vocab_path: folder of vocabulary files, or one such file.
+        threshold: how often a word must occur to enter a new vocabulary.
+        tokeniser: what captions are to be read with, see `vse.tokens.TOKENISERS`.
+
+    Returns:
+        The vocabulary, and the folder it lies in: where `token_ids` may cache. None if a new one could not be saved.
+
+    Raises:
+        InputError: the vocabulary is damaged or of another tokeniser, or there are no captions to build one from.
     """
-    text = _PREPARE[tokeniser](caption)
-    # Punkt only ever looks at a stop that white space or another mark follows: without one the text is one sentence.
-    sentences = _punkt().tokenize(text) if _STOP_INSIDE.search(text) else [text.rstrip()]
-    return [token for sentence in sentences for token in _words(sentence)]
+    folder = Path(data_folder if vocab_path is None else vocab_path)
+    if folder.suffix in (".json", ".pkl") or folder.is_file():
+        return Vocabulary.load(folder, tokeniser), folder.parent
+    bare = (data_name or "").removesuffix("_precomp")
+    names = [data_name, bare, f"{bare}_precomp"] if data_name else []
+    candidates = [folder / f"{name}_vocab{suffix}" for name in names for suffix in (".json", ".pkl")]
+    if vocab_path is None or not names:
+        candidates.insert(0, folder / "vocab.json")
+    for candidate in candidates:
+        if candidate.is_file():
+            return Vocabulary.load(candidate, tokeniser), folder
+    return _build_vocabulary(candidates[0], Path(data_folder), threshold, tokeniser)
 
 
-_PREPARE: dict[str, Callable[[str], str]] = {
-    "punkt": str.lower,
-    "ascii-lower": lambda caption: caption.encode().lower().decode(),
-    "bytes-repr": lambda caption: repr(caption.encode()).lower(),
-}
-
-_STOP_INSIDE = re.compile(r"[.?!](?=[^\w.])")
-# A full stop in front of these, spaces between them included, may still be the one that ends the sentence.
-_CLOSING_MARKS = "])}>\"'»”’"
-
-
-def _words(sentence: str) -> list[str]:
-    """What NLTK's word tokenizer makes of a sentence, put together from its white-space separated chunks.
-
-    Its rules look across a blank in two ways only: marks that end a sentence are treated differently at the very end,
-    and opening quotes at the very beginning. So each distinct chunk is split once for each of the three places. A blank at the
-    very beginning, other white space than blanks, and a last chunk that a rule could look through are left to NLTK.
-    """
-    chunks = sentence.split()
-    only_blanks = sentence.isprintable() and not sentence.startswith(" ")
-    if len(chunks) < 2 or not only_blanks or not chunks[-1].strip(_CLOSING_MARKS):
-        return _treebank().tokenize(sentence)
-    return [*_first(chunks[0]), *chain.from_iterable(map(_inner, chunks[1:-1])), *_last(chunks[-1])]
-
-
-@lru_cache(1 << 16)
-def _first(chunk: str) -> list[str]:
-    return [chunk] if _is_plain(chunk) else _treebank().tokenize(f"{chunk} x")[:-1]
-
-
-@lru_cache(1 << 16)
-def _inner(chunk: str) -> list[str]:
-    return [chunk] if _is_plain(chunk) else _treebank().tokenize(f"x {chunk} x")[1:-1]
-
-
-@lru_cache(1 << 16)
-def _last(chunk: str) -> list[str]:
-    return [chunk] if _is_plain(chunk) else _treebank().tokenize(f"x {chunk}")[1:]
-
-
-def _is_plain(chunk: str) -> bool:
-    """Letters and digits only, so that no rule can apply but those that take apart words like "cannot"."""
-    return chunk.isalnum() and not any(rule.search(f" {chunk} ") for rule in _treebank().CONTRACTIONS2)
-
-
-# NLTK takes two seconds to import, so only what has to tokenise pays for it.
-@cache
-def _treebank() -> NLTKWordTokenizer:
-    from nltk.tokenize.destructive import NLTKWordTokenizer
-
-    return NLTKWordTokenizer()
-
-
-@cache
-def _punkt() -> PunktSentenceTokenizer:
-    from nltk.tokenize.punkt import PunktSentenceTokenizer
-
-    from vse.punkt_english import punkt_parameters
-
-    return PunktSentenceTokenizer(punkt_parameters())
+def _build_vocabulary(path: Path, data_folder: Path, threshold: int, tokeniser: str) -> tuple[Vocabulary, Path | None]:
+    files = [data_folder / "train_caps.txt", data_folder / "dev_caps.txt"]
+    files = [files[0], *(file for file in files[1:] if file.exists())]
+    vocabulary = Vocabulary.build(chain.from_iterable(map(read_captions, files)), threshold, tokeniser)
+    built = f"vocabulary of {len(vocabulary)} words built from {' and '.join(file.name for file in files)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        vocabulary.save(path)
+    except (InputError, OSError):
+        warn(f"{built} is kept in memory only: {path} cannot be written")
+        return vocabulary, None
+    say(f"{built}: {path}")
+    return vocabulary, path.parent
