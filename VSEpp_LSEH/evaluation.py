@@ -1,6 +1,8 @@
 """Evaluate a trained VSE++ network: recall of caption and image retrieval on a test split."""
 
-MODEL_PATH = "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
+MODEL_PATH = (
+    "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
+)
 DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
 
 from dataclasses import dataclass  # noqa: E402

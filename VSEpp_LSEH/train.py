@@ -21,7 +21,14 @@ from VSEpp_LSEH.model import VSEpp
 
 NAME = "VSEpp"
 TAGS = {"loss": "Le", "image_to_text": "LeS", "text_to_image": "LeIm", "rsum": "Sum of Recall"}
-DEMO = {"num_epochs": 12, "embed_size": 256, "word_dim": 128, "learning_rate": 0.001, "lr_update": 9}
+DEMO = {
+    "max_violation": True,
+    "num_epochs": 12,
+    "embed_size": 256,
+    "word_dim": 128,
+    "learning_rate": 0.001,
+    "lr_update": 9,
+}
 
 
 @dataclass

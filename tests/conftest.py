@@ -55,6 +55,12 @@ def write_data_set(
 
 
 @pytest.fixture
+def make_data_set() -> Callable[..., Path]:
+    """`write_data_set`, for tests that choose sizes."""
+    return write_data_set
+
+
+@pytest.fixture
 def data_root(tmp_path: Path) -> Path:
     """A folder that holds the data set `small_precomp`."""
     write_data_set(tmp_path / "data" / "small_precomp")

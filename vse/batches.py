@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vse.datasets import Images, Split
+from vse.captions import find_vocabulary, token_ids
+from vse.datasets import DEV_IMAGES, Split, find_data_set, open_split
+from vse.descriptions import find_or_make
 from vse.errors import InputError
+from vse.features import Features
+from vse.vocabulary import Vocabulary
 
 
 @dataclass
@@ -79,7 +83,13 @@ class EpochSampler(Sampler[BatchRequest]):
         world_size: int = 1,
         drop_last: bool = False,
     ) -> None:
-        self.captions, self.batch_size, self.seed, self.epoch, self.position = captions, batch_size, seed, epoch, position
+        self.captions, self.batch_size, self.seed, self.epoch, self.position = (
+            captions,
+            batch_size,
+            seed,
+            epoch,
+            position,
+        )
         self.rank, self.world_size = rank, world_size
         whole, rest = divmod(captions, batch_size * world_size)
         self.batches = whole + int(rest >= world_size and not drop_last)
@@ -102,7 +112,6 @@ class PairDataset(Dataset[Batch]):
         descriptions: [M, K] semantic vectors, one per caption, when the objective asks for them.
         augment: captions and images may change at random; the random numbers are a function of
             (seed, epoch, position), so that loader workers and resuming do not change a batch.
-        read_images: False leaves images to the caller (they are resident on the device).
     """
 
     def __init__(
@@ -112,22 +121,26 @@ class PairDataset(Dataset[Batch]):
         descriptions: np.ndarray | None = None,
         seed: int = 0,
         augment: bool = False,
-        read_images: bool = True,
     ) -> None:
         self.split, self.captions, self.descriptions = split, captions, descriptions
-        self.seed, self.augment, self.read_images = seed, augment, read_images
+        self.seed, self.augment = seed, augment
+        self.resident: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.split.captions)
 
     def __getitem__(self, request: BatchRequest) -> Batch:
         generator = np.random.default_rng([self.seed, request.epoch, request.position]) if self.augment else None
-        ids, lengths = self.captions.batch(request.captions, generator)
+        return self.read(request.captions, generator)
+
+    def read(self, captions: np.ndarray, generator: np.random.Generator | None = None) -> Batch:
+        """The pairs of these captions, longest first; a generator asks for augmentation."""
+        ids, lengths = self.captions.batch(captions, generator)
         order = torch.argsort(lengths, descending=True, stable=True)
-        caption_ids = request.captions[order.numpy()]
+        caption_ids = captions[order.numpy()]
         image_ids = self.split.caption_image[caption_ids]
         return Batch(
-            images=read_images(self.split.images, image_ids, generator) if self.read_images else None,
+            images=None if self.resident is not None else self.split.images.read(image_ids, generator),
             captions=ids[order],
             lengths=lengths[order],
             image_ids=torch.from_numpy(image_ids),
@@ -137,10 +150,21 @@ class PairDataset(Dataset[Batch]):
             else torch.from_numpy(np.ascontiguousarray(self.descriptions[caption_ids], dtype=np.float32)),
         )
 
+    def keep_images_on(self, device: torch.device) -> None:
+        """Hold all features in a device's memory (`--features_on_device`); batches then come without images.
 
-def read_images(images: Images, image_ids: np.ndarray, generator: np.random.Generator | None) -> Tensor:
-    """Each distinct image of a batch once: features, or pictures whose augmentation takes a generator."""
-    return images.read(image_ids) if generator is None else images.read(image_ids, generator)
+        Raises:
+            InputError: the images are pictures.
+        """
+        if not isinstance(self.split.images, Features):
+            raise InputError("--features_on_device: this data set holds pictures; leave the flag out")
+        self.resident = self.split.images.resident(device)
+
+    def with_images(self, batch: Batch) -> Batch:
+        """A batch on the device, its images added where they are held there."""
+        if self.resident is None:
+            return batch
+        return replace(batch, images=self.resident[batch.image_ids].float())
 
 
 def pair_loader(
@@ -222,13 +246,12 @@ def open_training_data(
     vocabulary, location = find_vocabulary(options.vocab_path, options.data_name, folder)
     descriptions = None
     if needs_descriptions:
-        descriptions = find_or_make_descriptions(folder, split.captions_file, len(split.captions))
+        descriptions = find_or_make(folder, split.captions_file, len(split.captions))
     pairs = PairDataset(
         split,
         token_ids(split.captions_file, vocabulary, location),
         descriptions,
         options.seed,
-        read_images=not options.features_on_device,
     )
     dev_data = EvaluationData(dev, token_ids(dev.captions_file, vocabulary, location), options.batch_size)
     return TrainingData(pairs, dev_data, vocabulary)

@@ -57,7 +57,7 @@ def save(path: Path, content: dict[str, Any], best: Path | None = None) -> None:
         best: second name for the same file, put in place first, so that a checkpoint that remembers a best score never
             stands beside an older best model.
     """
-    content = {"format": FORMAT, **content, "versions": {"vse": vse.__version__, "torch": torch.__version__}}
+    content = {"format": FORMAT, **content, "versions": {"vse": vse.__version__, "torch": str(torch.__version__)}}
     content["sha256"] = digest(content)
 
     def write(file: BinaryIO) -> None:
@@ -164,4 +164,3 @@ def load_state(network: torch.nn.Module, state: Mapping[str, Tensor], path: Path
                 "expected a checkpoint made with the same network options and data"
             )
     network.load_state_dict(state, strict=False)
-

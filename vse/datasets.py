@@ -36,8 +36,8 @@ class Images(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Shape of one image's tensor."""
 
-    def read(self, images: np.ndarray) -> Tensor:
-        """[b] image indices -> float32 [b, ...]."""
+    def read(self, images: np.ndarray, generator: np.random.Generator | None = None) -> Tensor:
+        """[b] image indices -> float32 [b, ...]; a generator asks for augmentation, of pictures."""
 
 
 @dataclass

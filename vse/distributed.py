@@ -34,7 +34,11 @@ def choose_device(name: str | None) -> torch.device:
     """
     there = [
         kind
-        for kind, here in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True))
+        for kind, here in (
+            ("cuda", torch.cuda.is_available()),
+            ("mps", torch.backends.mps.is_available()),
+            ("cpu", True),
+        )
         if here
     ]
     if name is not None and name.split(":")[0] not in there:

@@ -26,6 +26,9 @@ class Network(nn.Module):
     pairwise = False
     """True where a score needs the pair itself (cross attention), so that there is no one embedding per item."""
 
+    dense_only = False
+    """Of a pairwise scorer: a score depends on the batch's other pairs, so that single pairs cannot be scored again."""
+
     bounded_scores = True
     """Scores are cosine-like, in [-1, 1]."""
 

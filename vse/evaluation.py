@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from vse import checkpoints
 from vse.batches import EvaluationData
-from vse.captions import Vocabulary, find_vocabulary, token_ids
+from vse.captions import find_vocabulary, token_ids
 from vse.datasets import Split, find_data_set, holds_splits, open_split
 from vse.distributed import choose_device
 from vse.encoders import Network
@@ -21,6 +21,7 @@ from vse.options import EvaluationOptions, say
 from vse.ranking import evaluate
 from vse.reports import recall_table, save_json
 from vse.similarity import Block, save_similarities, score_split
+from vse.vocabulary import Vocabulary
 
 TrainOptions = TypeVar("TrainOptions")
 
@@ -75,12 +76,16 @@ def evaluation_split(
     return open_named_split(folder, name), folder
 
 
-def words_of(split: Split, folder: Path, options: EvaluationOptions, trained: Trained) -> tuple[Vocabulary, EvaluationData]:
+def words_of(
+    split: Split, folder: Path, options: EvaluationOptions, trained: Trained
+) -> tuple[Vocabulary, EvaluationData]:
     """The vocabulary of a checkpoint (a published one: of `--vocab_path`) and the split's captions read with it."""
     if trained.vocabulary is not None:
         vocabulary, location = Vocabulary.from_state(trained.vocabulary), None
     else:
-        vocabulary, location = find_vocabulary(options.vocab_path, options.data_name or trained.options.data_name, folder)
+        vocabulary, location = find_vocabulary(
+            options.vocab_path, options.data_name or trained.options.data_name, folder
+        )
     return vocabulary, EvaluationData(split, token_ids(split.captions_file, vocabulary, location), options.batch_size)
 
 

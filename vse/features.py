@@ -23,7 +23,11 @@ def open_features(path: Path) -> np.ndarray:
     try:
         features = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as problem:
-        reason = "it holds Python objects" if "Object arrays" in str(problem) else "it is truncated or not a .npy file"
+        reason = (
+            "it holds Python objects"
+            if "Python objects" in str(problem) or "Object arrays" in str(problem)
+            else "it is truncated or not a .npy file"
+        )
         raise InputError(f"{path}: {reason}; expected float features as numpy.save writes them") from None
     shape = features.shape
     if features.ndim not in (2, 3):
@@ -91,8 +95,8 @@ class Features:
         """Shape of one image: (R, D) or (D,)."""
         return self.array.shape[1:]
 
-    def read(self, images: np.ndarray) -> Tensor:
-        """[b] image indices -> float32 [b, R, D] or [b, D].
+    def read(self, images: np.ndarray, generator: np.random.Generator | None = None) -> Tensor:
+        """[b] image indices -> float32 [b, R, D] or [b, D]; precomputed features have no augmentation.
 
         Raises:
             InputError: a NaN or infinite value, with its row.
@@ -101,7 +105,9 @@ class Features:
         block = torch.from_numpy(self.array[rows]).float()
         if not torch.isfinite(block.sum()) and not torch.isfinite(block).all():
             broken = int(rows[int((~torch.isfinite(block.flatten(1)).all(1)).nonzero()[0])])
-            raise InputError(f"{self.path}: row {broken} holds NaN or infinity; extract the features of that image again")
+            raise InputError(
+                f"{self.path}: row {broken} holds NaN or infinity; extract the features of that image again"
+            )
         return block
 
     def resident(self, device: torch.device) -> Tensor:
@@ -116,4 +122,6 @@ def check_img_dim(img_dim: int | None, shape: tuple[int, ...], path: Path) -> No
         InputError: it contradicts the file.
     """
     if img_dim is not None and img_dim not in (shape[-1], int(np.prod(shape))):
-        raise InputError(f"{path}: features of shape {list(shape)} an image contradict --img_dim {img_dim}; drop the flag")
+        raise InputError(
+            f"{path}: features of shape {list(shape)} an image contradict --img_dim {img_dim}; drop the flag"
+        )

@@ -37,7 +37,9 @@ class RunLog:
             self.bar = tqdm(total=total_steps, initial=step, unit="step", dynamic_ncols=True)
         self._started, self._first_step = time.monotonic(), step
 
-    def training(self, step: int, epoch: int, num_epochs: int, values: dict[str, float], tags: dict[str, float]) -> None:
+    def training(
+        self, step: int, epoch: int, num_epochs: int, values: dict[str, float], tags: dict[str, float]
+    ) -> None:
         """One log line of training: `values` for people and metrics.jsonl, `tags` for TensorBoard."""
         if not self.writes:
             return

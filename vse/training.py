@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -21,14 +20,17 @@ from torch.nn.parallel import DistributedDataParallel
 from vse import checkpoints
 from vse.batches import Batch, EpochSampler, EvaluationData, PairDataset, iterate, pair_loader
 from vse.distributed import choose_device, gather_rows, start
-from vse.encoders import Network
+from vse.encoders import Encoding, Network
 from vse.errors import InputError
 from vse.logs import RunLog
+from vse.losses.memory_bank import MemoryBank
 from vse.losses.objective import Objective, Pairs
 from vse.options import TrainingOptions, plain, say, warn, writable_folder
+from vse.pairs import training_scores
 from vse.ranking import evaluate
 from vse.reports import save_json
-from vse.similarity import score_split
+from vse.similarity import evaluating, score_split
+from vse.vocabulary import Vocabulary
 
 LOSS_TAGS = {"loss": "Le"}
 """Our name of a logged number -> the TensorBoard tag the published code logs it under."""
@@ -58,23 +60,31 @@ class TrainingStep(nn.Module):
             own_captions = self.network.encode_captions(batch)
             extra = self.network.extra_loss(batch, own_images, own_captions)
         images, captions = gather_rows(own_images), gather_rows(own_captions)
+        images, captions = _at_least_float32(images), _at_least_float32(captions)
         pairs = Pairs(
             gather_rows(batch.image_ids),  # type: ignore[arg-type]
             gather_rows(batch.caption_ids),  # type: ignore[arg-type]
             None if batch.descriptions is None else gather_rows(batch.descriptions),  # type: ignore[arg-type]
         )
+        if self.objective.bank is not None:
+            pairs.bank = self.objective.bank.scores(images, captions, pairs)
         # bfloat16 would round cosines near 0.5 to steps of 2^-8, coarser than the differences of LSEH's margins.
         with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast and self.network.pairwise):
-            scores = self.network.similarity(_float(images), _float(captions)).float()
+            scores = _at_least_float32(self._scores(images, captions, pairs))
         image_to_text, text_to_image = self.objective.directions(scores, pairs)
         loss = sum(extra.values(), image_to_text + text_to_image)
         return StepResult(loss, image_to_text.detach(), text_to_image.detach(), extra, scores.detach())
 
+    def _scores(self, images: Encoding, captions: Encoding, pairs: Pairs) -> Tensor:
+        if self.network.pairwise:
+            return training_scores(self.network, images, captions, self.objective, pairs)  # type: ignore[arg-type]
+        return self.network.similarity(images, captions)
 
-def _float(encoding: Any) -> Any:
+
+def _at_least_float32(encoding: Any) -> Any:
     if isinstance(encoding, Tensor):
-        return encoding.float() if encoding.is_floating_point() else encoding
-    parts = [_float(part) for part in encoding]
+        return encoding.float() if encoding.dtype in (torch.bfloat16, torch.float16) else encoding
+    parts = [_at_least_float32(part) for part in encoding]
     return type(encoding)(*parts) if hasattr(encoding, "_fields") else tuple(parts)
 
 
@@ -116,6 +126,8 @@ def start_run(options: TrainingOptions) -> Run:
             run.folder.rename(aside)
             say(f"{run.folder} holds an earlier run: moved to {aside} (--resume auto would go on from it)")
         writable_folder(run.folder, "--logger_name")
+        for unfinished in run.folder.glob(".*.pth.tar.*"):  # a killed process was writing it
+            unfinished.unlink()
         save_json(run.folder / "options.json", plain(options))
     if world_size > 1:
         dist.barrier()
@@ -240,12 +252,15 @@ def train(
     if options.resume is not None:
         progress = _resume(options.resume, name, run, network, objective, optimizer, order)
 
+    if vocabulary is not None and run.rank == 0:
+        Vocabulary.from_state(vocabulary).save(run.folder / "vocab.json")
     step_module: nn.Module = TrainingStep(network, objective, options.precision == "bf16")
     if run.world_size > 1:
         step_module = DistributedDataParallel(step_module)
     if options.compile:
         step_module = torch.compile(step_module)  # type: ignore[assignment]
-    resident = data.split.images.resident(device) if options.features_on_device else None  # type: ignore[attr-defined]
+    if options.features_on_device:
+        data.keep_images_on(device)
 
     def sampler(epoch: int, position: int) -> EpochSampler:
         return EpochSampler(
@@ -300,6 +315,8 @@ def train(
                 epoch = progress.epoch
                 if prepare_epoch is not None:
                     prepare_epoch(epoch, progress.position)
+                if objective.bank is not None and epoch > 0 and progress.position == 0:
+                    fill_bank(objective.bank, network, data, epoch, device)
                 for group, rate in zip(optimizer.param_groups, initial_rates, strict=True):
                     group["lr"] = rate * factor(epoch)
                 loader = pair_loader(data, sampler(epoch, progress.position), options.workers, device.type == "cuda")
@@ -307,9 +324,7 @@ def train(
                 clock = _Clock()
                 for batch in iterate(loader):
                     clock.data_ready()
-                    batch = batch.to(device)
-                    if resident is not None:
-                        batch.images = resident[batch.image_ids].float()
+                    batch = data.with_images(batch.to(device))
                     result: StepResult = step_module(batch)
                     applied = _update(result.loss, optimizer, trained, options.grad_clip)
                     progress.bad_losses = 0 if applied else progress.bad_losses + 1
@@ -350,6 +365,22 @@ def train(
     say(f"best dev score {progress.best:.1f}: {run.best_model}")
     return progress.best
 
+
+def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int, device: torch.device) -> None:
+    """Remember a sample of the training pairs as the network embeds them now, in eval mode (HAL, from epoch 1 on)."""
+    captions = bank.draw(data.seed, epoch, len(data))
+    images, texts, image_ids, caption_ids = [], [], [], []
+    with evaluating(network):
+        for first in range(0, len(captions), BANK_BATCH):
+            batch = data.read(captions[first : first + BANK_BATCH]).to(device)
+            images.append(network.encode_images(batch))
+            texts.append(network.encode_captions(batch))
+            image_ids.append(batch.image_ids)
+            caption_ids.append(batch.caption_ids)
+    bank.remember(torch.cat(images), torch.cat(texts), torch.cat(image_ids), torch.cat(caption_ids))  # type: ignore[arg-type]
+
+
+BANK_BATCH = 256
 
 _METRIC_TAGS = ("r1", "r5", "r10", "medr", "meanr", "r1i", "r5i", "r10i", "medri", "meanri", "rsum")
 
@@ -433,6 +464,9 @@ class CollapseGuard:
                 "negatives pushed everything together: lower --learning_rate, or begin with --loss sum_hinge and go on "
                 "from that model with --resume"
             )
+        sentence = objective.diagnose(scores)
+        if sentence is not None:
+            self._tell(sentence)
 
     def _tell(self, sentence: str) -> None:
         if sentence not in self.told:
