@@ -23,6 +23,9 @@ from vse.files import write_atomically
 MEMORY_BUDGET = 2**28
 """Bytes that scoring a block may take by default, beyond the encodings and the result."""
 
+_MOST_PAIRS = 2**24
+"""Pairs of the largest block, however large the budget: beyond it nothing gets faster, and the scores exist twice."""
+
 
 class Block(NamedTuple):
     """Captions that are scored together, against some images at a time."""
@@ -128,9 +131,10 @@ def score_matrix(
     the blocks, but for the last digits, which a matrix product of another shape rounds differently.
 
     The block rule: a pair of an image and a caption takes p bytes, a block holds about as many images as captions, and
-    images * captions * p <= memory_budget. p is `network.score_bytes(images, captions)` for one image and the block's
-    longest caption where the network has such a method (bytes that `similarity` holds at once, from the shapes); else
-    the size of the two encodings for a pairwise network, and the 4 bytes of the score itself for embeddings.
+    images * captions * p <= memory_budget, with 2^24 pairs at the most. p is `network.score_bytes(images, captions)`
+    for one image and the block's longest caption where the network has such a method (bytes that `similarity` holds at
+    once, from the shapes); else the size of the two encodings for a pairwise network, and the 4 bytes of the score
+    itself for embeddings.
 
     Args:
         memory_budget: bytes a block may take, beyond the encodings and the result.
@@ -155,7 +159,7 @@ def score_matrix(
     start = 0
     while start < n_captions:
         pair = _pair_bytes(network, pick_images(slice(1)), pick_captions(slice(start, start + 1)))
-        pairs = max(1, memory_budget // pair)
+        pairs = max(1, min(memory_budget // pair, _MOST_PAIRS))
         width = min(n_captions - start, max(isqrt(pairs), pairs // n_images))
         blocks.append(Block(slice(start, start + width), max(1, pairs // width)))
         start += width
