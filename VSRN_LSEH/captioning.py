@@ -160,20 +160,20 @@ class Captioner(nn.Module):
         memory = self.decoder.remember(encoded)
         states = start.unsqueeze(1)
         words = regions.new_full((len(regions), 1, 1), START, dtype=torch.long)
+        ended = torch.zeros_like(words[..., 0], dtype=torch.bool)
         scores = regions.new_zeros(len(regions), 1)
         for _ in range(self.max_len - 2):
-            last = words[..., -1]
-            states = self.decoder.step(self.decoder.word_gates(last), states, memory)
+            states = self.decoder.step(self.decoder.word_gates(words[..., -1]), states, memory)
             log_probabilities = self.decoder.out(states).log_softmax(dim=-1)
-            ended = ((last == END) | (last == PAD)).unsqueeze(-1)
-            log_probabilities.masked_fill_(ended, -torch.inf)[..., PAD:START].masked_fill_(ended, 0.0)
+            log_probabilities.masked_fill_(ended.unsqueeze(-1), -torch.inf)[..., PAD].masked_fill_(ended, 0.0)
             vocab_size = log_probabilities.shape[-1]
             candidates = (scores.unsqueeze(-1) + log_probabilities).flatten(1)
             scores, best = candidates.topk(min(beam_size, candidates.shape[1]), dim=1)
             parent = (best // vocab_size).unsqueeze(-1)
             states = states.take_along_dim(parent, dim=1)
             words = torch.cat([words.take_along_dim(parent, dim=1), (best % vocab_size).unsqueeze(-1)], dim=-1)
-            if bool((words[..., -1] <= END).all()):
+            ended = (words[..., -1] == END) | (words[..., -1] == PAD)
+            if ended.all():
                 break
         written = words[..., 1:]
         length = (written != PAD).sum(dim=-1).clamp(min=1)

@@ -1,0 +1,159 @@
+"""VSRN at its published sizes: one training step and evaluation, as a share of the machine's matrix-product rate.
+
+    python benchmarks/vsrn.py            128 pairs of 36 x 2048 regions, embedding 2048: about two minutes
+    python benchmarks/vsrn.py --batch_size 16 --threads 1
+
+The floor is the time that the matrix products alone would take (counted from the shapes below) at the rate of one large
+product, measured in the same process right before and after. Wall-clock and CPU time are both given: on a machine that
+is shared, CPU time is the one to read. Peak memory is that of the process that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from vse.batches import Batch
+from vse.losses.lseh import LSEH
+from vse.training import TrainingStep
+from VSRN_LSEH.model import VSRN
+
+REGIONS, FEATURES, EMBED, VOCABULARY, WORD, HIDDEN, DESCRIPTION = 36, 2048, 2048, 8481, 300, 512, 400
+
+
+class Measurement(NamedTuple):
+    """What one measured piece of work took, next to what its matrix products alone would take."""
+
+    wall: float  # seconds
+    cpu: float  # seconds, all threads
+    products: float  # floating-point operations of the matrix products
+    wall_rate: float  # floating-point operations a second of one large product
+    cpu_rate: float
+    peak_memory: float  # bytes
+
+
+def make_batch(pairs: int) -> Batch:
+    """Pairs with caption lengths like Flickr30K's (tokens with <start> and <end>: 14 on average)."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.empty(pairs).log_normal_(2.58, 0.38, generator=generator).round().long().clamp(4, 60)
+    lengths = lengths.sort(descending=True).values
+    captions = torch.randint(4, VOCABULARY, (pairs, int(lengths[0])), generator=generator)
+    captions *= torch.arange(captions.shape[1]) < lengths[:, None]
+    images = torch.rand(pairs, REGIONS, FEATURES, generator=generator)
+    rows = torch.arange(pairs)
+    return Batch(images, captions, lengths, rows, rows, torch.randn(pairs, DESCRIPTION, generator=generator))
+
+
+def image_products(images: int) -> tuple[float, float]:
+    """Operations of the image encoder forward: of its first layer, and of the rest."""
+    rows = images * REGIONS
+    reasoning = 4 * (4 * 2 * rows * EMBED * EMBED + 2 * 2 * rows * REGIONS * EMBED)
+    return 2 * rows * FEATURES * EMBED, reasoning + 2 * rows * 2 * EMBED * 3 * EMBED
+
+
+def step_products(batch: Batch) -> float:
+    """Operations of a training step: backward costs twice forward, once where the input needs no gradient."""
+    assert batch.lengths is not None
+    pairs, words, steps = len(batch.lengths), int(batch.lengths.sum()), int(batch.lengths.max())
+    first, image = image_products(pairs)
+    caption = 2 * words * (WORD + EMBED) * 3 * EMBED
+    scores = 2 * pairs * pairs * EMBED
+    rows = pairs * REGIONS
+    read = 2 * rows * (EMBED * HIDDEN + 2 * HIDDEN * 3 * HIDDEN + HIDDEN * HIDDEN)
+    attend = HIDDEN * HIDDEN + 2 * REGIONS * HIDDEN
+    write = 2 * pairs * steps * (attend + (WORD + 2 * HIDDEN) * 3 * HIDDEN) + 2 * words * HIDDEN * VOCABULARY
+    return 2 * first + 3 * (image + caption + scores + read + write)
+
+
+def product_rate() -> tuple[float, float]:
+    """Operations a second of a product as large as the network's, by wall clock and by CPU time."""
+    left, right = torch.randn(128 * REGIONS, EMBED), torch.randn(EMBED, EMBED)
+    out = left @ right
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(5):
+        torch.mm(left, right, out=out)
+    operations = 5 * 2 * len(left) * EMBED * EMBED
+    return operations / (time.perf_counter() - wall), operations / (time.process_time() - cpu)
+
+
+def measure(work: Callable[[], object], products: float) -> Measurement:
+    before = product_rate()
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    after = product_rate()
+    kilobyte = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
+    wall_rate, cpu_rate = ((one + other) / 2 for one, other in zip(before, after, strict=True))
+    return Measurement(wall, cpu, products, wall_rate, cpu_rate, peak)
+
+
+def measure_step(pairs: int, threads: int) -> Measurement:
+    """Forward, backward, clipping and Adam on one batch, after a step on four pairs."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    network = VSRN(VOCABULARY, FEATURES, EMBED, WORD, dim_hidden=HIDDEN, final_batchnorm=True)
+    step = TrainingStep(network, LSEH(max_violation=True))
+    optimizer = torch.optim.Adam(network.parameter_groups(2e-4))
+    listed: list[Tensor] = optimizer.param_groups[0]["params"]
+
+    def train(batch: Batch) -> None:
+        optimizer.zero_grad()
+        step(batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(listed, 2.0)
+        optimizer.step()
+
+    train(make_batch(4))
+    batch = make_batch(pairs)
+    return measure(lambda: train(batch), step_products(batch))
+
+
+def measure_evaluation(images: int, threads: int) -> Measurement:
+    """Encode images in evaluation mode, after four of them."""
+    torch.set_num_threads(threads)
+    network = VSRN(VOCABULARY, FEATURES, EMBED, WORD, captioning=False).eval()
+    batch = make_batch(images)
+    with torch.no_grad():
+        network.encode_images(make_batch(4))
+        return measure(lambda: network.encode_images(batch), sum(image_products(images)))
+
+
+def report(what: str, m: Measurement) -> None:
+    print(f"{what}: {m.wall:.1f} s, {m.cpu:.1f} CPU-s; {m.products / 1e9:,.0f} GFLOP of matrix products")
+    print(
+        f"  one large product: {m.wall_rate / 1e9:.0f} GFLOP/s, {m.cpu_rate / 1e9:.0f} GFLOP/CPU-s; "
+        f"floor {m.products / m.wall_rate:.1f} s, {m.products / m.cpu_rate:.1f} CPU-s"
+    )
+    print(
+        f"  share of that rate: {m.products / m.wall / m.wall_rate:.0%} by wall clock, "
+        f"{m.products / m.cpu / m.cpu_rate:.0%} by CPU time; peak memory {m.peak_memory / 2**30:.2f} GiB"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--batch_size", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    # A process each, so that its peak memory is its own.
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        sizes = (arguments.batch_size, arguments.threads)
+        print(f"{arguments.batch_size} pairs, {arguments.threads} threads", flush=True)
+        report("training step", pool.apply(measure_step, sizes))
+        evaluation = pool.apply(measure_evaluation, sizes)
+        report(f"evaluation, {arguments.batch_size / evaluation.wall:.1f} images/s", evaluation)
+
+
+if __name__ == "__main__":
+    main()
