@@ -41,8 +41,12 @@ class Objective(nn.Module):
     """Defined for cosine-like scores in [-1, 1] only."""
     sparse_gradient: bool = False
     """At most 3 B of the B x B scores get a gradient (hardest negatives only)."""
-    bank: MemoryBank | None = None
+    bank: MemoryBank | None
     """Embeddings the objective wants remembered; whoever trains fills it and scores batches against it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bank = None
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """The two scalars that add up to the loss: image-to-text (rows) and text-to-image (columns)."""
