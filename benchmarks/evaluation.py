@@ -6,8 +6,8 @@
 The loop is written here from its description: for every image one float64 product with all captions, an argsort read
 backwards, and a search for each of the image's five captions; for every image's five captions one product with all
 images, five argsorts, five searches. It is timed on evenly spaced images and scaled up (`--loop_images`), once in
-float64 as published and once in float32, the type ours has; ours is the median of three runs. Both sides run on one thread, so that CPU seconds compare.
-Memory is the peak of a fresh process beyond what it holds with the embeddings in place.
+float64 as published and once in float32, the type ours has; ours is the median of three runs. Both sides run on one
+thread, so that CPU seconds compare. Memory is the peak of a fresh process beyond what it holds with the embeddings.
 """
 
 from __future__ import annotations
