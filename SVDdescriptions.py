@@ -1,0 +1,73 @@
+"""Semantic description vectors for LSEH: captions -> TF-IDF -> 400 components, one vector per training caption.
+
+    python SVDdescriptions.py --data_path $DATA_PATH
+
+$DATA_PATH is a train_caps.txt, the folder that holds it, or with --data_name the folder that holds the data sets. The
+result is output/train_svd.txt and, for quick reading, train_svd.npy and train_svd.json; keep them beside the captions
+or leave them there. Training makes vectors that it does not find, so running this first is never necessary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vse import REPOSITORY
+from vse.options import run
+
+
+@dataclass
+class Options:
+    data_path: str | None = None
+    """A train_caps.txt, its folder, or (with --data_name) the folder that holds the data set folders."""
+    data_name: str | None = None
+    """Data set: f30k, coco, iaprtc12 or a folder's name; without --data_path and --data_name the embedded demo."""
+    output: str = str(REPOSITORY / "output")
+    """Folder of the results."""
+    solver: Literal["exact", "randomized"] = "exact"
+    """exact, or the published randomized one: about thirty times slower, and not converged."""
+    components: int = 400
+    """Length of a vector."""
+    threads: int = 1
+    """Threads of the linear algebra libraries; more rarely help."""
+
+
+def main(options: Options) -> None:
+    from vse.captions import read_captions
+    from vse.descriptions import ARRAY, RECORD, TEXT, save
+    from vse.errors import InputError
+    from vse.options import say, warn, writable_folder
+
+    for name in ("components", "threads"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} {getattr(options, name)}: expected 1 or more")
+    output = writable_folder(options.output, "--output")
+    captions_file = find_captions(options)
+    captions = read_captions(captions_file)
+
+    from vse.svd import fit  # seconds of imports: after what can be refused
+
+    descriptions = fit(captions, options.components, options.solver, options.threads)
+    rows, components = descriptions.vectors.shape
+    if components < options.components:
+        warn(f"{captions_file}: too few captions or words for {options.components} components, made {components}")
+    save(descriptions, output, captions_file)
+    say(f"{captions_file}: {rows} captions, {components} components -> {output / TEXT}, {ARRAY}, {RECORD}")
+
+
+def find_captions(options: Options) -> Path:
+    """The caption file that the options name."""
+    if options.data_path is not None and options.data_name is None:
+        path = Path(options.data_path)
+        if path.is_file():
+            return path
+        if (path / "train_caps.txt").is_file():
+            return path / "train_caps.txt"
+    from vse.datasets import find_data_set  # imports torch
+
+    return find_data_set(options.data_path, options.data_name) / "train_caps.txt"
+
+
+if __name__ == "__main__":
+    run(main, Options)
