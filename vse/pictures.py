@@ -83,6 +83,28 @@ def join(first: Pictures, second: Pictures) -> Pictures:
     )
 
 
+MERGED = ("train", "restval", "trainrestval")
+
+
+def merge_restval(splits: dict[str, Pictures]) -> dict[str, Pictures]:
+    """MS-COCO's restval images belong to train, as in every published set of precomputed features."""
+    if "restval" not in splits or "train" not in splits:
+        return splits
+    merged = join(splits["train"], splits["restval"])
+    return {"train": merged, **{name: split for name, split in splits.items() if name not in MERGED}}
+
+
+def evenly(pictures: Pictures, per_image: int | None = None) -> Pictures:
+    """As many captions for every image, which is what the form of precomputed features says.
+
+    Args:
+        per_image: keep so many, the first ones, and leave images with fewer out; default: the smallest number.
+    """
+    if pictures.even and per_image is None:
+        return pictures
+    return pictures.keep_captions(int(pictures.captions_per_image.min()) if per_image is None else per_image)
+
+
 def inside(name: str, source: Path) -> str:
     """`name` as a relative path, refused where it would lead out of the folder it is relative to.
 
@@ -354,8 +376,12 @@ def folder_pictures(folder: Path, images: Path | None = None) -> dict[str, Pictu
         raise InputError(f'{mapping_file}: expected {{"id": "file name"}}')
     images = images or picture_folder(folder)
     found: dict[str, Pictures] = {}
-    for captions_file in sorted(folder.glob("*_caps.txt")):
-        split = captions_file.name.removesuffix("_caps.txt")
+    present = {path.name.removesuffix("_caps.txt") for path in folder.glob("*_caps.txt")}
+    for split in [
+        *(name for name in dict.fromkeys(SPLITS.values()) if name in present),
+        *sorted(present - {*SPLITS.values()}),
+    ]:
+        captions_file = folder / f"{split}_caps.txt"
         captions = read_captions(captions_file)
         ids = read_ids(folder / f"{split}_ids.txt")
         missing = [image_id for image_id in ids.tolist() if str(image_id) not in mapping]
@@ -470,9 +496,11 @@ def write_index(splits: dict[str, Pictures], folder: Path) -> None:
     mapping: dict[str, str] = {}
     for pictures in splits.values():
         mapping |= dict(zip(map(str, pictures.ids.tolist()), pictures.names, strict=True))
-    place = {"images": str(next(iter(splits.values())).folder.resolve())}
-    for name, content in ((MAPPING, mapping), (PLACE, place)):
-        write_atomically(folder / name, lambda file, content=content: file.write(orjson.dumps(content)))  # type: ignore[misc]
+    write_atomically(folder / MAPPING, lambda file: file.write(orjson.dumps(mapping)))
+    images = next(iter(splits.values())).folder
+    if images.is_dir():
+        place = orjson.dumps({"images": str(images.resolve())})
+        write_atomically(folder / PLACE, lambda file: file.write(place))
     for split, pictures in splits.items():
         write_split(split, pictures, folder)
 
@@ -483,17 +511,22 @@ def write_split(split: str, pictures: Pictures, folder: Path) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
-    _write_lines(folder / f"{split}_ids.txt", [str(image_id) for image_id in pictures.ids.tolist()])
-    _write_lines(folder / f"{split}_names.txt", pictures.names)
+    write_lines(folder / f"{split}_ids.txt", [str(image_id) for image_id in pictures.ids.tolist()])
+    write_lines(folder / f"{split}_names.txt", pictures.names)
     uneven = folder / f"{split}_caption_image.npy"
     if not pictures.even:
         write_atomically(uneven, lambda file: np.save(file, pictures.caption_image))
     elif uneven.exists():
         uneven.unlink()
-    _write_lines(folder / f"{split}_caps.txt", pictures.captions)
+    write_lines(folder / f"{split}_caps.txt", pictures.captions)
 
 
-def _write_lines(path: Path, lines: list[str]) -> None:
+def write_lines(path: Path, lines: list[str]) -> None:
+    """Write a text file, a line each.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
     content = "".join(f"{line}\n" for line in lines).encode()
     write_atomically(path, lambda file: file.write(content))
 

@@ -1,0 +1,183 @@
+"""Feature files of a data set folder: rows in any order, in bounded memory, in their place only when complete."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from vse.errors import InputError
+from vse.files import sync_folder
+
+SIZE = np.dtype([("image_w", np.float32), ("image_h", np.float32)])
+"""One row of `{split}_ims_size.npy`: pixels."""
+
+
+class RowFile:
+    """A .npy file under a temporary name beside its place; `finish` moves it there.
+
+    Rows are written to the file itself, not to a memory map, whose pages would count as the process's memory.
+
+    Args:
+        rows: how many there will be, or None: known at `finish`.
+        resume: go on with the temporary file of an interrupted process, if it is there.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk has no room for the rows.
+    """
+
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: np.dtype, rows: int | None = None, resume: bool = False
+    ) -> None:
+        self.path, self.shape, self.dtype, self.rows = path, shape, np.dtype(dtype), rows
+        self.part = path.with_name(f".{path.name}.part")
+        self.row_bytes = self.dtype.itemsize * math.prod(shape)
+        self.offset = len(self._header(0))
+        going_on = resume and self.part.is_file()
+        try:
+            if rows is not None and not going_on:
+                free, needed = shutil.disk_usage(path.parent).free, rows * self.row_bytes
+                if needed > free:
+                    raise InputError(
+                        f"{path}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; make room, give "
+                        "another --out, or take --dtype float16"
+                    )
+            self.file = self.part.open("r+b" if going_on else "w+b", buffering=0)
+        except OSError as problem:
+            raise _unwritable(path, problem) from None
+
+    def _header(self, rows: int) -> bytes:
+        # NumPy leaves room for the digits of the first dimension, so that the header can be written again.
+        buffer = io.BytesIO()
+        description = np.lib.format.dtype_to_descr(self.dtype)
+        content = {"descr": description, "fortran_order": False, "shape": (rows, *self.shape)}
+        np.lib.format.write_array_header_1_0(buffer, content)
+        return buffer.getvalue()
+
+    def write(self, row: int, values: np.ndarray) -> None:
+        """Rows row ... row + k - 1: [k, *shape] values of the file's dtype."""
+        assert values.dtype == self.dtype
+        assert values.shape[1:] == self.shape
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        try:
+            self.file.seek(self.offset + row * self.row_bytes)
+            while len(data):
+                data = data[self.file.write(data.data) :]
+        except OSError as problem:
+            raise _unwritable(self.path, problem) from None
+
+    def read(self, row: int) -> np.ndarray:
+        """A row that was written."""
+        self.file.seek(self.offset + row * self.row_bytes)
+        data = self.file.read(self.row_bytes)
+        return np.frombuffer(data, self.dtype).reshape(self.shape)
+
+    def sync(self) -> None:
+        """What was written lasts through a crash of the machine."""
+        os.fsync(self.file.fileno())
+
+    def finish(self, rows: int | None = None) -> None:
+        """Put the file in its place, with the first `rows` rows."""
+        rows = self.rows if rows is None else rows
+        assert rows is not None
+        try:
+            self.file.seek(0)
+            self.file.write(self._header(rows))
+            self.file.truncate(self.offset + rows * self.row_bytes)
+            self.sync()
+            self.file.close()
+            self.part.replace(self.path)
+            sync_folder(self.path.parent)
+        except OSError as problem:
+            raise _unwritable(self.path, problem) from None
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self.file.close()
+        self.part.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, problem: OSError) -> InputError:
+    return InputError(
+        f"{path}: cannot be written ({problem.strerror}); give --out on a disk with room that you may write"
+    )
+
+
+class SplitFiles:
+    """`{split}_ims.npy` and, where there are boxes and sizes, `{split}_ims_bbx.npy` and `{split}_ims_size.npy`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        boxes: bool,
+        sizes: bool,
+        rows: int | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.features = RowFile(folder / f"{split}_ims.npy", shape, np.dtype(dtype), rows, resume)
+        self.boxes: RowFile | None = None
+        self.sizes: RowFile | None = None
+        if boxes:
+            self.boxes = RowFile(folder / f"{split}_ims_bbx.npy", (shape[0], 4), np.dtype(np.float32), rows, resume)
+        if sizes:
+            self.sizes = RowFile(folder / f"{split}_ims_size.npy", (), SIZE, rows, resume)
+
+    @property
+    def files(self) -> list[RowFile]:
+        """The features last, because they make the others count."""
+        return [file for file in (self.boxes, self.sizes, self.features) if file is not None]
+
+    def write(self, row: int, features: np.ndarray, boxes: np.ndarray | None, sizes: np.ndarray | None) -> None:
+        """Rows row ... row + k - 1: features [k, ...], boxes [k, R, 4] (x1 y1 x2 y2) and sizes [k, 2] in pixels."""
+        self.features.write(row, features)
+        if self.boxes is not None:
+            assert boxes is not None
+            self.boxes.write(row, boxes.astype(np.float32))
+        if self.sizes is not None:
+            assert sizes is not None
+            self.sizes.write(row, np.ascontiguousarray(sizes, dtype=np.float32).view(SIZE)[:, 0])
+
+    def sync(self) -> None:
+        for file in self.files:
+            file.sync()
+
+    def finish(self, rows: int | None = None) -> None:
+        for file in self.files:
+            file.finish(rows)
+
+    def discard(self) -> None:
+        for file in self.files:
+            file.discard()
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Move the given rows, ascending, to the front."""
+        for new, old in enumerate(rows.tolist()):
+            if new != old:
+                for file in self.files:
+                    file.write(new, file.read(old)[None])
+
+
+def to_dtype(features: np.ndarray, dtype: str, where: str) -> np.ndarray:
+    """Features in the precision of the file.
+
+    Raises:
+        InputError: NaN or infinite values, or too large ones for float16; `where` begins the message.
+    """
+    if features.dtype.kind != "f":
+        raise InputError(f"{where}: features of dtype {features.dtype}; expected floating-point numbers")
+    with np.errstate(over="ignore"):
+        converted = features.astype(dtype, copy=False)
+    if not np.isfinite(converted).all():
+        if np.isfinite(features).all():
+            raise InputError(
+                f"{where}: features up to {np.abs(features).max():g} do not fit float16; take --dtype float32"
+            )
+        raise InputError(f"{where}: features hold NaN or infinity; extract the features of this image again")
+    return converted
