@@ -56,7 +56,7 @@ class Attention(nn.Module):
     def forward(self, states: Tensor, memory: Memory) -> Tensor:
         """Decoder states [B, K, H] -> contexts [B, K, H], the weighted means of the regions."""
         queries = linear(states, memory.query_weight)
-        hidden = torch.tanh(memory.keys.unsqueeze(1) + queries.unsqueeze(2))
+        hidden = (memory.keys.unsqueeze(1) + queries.unsqueeze(2)).tanh_()
         weights = self.linear2(hidden).squeeze(-1).softmax(dim=-1)
         return weights @ memory.regions
 

@@ -17,6 +17,7 @@ from torch.nn.functional import linear
 from vse.batches import Batch
 from vse.encoders import CaptionEmbedding, Encoding, Network, l2norm, order_similarity, xavier_uniform_linear
 from VSRN_LSEH.captioning import Captioner
+from VSRN_LSEH.recurrence import GRU
 
 
 class ImageEncoding(NamedTuple):
@@ -77,7 +78,7 @@ class ImageEncoder(nn.Module):
         self.no_imgnorm = no_imgnorm
         self.region_norm_dim = {"regions": 1, "features": 2}[region_norm_axis]
         self.fc = xavier_uniform_linear(nn.Linear(img_dim, embed_size))
-        self.img_rnn = nn.GRU(embed_size, embed_size, batch_first=True)
+        self.img_rnn = GRU(embed_size, embed_size, batch_first=True)
         self.Rs_GCN_1 = RegionReasoning(embed_size)
         self.Rs_GCN_2 = RegionReasoning(embed_size)
         self.Rs_GCN_3 = RegionReasoning(embed_size)

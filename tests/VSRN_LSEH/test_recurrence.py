@@ -1,0 +1,71 @@
+"""The GRU with one weight-gradient product is torch.nn.GRU in everything but time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from VSRN_LSEH.recurrence import GRU
+
+LENGTHS = torch.tensor([3, 9, 1, 4, 4, 7])
+
+
+def outputs_and_gradients(rnn: nn.GRU, packed: bool) -> list[Tensor]:
+    inputs = torch.randn(6, 9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    if packed:
+        states, last = rnn(pack_padded_sequence(inputs, LENGTHS, batch_first=True, enforce_sorted=False))
+        states = pad_packed_sequence(states, batch_first=True)[0]
+    else:
+        states, last = rnn(inputs)
+    loss = (states * states).sum() + last.sin().sum()
+    return [states, last, *torch.autograd.grad(loss, [inputs, *rnn.parameters()])]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_outputs_and_gradients_are_those_of_torch(layers: int, packed: bool) -> None:
+    torch.manual_seed(0)
+    theirs, ours = (kind(5, 4, layers, batch_first=True).double() for kind in (nn.GRU, GRU))
+    ours.load_state_dict(theirs.state_dict())
+    assert any("Recurrence" in str(node) for node in graph(ours(torch.randn(2, 3, 5).double())[0]))
+    for mine, wanted in zip(outputs_and_gradients(ours, packed), outputs_and_gradients(theirs, packed), strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-10, atol=1e-12)
+
+
+def graph(result: Tensor) -> list[object]:
+    """Names of all operations that autograd will go back through."""
+    names, pending = [], [result.grad_fn]
+    while pending:
+        node = pending.pop()
+        names.append(node.name())
+        pending += [parent for parent, _ in node.next_functions if parent is not None]
+    return names
+
+
+def test_gradient_by_finite_differences() -> None:
+    torch.manual_seed(0)
+    rnn = GRU(3, 2, batch_first=True).double()
+    inputs = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, *_: rnn(x), (inputs, *rnn.parameters()))
+
+
+@pytest.mark.parametrize("options", [{"bidirectional": True}, {"batch_first": False}, {"bias": False}])
+def test_what_is_not_covered_is_left_to_torch(options: dict[str, bool]) -> None:
+    torch.manual_seed(0)
+    theirs, ours = (kind(5, 4, **{"batch_first": True, **options}) for kind in (nn.GRU, GRU))
+    ours.load_state_dict(theirs.state_dict())
+    inputs, start = torch.randn(3, 6, 5), torch.randn(1 + options.get("bidirectional", False), 3, 4)
+    if options.get("batch_first", True):
+        assert torch.equal(ours(inputs, start)[0], theirs(inputs, start)[0])
+    assert torch.equal(ours(inputs)[0], theirs(inputs)[0])
+
+
+def test_evaluation_is_left_to_torch() -> None:
+    torch.manual_seed(0)
+    theirs, ours = nn.GRU(5, 4, batch_first=True), GRU(5, 4, batch_first=True)
+    ours.load_state_dict(theirs.state_dict())
+    inputs = torch.randn(3, 6, 5)
+    with torch.no_grad():
+        assert torch.equal(ours(inputs)[0], theirs(inputs)[0])
