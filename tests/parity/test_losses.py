@@ -139,9 +139,7 @@ def test_lseh_default_is_the_published_where_images_have_five_captions(case: str
         torch.from_numpy(data[f"{case}__ids"]),
         tensor(data[f"{case}__svd"], torch.float64),
     )
-    loss, _, gradient = value_and_gradient(
-        LSEH(max_violation=True), data[f"{case}__scores"], torch.float64, pairs
-    )
+    loss, _, gradient = value_and_gradient(LSEH(max_violation=True), data[f"{case}__scores"], torch.float64, pairs)
     assert_close(loss, data[f"{case}__max__std__loss_f64"], 1e-12)
     np.testing.assert_array_equal(gradient, data[f"{case}__max__std__grad_f64"])
 
@@ -205,9 +203,7 @@ def remembered(images: np.ndarray, captions: np.ndarray, ids: np.ndarray, dtype:
 @pytest.mark.parametrize("precision", DTYPES)
 @pytest.mark.parametrize("setting", [(30.0, 0.3), (60.0, 0.7)], ids=["coco", "f30k"])
 @pytest.mark.parametrize(("case", "mb_k"), [("g24", 250), ("g40k8", 8), ("g12excl", 250)])
-def test_hal_global_weighting_equals_the_published(
-    case: str, mb_k: int, setting: tuple[float, float], precision: str
-):
+def test_hal_global_weighting_equals_the_published(case: str, mb_k: int, setting: tuple[float, float], precision: str):
     data = golden("hal/global")
     key = f"{case}__{'coco' if setting[0] == 30 else 'f30k'}__"
     dtype, tolerance = DTYPES[precision], {"f64": 1e-11, "f32": 1e-5}[precision]

@@ -78,7 +78,7 @@ class HAL(Objective):
         positives = scores.diagonal()
         exponents = self.local_alpha * (scores.masked_fill(own, 0.0) - self.local_ep)
         if pairs.bank is not None:
-            negative_weights, positive_weights = self.global_weights(positives.detach(), pairs.bank)
+            negative_weights, positive_weights = self.global_weights(positives, pairs.bank)
             exponents = (exponents * negative_weights).masked_fill(own, -torch.inf if self.global_repaired else 0.0)
             positives = positives * positive_weights
         if self.positive_repaired:

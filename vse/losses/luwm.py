@@ -50,8 +50,6 @@ class LUWM(Objective):
         """One direction: [B, B] and the hardest negative of each query [B] -> scalar."""
         positives = scores.diagonal()
         active = (negatives + self.margin > positives) & (positives < NEARLY_ONE)
-        # Without negatives (B = 1) the hardest is -inf, whose polynomial must not reach the gradient.
-        negatives = negatives.masked_fill(~active, 0.0)
         cost = _polynomial(positives, self.positive_coefficients) + _polynomial(negatives, self.negative_coefficients)
         return cost.masked_fill(~active, 0.0).mean()
 
