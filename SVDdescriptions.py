@@ -48,7 +48,7 @@ def main(options: Options) -> None:
 
     from vse.svd import fit  # seconds of imports: after what can be refused
 
-    descriptions = fit(captions, options.components, options.solver, options.threads)
+    descriptions = fit(captions, options.components, options.solver, options.threads, captions_file)
     rows, components = descriptions.vectors.shape
     if components < options.components:
         warn(f"{captions_file}: too few captions or words for {options.components} components, made {components}")

@@ -143,7 +143,7 @@ def find_or_make(
     from vse.svd import fit  # its libraries take seconds to import
 
     say(f"{folder / TEXT}: not there, made from {captions_file.name} now, once")
-    descriptions = fit(captions)
+    descriptions = fit(captions, source=captions_file)
     for place in (folder, *other_places):
         if place == output and _holds_vectors(place):
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -68,10 +69,13 @@ class _Columns(dict[str, tuple[int, ...]]):
         return columns
 
 
-def tfidf(captions: Sequence[str]) -> tuple[csr_array, list[str]]:
+def tfidf(captions: Sequence[str], source: Path | str = "captions") -> tuple[csr_array, list[str]]:
     """TF-IDF of the captions' stems as scikit-learn's TfidfVectorizer defines it (smooth idf, rows of norm 1).
 
     scikit-learn's English stop list is applied to the stems, as published: it removes "two", "front" and "fire", too.
+
+    Args:
+        source: what the error message calls the captions.
 
     Returns:
         float64 [n captions, F terms] with sorted indices, and the F terms in alphabetical order.
@@ -86,7 +90,7 @@ def tfidf(captions: Sequence[str]) -> tuple[csr_array, list[str]]:
         found.extend(chain.from_iterable(map(columns.__getitem__, RAW_TOKEN.findall(caption))))
         ends.append(len(found))
     if not found:
-        raise InputError("the captions hold nothing but stop words; expected English captions, one a line")
+        raise InputError(f"{source}: nothing but stop words; expected English captions, one a line")
     terms = sorted(columns.of_term)
     alphabetical = np.empty(len(terms), dtype=np.int32)
     alphabetical[[columns.of_term[term] for term in terms]] = np.arange(len(terms))
@@ -105,6 +109,7 @@ def fit(
     components: int = COMPONENTS,
     solver: Literal["exact", "randomized"] = "exact",
     threads: int = 1,
+    source: Path | str = "captions",
 ) -> Descriptions:
     """Truncated SVD of the captions' TF-IDF matrix X [n, F]: the rows of X V.
 
@@ -116,11 +121,12 @@ def fit(
             solver with its parameters (scikit-learn, 100 power iterations, seed 122): some thirty times the work, and
             its last components have not converged.
         threads: of the linear algebra libraries. The products are narrow: further threads mostly spin.
+        source: what the error message calls the captions.
 
     Raises:
         InputError: no caption holds a word that counts.
     """
-    matrix, _ = tfidf(captions)
+    matrix, _ = tfidf(captions, source)
     components = min(components, *matrix.shape)
     with threadpool_limits(threads):
         values, basis = (_exact if solver == "exact" else _randomized)(matrix, components)
