@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import orjson
 
-from vse.captions import read_captions
 from vse.errors import InputError
 from vse.files import write_atomically
 
@@ -368,6 +367,8 @@ def folder_pictures(folder: Path, images: Path | None = None) -> dict[str, Pictu
     Raises:
         InputError: files missing or not belonging together.
     """
+    from vse.captions import read_captions  # brings torch along, which converting features does without
+
     mapping_file = next((place for place in (folder / MAPPING, folder.parent / MAPPING) if place.is_file()), None)
     if mapping_file is None:
         raise InputError(f"{folder / MAPPING}: no such file; expected the picture file of each id of {{split}}_ids.txt")
