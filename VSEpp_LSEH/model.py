@@ -76,7 +76,7 @@ class VSEpp(Network):
         return super().similarity(images, captions)
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The published names; the DataParallel wrapper inside `cnn` is dropped, old torchvision VGG heads renumbered."""
+        """The published names, without DataParallel inside `cnn`; old torchvision VGG heads are renumbered."""
         image_part = {
             name.replace("features.module.", "features.")
             .replace("cnn.module.", "cnn.")

@@ -53,8 +53,6 @@ class NetworkOptions:
 class Options(NetworkOptions, ObjectiveOptions, TrainingOptions, DataOptions):
     """Defaults are those of the published LSEH variant."""
 
-    loss: str = "lseh"
-    """Training objective."""
     learning_rate: float = 0.002
     """Initial learning rate."""
     lr_update: int = 2

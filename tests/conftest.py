@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import runpy
+import shlex
 import sys
+import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
+
+# Tests fork processes that compute: a pool of threads would not survive that. It also keeps small tests fast.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+import torch
+
+torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parent.parent
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
@@ -67,32 +77,70 @@ def data_root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-Script = Callable[..., subprocess.CompletedProcess[str]]
+@dataclass
+class Finished:
+    """What a script left behind."""
+
+    status: int
+    output: str
+    errors: str
+    folder: Path  # the working directory, a stand-in for the network's folder
+
+
+Script = Callable[..., Finished]
 
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """Run a script of a network folder as a user would: `script("VSEpp_LSEH", "train.py", "--flag", ...)`.
+    """Run a command line as a user would: `script("VSEpp_LSEH", "python train.py --max_violation", DATA_PATH=...)`.
 
-    The working directory is a copy-free stand-in for the network folder, so that runs/ stay out of the checkout.
+    `$NAME` and `"$NAME"` stand for the keyword arguments. The working directory is a stand-in for the network's folder,
+    so that runs/ stay out of the checkout. The script gets a process of its own, forked from this one, which has the
+    libraries imported already.
     """
 
-    def start(folder: str, *arguments: str, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run_script(folder: str, command: str, status: int = 0, **variables: object) -> Finished:
         working = tmp_path / "work" / folder
         if not working.exists():
             working.mkdir(parents=True)
             for path in (ROOT / folder).iterdir():
-                if path.suffix == ".py" or path.is_dir():
+                if path.suffix == ".py" or (path.is_dir() and path.name not in ("runs", "__pycache__")):
                     (working / path.name).symlink_to(path)
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=working,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        for name, value in variables.items():
+            command = command.replace(f"${name}", str(value))
+        program, *arguments = shlex.split(command)
+        assert program in ("python", "python3")
+        output, errors = tmp_path / "stdout", tmp_path / "stderr"
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child == 0:
+            _become_script(working, arguments, output, errors)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        done = Finished(code, output.read_text(), errors.read_text(), working)
+        assert code == status, f"exit {code}\n{done.output}\n{done.errors}"
+        assert "Traceback" not in done.errors
         return done
 
-    return start
+    return run_script
+
+
+def _become_script(working: Path, arguments: list[str], output: Path, errors: Path) -> NoReturn:
+    code = 1
+    try:
+        for path, stream in ((output, 1), (errors, 2)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w"), open(2, "w")  # noqa: PTH123, SIM115
+        os.chdir(working)
+        sys.argv = arguments
+        sys.path[0] = str((working / arguments[0]).resolve().parent)
+        runpy.run_path(arguments[0], run_name="__main__")
+        code = 0
+    except SystemExit as exit_:
+        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -377,7 +377,7 @@ def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int,
             texts.append(network.encode_captions(batch))
             image_ids.append(batch.image_ids)
             caption_ids.append(batch.caption_ids)
-    bank.remember(torch.cat(images), torch.cat(texts), torch.cat(image_ids), torch.cat(caption_ids))  # type: ignore[arg-type]
+    bank.remember(*(torch.cat(parts) for parts in (images, texts, image_ids, caption_ids)))  # type: ignore[arg-type]
 
 
 BANK_BATCH = 256
