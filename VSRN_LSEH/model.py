@@ -17,7 +17,7 @@ from torch.nn.functional import linear
 from vse.batches import Batch
 from vse.encoders import CaptionEmbedding, Encoding, Network, l2norm, order_similarity, xavier_uniform_linear
 from VSRN_LSEH.captioning import Captioner
-from VSRN_LSEH.recurrence import GRU
+from vse.recurrence import GRU
 
 
 class ImageEncoding(NamedTuple):

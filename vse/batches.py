@@ -69,7 +69,7 @@ class EpochSampler(Sampler[BatchRequest]):
     """The batches of one epoch from a given position on: a pure function of (seed, epoch).
 
     With several processes each takes its share of every global batch of `world_size * batch_size` captions. The last,
-    smaller batch is kept unless `drop_last` is set or it leaves a process without captions.
+    smaller batch is kept unless `drop_last` is set or it leaves a process with less than `smallest_batch` captions.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class EpochSampler(Sampler[BatchRequest]):
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = False,
+        smallest_batch: int = 1,
     ) -> None:
         self.captions, self.batch_size, self.seed, self.epoch, self.position = (
             captions,
@@ -92,7 +93,7 @@ class EpochSampler(Sampler[BatchRequest]):
         )
         self.rank, self.world_size = rank, world_size
         whole, rest = divmod(captions, batch_size * world_size)
-        self.batches = whole + int(rest >= world_size and not drop_last)
+        self.batches = whole + int(rest >= world_size * smallest_batch and not drop_last)
 
     def __len__(self) -> int:
         return self.batches - self.position

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from vse.batches import Batch
+from vse.recurrence import GRU
 
 Encoding = Tensor | tuple[Tensor, ...]
 """Encoded items: a tensor whose first dimension counts the items, or a (named) tuple of such tensors.
 
-Dimension 1 of local features (words, regions) may be padded; the tuple then carries the lengths."""
+Local features (words, regions) have three dimensions or more and may be padded along dimension 1; a field `lengths` of
+the tuple then says how far."""
 
 
 class Network(nn.Module):
@@ -28,6 +30,9 @@ class Network(nn.Module):
 
     dense_only = False
     """Of a pairwise scorer: a score depends on the batch's other pairs, so that single pairs cannot be scored again."""
+
+    smallest_batch = 1
+    """Pairs that a training batch needs at least (2 where a BatchNorm sees one vector per pair)."""
 
     bounded_scores = True
     """Scores are cosine-like, in [-1, 1]."""
@@ -111,7 +116,7 @@ class CaptionGRU(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(vocab_size, word_dim)
         self.dropout = nn.Dropout(dropout)
-        self.rnn = nn.GRU(word_dim, embed_size, num_layers, batch_first=True, bidirectional=bidirectional)
+        self.rnn = GRU(word_dim, embed_size, num_layers, batch_first=True, bidirectional=bidirectional)
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
 
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:

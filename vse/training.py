@@ -224,7 +224,8 @@ def train(
         learning_rate_factor: epoch -> factor on every group's initial learning rate; default `step_decay(lr_update)`.
         select: dev metrics -> the score that the best model has most of.
         prepare_epoch: called with (epoch, position) before its batches; position > 0 after resuming within it.
-        tags: TensorBoard tags of `loss`, `image_to_text`, `text_to_image`, `extra` names and metrics.
+        tags: TensorBoard tags of `loss`, `retrieval` (the objective alone), `image_to_text`, `text_to_image`, the names of
+            extra terms, and metrics.
 
     Raises:
         InputError: the batch is larger than the data, the checkpoint does not fit, or losses stay non-finite.
@@ -264,7 +265,15 @@ def train(
 
     def sampler(epoch: int, position: int) -> EpochSampler:
         return EpochSampler(
-            len(data), options.batch_size, options.seed, epoch, position, run.rank, run.world_size, drop_last
+            len(data),
+            options.batch_size,
+            options.seed,
+            epoch,
+            position,
+            run.rank,
+            run.world_size,
+            drop_last,
+            network.smallest_batch,
         )
 
     steps_per_epoch = len(sampler(0, 0))
@@ -389,7 +398,9 @@ def _update(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[nn.Par
     """One optimizer step, unless loss or gradient is not finite; says whether it was made."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    norm = nn.utils.clip_grad_norm_(trained, grad_clip or float("inf"))
+    # A parameter that is listed twice (VSRN's captioner) must be scaled twice, one after the other.
+    foreach = None if len(set(trained)) == len(trained) else False
+    norm = nn.utils.clip_grad_norm_(trained, grad_clip or float("inf"), foreach=foreach)
     if not torch.isfinite(loss.detach() + norm):
         optimizer.zero_grad(set_to_none=True)
         return False
@@ -431,6 +442,7 @@ def _log_training(
         "lr": optimizer.param_groups[0]["lr"],
         "pairs_per_second": clock.pairs / elapsed,
         "data_share": clock.waited / elapsed,
+        "retrieval": (result.image_to_text + result.text_to_image).item(),
         "image_to_text": result.image_to_text.item(),
         "text_to_image": result.text_to_image.item(),
         **{key: value.item() for key, value in result.extra.items()},

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from VSRN_LSEH.recurrence import GRU
+from vse.recurrence import GRU
 
 LENGTHS = torch.tensor([3, 9, 1, 4, 4, 7])
 

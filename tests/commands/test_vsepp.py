@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,8 @@ def test_senseless_combinations_are_refused_before_the_first_batch(script, root:
 
 
 def test_a_published_checkpoint_evaluates_to_the_published_ranks(script, tmp_path: Path) -> None:
-    golden = Path(__file__).resolve().parent.parent / "golden" / "vsepp" / "e2e"
+    golden = tmp_path / "e2e"  # a copy: token ids are cached beside a vocabulary
+    shutil.copytree(Path(__file__).resolve().parent.parent / "golden" / "vsepp" / "e2e", golden)
     flags = f"--model_path {golden}/published.pth.tar --data_path {golden} --vocab_path {golden}/vocab"
     done = script(
         "VSEpp_LSEH", f"python evaluation.py {flags} --json {tmp_path}/m.json --save_similarities {tmp_path}/s.npy"
