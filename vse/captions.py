@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
@@ -129,16 +128,14 @@ def encode(captions: Iterable[str], vocabulary: Vocabulary) -> TokenIds:
 def token_ids(captions_file: Path, vocabulary: Vocabulary, cache_folder: Path | None = None) -> TokenIds:
     """The token ids of a caption file.
 
-    They are kept in `cache_folder` under a name that stands for the file's content, the vocabulary with its tokeniser
-    and the NLTK version. A folder that cannot be written, or None, means no cache; a damaged cache is made anew.
+    They are kept in `cache_folder` under a name that stands for the file's content and the vocabulary with its
+    tokeniser. A folder that cannot be written, or None, means no cache; a damaged cache is made anew.
 
     Raises:
         InputError: as `read_captions`.
     """
     content = _read_bytes(captions_file)
-    key = hashlib.sha256(
-        f"{hashlib.sha256(content).hexdigest()} {vocabulary.digest} nltk {version('nltk')}".encode()
-    ).hexdigest()
+    key = hashlib.sha256(hashlib.sha256(content).digest() + bytes.fromhex(vocabulary.digest)).hexdigest()
     cached = None if cache_folder is None else Path(cache_folder) / f"{Path(captions_file).stem}_ids_{key[:16]}.npz"
     if cached is not None and (ids := _read_cache(cached, key, len(vocabulary))) is not None:
         return ids
