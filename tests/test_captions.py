@@ -394,13 +394,6 @@ def test_a_batch_holds_the_captions_asked_for_padded_with_zeros():
     assert ids.batch(np.array([2]))[0].tolist() == [[1, 2]]
 
 
-def test_the_first_captions_are_those_of_the_shorter_file():
-    ids = encode(CAPTIONS, vocabulary()).first(2)
-    shorter = encode(CAPTIONS[:2], vocabulary())
-    np.testing.assert_array_equal(ids.ids, shorter.ids)
-    np.testing.assert_array_equal(ids.offsets, shorter.offsets)
-
-
 def test_cached_ids_are_used_until_captions_vocabulary_or_tokeniser_change(tmp_path, caption_file, monkeypatch):
     cache = tmp_path / "cache"
     cache.mkdir()

@@ -89,11 +89,6 @@ class TokenIds:
         """Tokens per caption, [captions] int64."""
         return np.diff(self.offsets)
 
-    def first(self, captions: int) -> TokenIds:
-        """Only the first so many captions."""
-        offsets = self.offsets[: captions + 1]
-        return TokenIds(self.ids[: offsets[-1]], offsets)
-
     def batch(self, captions: np.ndarray, generator: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Captions side by side, in the order asked for.
 
