@@ -16,8 +16,8 @@ from torch.nn.functional import linear
 
 from vse.batches import Batch
 from vse.encoders import CaptionEmbedding, Encoding, Network, l2norm, order_similarity, xavier_uniform_linear
-from VSRN_LSEH.captioning import Captioner
 from vse.recurrence import GRU
+from VSRN_LSEH.captioning import Captioner
 
 
 class ImageEncoding(NamedTuple):
@@ -147,6 +147,7 @@ class VSRN(Network):
         self.measure = measure
         self.bounded_scores = measure == "cosine" and not no_imgnorm
         self.captioner_updates = captioner_updates
+        self.smallest_batch = 1 + final_batchnorm
         self.image_encoder = ImageEncoder(img_dim, embed_size, use_abs, no_imgnorm, final_batchnorm, region_norm_axis)
         self.caption_encoder = CaptionEmbedding(vocab_size, word_dim, embed_size, num_layers, use_abs)
         self.captioner = (
@@ -160,14 +161,18 @@ class VSRN(Network):
         encoding = self.image_encoder(batch.images)
         return encoding if self.training and self.captioner is not None else encoding.embedding
 
+    def scored(self, encoding: Encoding) -> Encoding:
+        """Embeddings, without the regions that an ImageEncoding carries to the captioner."""
+        return encoding.embedding if isinstance(encoding, ImageEncoding) else encoding
+
     def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
         """Embeddings [n, D] or an ImageEncoding, embeddings [m, D] -> scores [n, m]."""
-        embeddings = images.embedding if isinstance(images, ImageEncoding) else images
+        images = self.scored(images)
         if self.measure == "order":
-            assert isinstance(embeddings, Tensor)
+            assert isinstance(images, Tensor)
             assert isinstance(captions, Tensor)
-            return order_similarity(embeddings, captions)
-        return super().similarity(embeddings, captions)
+            return order_similarity(images, captions)
+        return super().similarity(images, captions)
 
     def extra_loss(self, batch: Batch, images: Encoding, captions: Encoding) -> dict[str, Tensor]:
         """The captioning loss, with weight 1; its labels are `batch.captions` and `batch.lengths`."""

@@ -51,6 +51,10 @@ class Network(nn.Module):
         """`batch.captions` [B, T] and `batch.lengths` [B] -> embeddings [B, D], or local features."""
         return self.caption_encoder(batch.captions, batch.lengths)
 
+    def scored(self, encoding: Encoding) -> Encoding:
+        """What `similarity` reads of an encoding: that much is gathered from other processes (VSRN: no regions)."""
+        return encoding
+
     def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
         """n encoded images, m encoded captions -> scores [n, m], differentiable; default: dot products."""
         assert isinstance(images, Tensor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,7 +60,8 @@ class TrainingStep(nn.Module):
             own_images = self.network.encode_images(batch)
             own_captions = self.network.encode_captions(batch)
             extra = self.network.extra_loss(batch, own_images, own_captions)
-        images, captions = gather_rows(own_images), gather_rows(own_captions)
+        images = gather_rows(self.network.scored(own_images))
+        captions = gather_rows(self.network.scored(own_captions))
         images, captions = _at_least_float32(images), _at_least_float32(captions)
         pairs = Pairs(
             gather_rows(batch.image_ids),  # type: ignore[arg-type]
@@ -241,7 +243,9 @@ def train(
     if optimizer is None:
         groups = network.parameter_groups(options.learning_rate)
         own = list(objective.parameters())
-        optimizer = torch.optim.Adam([*groups, *([{"params": own, "lr": options.learning_rate}] if own else [])])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*duplicate parameters")  # VSRN's captioner is listed twice on purpose
+            optimizer = torch.optim.Adam([*groups, *([{"params": own, "lr": options.learning_rate}] if own else [])])
     initial_rates = [group["lr"] for group in optimizer.param_groups]
     factor = learning_rate_factor or step_decay(options.lr_update)
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
