@@ -24,7 +24,8 @@ class RowFile:
 
     Args:
         rows: how many there will be, or None: known at `finish`.
-        resume: go on with the temporary file of an interrupted process, if it is there.
+        resume: go on with the temporary file of an interrupted process; where the file is in its place already,
+            `finish` has nothing to do.
 
     Raises:
         InputError: the folder cannot be written, or the disk has no room for the rows.
@@ -34,19 +35,23 @@ class RowFile:
         self, path: Path, shape: tuple[int, ...], dtype: np.dtype, rows: int | None = None, resume: bool = False
     ) -> None:
         self.path, self.shape, self.dtype, self.rows = path, shape, np.dtype(dtype), rows
-        self.part = path.with_name(f".{path.name}.part")
+        self.part = part_of(path)
         self.row_bytes = self.dtype.itemsize * math.prod(shape)
         self.offset = len(self._header(0))
         going_on = resume and self.part.is_file()
+        self.placed = resume and not going_on and path.is_file()
         try:
-            if rows is not None and not going_on:
+            if rows is not None and not going_on and not self.placed:
                 free, needed = shutil.disk_usage(path.parent).free, rows * self.row_bytes
                 if needed > free:
                     raise InputError(
                         f"{path}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; make room, give "
                         "another --out, or take --dtype float16"
                     )
-            self.file = self.part.open("r+b" if going_on else "w+b", buffering=0)
+            if self.placed:
+                self.file = path.open("rb", buffering=0)
+            else:
+                self.file = self.part.open("r+b" if going_on else "w+b", buffering=0)
         except OSError as problem:
             raise _unwritable(path, problem) from None
 
@@ -82,6 +87,9 @@ class RowFile:
 
     def finish(self, rows: int | None = None) -> None:
         """Put the file in its place, with the first `rows` rows."""
+        if self.placed:
+            self.file.close()
+            return
         rows = self.rows if rows is None else rows
         assert rows is not None
         try:
@@ -101,6 +109,11 @@ class RowFile:
         self.part.unlink(missing_ok=True)
 
 
+def part_of(path: Path) -> Path:
+    """The temporary name of a file that is being written."""
+    return path.with_name(f".{path.name}.part")
+
+
 def _unwritable(path: Path, problem: OSError) -> InputError:
     return InputError(
         f"{path}: cannot be written ({problem.strerror}); give --out on a disk with room that you may write"
@@ -108,7 +121,12 @@ def _unwritable(path: Path, problem: OSError) -> InputError:
 
 
 class SplitFiles:
-    """`{split}_ims.npy` and, where there are boxes and sizes, `{split}_ims_bbx.npy` and `{split}_ims_size.npy`."""
+    """`{split}_ims.npy` and, where there are boxes and sizes, `{split}_ims_bbx.npy` and `{split}_ims_size.npy`.
+
+    Args:
+        shape: (R, D) or (D,), of one image's features.
+        rows, resume: see `RowFile`.
+    """
 
     def __init__(
         self,

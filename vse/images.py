@@ -319,8 +319,8 @@ def fetch_weights(name: str, option: str = "--cnn_weights") -> dict[str, Tensor]
     Raises:
         InputError: they cannot be fetched; the message names the file and `option`.
     """
-    versions = {version.name: version for version in torchvision.models.get_model_weights(name)}
-    chosen = versions.get("IMAGENET1K_V1") or next(iter(versions.values()))
+    versions = torchvision.models.get_model_weights(name).__members__
+    chosen = versions.get("IMAGENET1K_V1") or versions["DEFAULT"]
     try:
         return chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as problem:
