@@ -1,0 +1,137 @@
+"""Evaluate a trained VSRN network: recall of caption and image retrieval on a test split, and captions it generates.
+
+python evaluation.py
+python evaluation.py --captions 20                         generated captions beside the true ones, with BLEU-4
+"""
+
+MODEL_PATH = (
+    "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
+)
+DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+
+import warnings  # noqa: E402
+from dataclasses import dataclass, replace  # noqa: E402
+from typing import NamedTuple  # noqa: E402
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from vse.datasets import Split  # noqa: E402
+from vse.distributed import choose_device  # noqa: E402
+from vse.errors import InputError  # noqa: E402
+from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of  # noqa: E402
+from vse.options import EvaluationOptions, run, say  # noqa: E402
+from vse.reports import save_json  # noqa: E402
+from vse.similarity import evaluating  # noqa: E402
+from vse.tokens import tokenise  # noqa: E402
+from vse.vocabulary import Vocabulary  # noqa: E402
+from VSRN_LSEH import train  # noqa: E402
+from VSRN_LSEH.data import check_regions  # noqa: E402
+from VSRN_LSEH.model import VSRN  # noqa: E402
+
+
+@dataclass
+class Options(EvaluationOptions):
+    """What to evaluate."""
+
+    model_path: str = MODEL_PATH
+    """Checkpoint to evaluate."""
+    data_path: str | None = DATA_PATH
+    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
+    captions: int = 0
+    """Generate captions of so many images, spread evenly over the split."""
+    beam_size: int = 5
+    """Beam of the generated captions that are printed beside the greedy ones."""
+
+
+class Evaluated(NamedTuple):
+    """A network on a split."""
+
+    network: VSRN
+    vocabulary: Vocabulary
+    split: Split
+    name: str  # of data set and split
+    scores: Tensor  # [images, captions]
+
+
+def evaluate(options: EvaluationOptions, model_path: str) -> Evaluated:
+    """Score the split that the options ask for with a checkpoint.
+
+    Raises:
+        InputError: checkpoint or data are missing, damaged or do not belong together.
+    """
+    trained = load_trained(model_path, train.NAME, train.Options)
+    if trained.published:
+        trained.options = replace(trained.options, no_captioning=True)  # published checkpoints lack that branch
+    split, folder = evaluation_split(options, trained)
+    check_regions(split)
+    # A published checkpoint's words are those of the data it was trained on, whatever it is evaluated on.
+    vocabulary, data = words_of(split, folder, replace(options, data_name=None), trained)
+    network = train.build(trained.options, split.images.shape, len(vocabulary))
+    restore(network, trained)
+    return Evaluated(network, vocabulary, split, f"{folder.name} {split.name}", score(network, data, options))
+
+
+def show_captions(evaluated: Evaluated, options: Options) -> dict[str, float]:
+    """Print generated and true captions of some images -> BLEU-4 over them, in percent.
+
+    BLEU is NLTK's corpus BLEU (Papineni et al., ACL 2002), without smoothing, against all true captions of an image, on
+    the tokens that the vocabulary's tokeniser makes of them.
+    """
+    from nltk.translate.bleu_score import corpus_bleu  # only needed here, and slow to import
+
+    network, vocabulary, split = evaluated.network, evaluated.vocabulary, evaluated.split
+    count = min(options.captions, split.images.images)
+    images = np.linspace(0, split.images.images - 1, count).round().astype(int)
+    true = [[split.captions[k] for k in np.flatnonzero(split.caption_image == image)] for image in images]
+    references = [[tokenise(caption, vocabulary.tokeniser) for caption in captions] for captions in true]
+    beams = {"greedy": 1, "beam": options.beam_size}
+    written = {name: generate(network, vocabulary, split, images, beam, options) for name, beam in beams.items()}
+
+    for row, image in enumerate(images):
+        lines = [(name, " ".join(captions[row])) for name, captions in written.items()]
+        lines += [("true" if number == 0 else "", caption) for number, caption in enumerate(true[row])]
+        say("\n".join([f"\nimage {image}", *(f"  {label:8}{text}" for label, text in lines)]))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "\\s*The hypothesis contains 0 counts")  # a BLEU of 0 says as much
+        bleu = {f"bleu4_{name}": 100 * corpus_bleu(references, captions) for name, captions in written.items()}
+    say(
+        f"\nBLEU-4 over {count} images: greedy {bleu['bleu4_greedy']:.1f}, beam of {options.beam_size} "
+        f"{bleu['bleu4_beam']:.1f}"
+    )
+    return bleu
+
+
+def generate(
+    network: VSRN, vocabulary: Vocabulary, split: Split, images: np.ndarray, beam_size: int, options: Options
+) -> list[list[str]]:
+    """The words that the network writes about each of these images."""
+    assert network.captioner is not None
+    device = choose_device(options.device)
+    captions = []
+    with evaluating(network):
+        for chosen in torch.from_numpy(images).split(options.batch_size):
+            regions = network.image_encoder(split.images.read(chosen.numpy()).to(device)).regions
+            words, _ = network.captioner.generate(regions, beam_size)
+            captions += [vocabulary.decode(ids).split(" ") for ids in words.tolist()]
+    return captions
+
+
+def main(options: Options) -> None:
+    """Print the recall table and generated captions; write similarities and metrics if asked."""
+    evaluated = evaluate(options, options.model_path)
+    if options.captions and evaluated.network.captioner is None:
+        raise InputError(
+            f"--captions: {options.model_path} holds no caption-generation branch (a published checkpoint, or "
+            "--no_captioning); train one with train.py"
+        )
+    metrics = report(evaluated.scores, evaluated.split, options, f"{options.model_path} on {evaluated.name}")
+    if options.captions:
+        metrics |= show_captions(evaluated, options)
+        if options.json is not None:
+            save_json(options.json, metrics)
+
+
+if __name__ == "__main__":
+    run(main, Options)
