@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
 
 from vse.attention import EPSILON, attention_over_regions, inner_products
 
@@ -74,9 +74,8 @@ def _own(captions: Tensor, images: slice, shared_dims: int) -> Tensor:
 
 def _difference(weights: Tensor, regions: Tensor, words: Tensor, workspace: Tensor) -> Tensor:
     """u - w for [n, c * L] image-word pairs, in the workspace: [n, c * L, D]."""
-    rows = words.flatten(-3, -2)
     out = workspace[: weights.shape[0] * weights.shape[1]].view(*weights.shape[:2], -1)
-    return torch.baddbmm(rows.expand_as(out), weights, regions, beta=-1, out=out)
+    return torch.bmm(weights, regions, out=out).sub_(words.flatten(-3, -2))
 
 
 def _normalised(values: Tensor, out: Tensor) -> Tensor:
@@ -88,9 +87,9 @@ def _normalised(values: Tensor, out: Tensor) -> Tensor:
 
 def _normalised_backward(gradient: Tensor, result: Tensor, norms: Tensor) -> Tensor:
     """Gradient of x = l2norm(y), |y| = N: (g - (y/N) (x.g)) / (N + eps), and 0 for a zero vector."""
-    norms = norms[..., None]
-    along = torch.linalg.vecdot(result, gradient)[..., None] * (1 + EPSILON / norms)
-    return torch.where(norms > 0, (gradient - result * along) / (norms + EPSILON), 0)
+    along = torch.linalg.vecdot(result, gradient) * (1 + EPSILON / norms)
+    scale = torch.where(norms > 0, 1 / (norms + EPSILON), 0)
+    return torch.addcmul(gradient, result, along[..., None].nan_to_num(), value=-1).mul_(scale[..., None])
 
 
 class _SimilarityNodes(torch.autograd.Function):
@@ -115,10 +114,10 @@ class _SimilarityNodes(torch.autograd.Function):
             own_words = _own(words, images, 3)
             weights = _context_weights(regions[images], gram[images], own_words)
             squared = _difference(weights, regions[images], own_words, workspace).square_()
-            local = F.linear(squared, local_weight, local_bias).unflatten(1, (captions, length))
+            local = linear(squared, local_weight, local_bias).unflatten(1, (captions, length))
             norms[images, :, 1:] = _normalised(local, nodes[images, :, 1:])
         squared = (image_vectors[:, None] - caption_vectors).square_()
-        norms[:, :, 0] = _normalised(F.linear(squared, global_weight, global_bias), nodes[:, :, 0])
+        norms[:, :, 0] = _normalised(linear(squared, global_weight, global_bias), nodes[:, :, 0])
         ctx.save_for_backward(
             regions, gram, image_vectors, words, caption_vectors, local_weight, global_weight, nodes, norms
         )
@@ -143,7 +142,7 @@ class _SimilarityNodes(torch.autograd.Function):
 
         d_local_weight, d_local_bias = torch.zeros_like(local_weight), local_weight.new_zeros(len(local_weight))
         d_regions, d_gram, d_words = torch.empty_like(regions), torch.empty_like(gram), torch.zeros_like(words)
-        workspace, scratch = ctx.workspace, torch.empty_like(ctx.workspace)
+        workspace, scratch, twice = ctx.workspace, torch.empty_like(ctx.workspace), 2 * local_weight
         for images in _blocks(len(regions), captions * length, workspace):
             with torch.enable_grad():
                 own_regions, own_gram, own_words = leaves = [
@@ -157,8 +156,8 @@ class _SimilarityNodes(torch.autograd.Function):
             torch.square(difference, out=d_context)
             d_local_weight.addmm_(outer.T, d_context.flatten(0, 1))
             d_local_bias += outer.sum(0)
-            torch.mm(outer, local_weight, out=d_context.flatten(0, 1))
-            d_context.mul_(difference).mul_(2)
+            torch.mm(outer, twice, out=d_context.flatten(0, 1))
+            d_context.mul_(difference)
             d_weights = d_context @ regions[images].mT
             d_regions[images], d_gram[images], d_own_words = torch.autograd.grad(weights, leaves, d_weights)
             d_regions[images].baddbmm_(weights.detach().mT, d_context)

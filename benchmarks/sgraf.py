@@ -1,0 +1,210 @@
+"""SGRAF's cost against a loop over captions: time and peak memory of a training step and of evaluation, on the CPU.
+
+    python benchmarks/sgraf.py                                  # B = 128, 100 x 500, both modules: ~10 minutes, 10 GB
+    python benchmarks/sgraf.py --batch 16 --images 20 --captions 100
+
+Every measurement is a process of its own. The loop scores one caption after the other against all images, with the
+published sequence of operations and this repository's parameters; it is written for this benchmark. Memory is the
+process's peak resident size less what it was before the measured work (network, optimizer and data in place). The GEMM
+floor is the time that the matrix products alone would take at this machine's best measured rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, linear, relu, softmax
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from SGRAF_LSEH.model import SGRAF, Regions, Words
+from vse.attention import EPSILON
+from vse.batches import Batch
+from vse.losses.lseh import LSEH
+from vse.losses.objective import Pairs
+from vse.pairs import training_scores
+
+REGIONS, IMAGE_DIM, WORD_DIM, EMBED, SIM, VOCABULARY = 36, 2048, 300, 1024, 256, 8481
+
+
+def loop_similarity(network: SGRAF, images: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+    """Scores [n, m], one caption after the other, in the published sequence of operations."""
+    encoder = network.similarity_encoder
+
+    def normalised(x: Tensor, dim: int) -> Tensor:
+        return x / (x.pow(2).sum(dim=dim, keepdim=True).sqrt() + EPSILON)
+
+    image_vectors = encoder.v_global_w(images)
+    columns = []
+    for caption, length in zip(words, lengths.tolist(), strict=True):
+        own = caption[None, :length]
+        caption_vector = encoder.t_global_w(own)
+        repeated = own.repeat(len(images), 1, 1)
+        attention = normalised(leaky_relu(images @ repeated.mT, 0.1), 2).mT.contiguous()
+        attention = softmax(attention * 9.0, dim=2)
+        context = normalised((images.mT @ attention.mT.contiguous()).mT, -1)
+        local = normalised(encoder.sim_tranloc_w((context - repeated).pow(2)), -1)
+        overall = normalised(encoder.sim_tranglo_w((image_vectors - caption_vector).pow(2)), -1)
+        nodes = torch.cat([overall[:, None], local], dim=1)
+        if encoder.filters:
+            filtration = encoder.SAF_module
+            gates = torch.sigmoid(filtration.bn(filtration.attn_sim_w(nodes).mT))
+            gates = gates / (gates.abs().sum(dim=-1, keepdim=True) + EPSILON)
+            vector = normalised((gates @ nodes).squeeze(1), -1)
+        else:
+            for step in encoder.SGR_module:
+                edges = torch.softmax(step.graph_query_w(nodes) @ step.graph_key_w(nodes).mT, dim=-1)
+                nodes = relu(step.sim_graph_w(edges @ nodes))
+            vector = nodes[:, 0]
+        columns.append(torch.sigmoid(encoder.sim_eval_w(vector)))
+    return torch.cat(columns, dim=1)
+
+
+def pair_gflop(module: str, words: int, captions: int, images: int, steps: int = 3) -> float:
+    """GFLOP of the matrix products that scoring all pairs needs, forward; `words` over all captions."""
+    nodes = words + captions
+    per_image = words * 2 * (2 * REGIONS * EMBED) + nodes * 2 * EMBED * SIM
+    if module == "SGR":
+        length = nodes / captions
+        per_image += (steps - 1) * nodes * (2 * 2 * SIM * SIM + 4 * length * SIM)
+        per_image += captions * (2 * 2 * SIM * SIM + 4 * length * SIM)
+    return images * per_image / 1e9
+
+
+def gemm_rate() -> float:
+    """Best GFLOP per CPU second of this process on a product of the size that dominates."""
+    rows, weight = torch.randn(4096, EMBED), torch.randn(SIM, EMBED)
+    best = float("inf")
+    for _ in range(10):
+        start = time.process_time()
+        linear(rows, weight)
+        best = min(best, time.process_time() - start)
+    return 2 * len(rows) * EMBED * SIM / best / 1e9
+
+
+def reset_peak_memory() -> int:
+    """Resident KiB now; where the system can (Linux), the peak is counted from here."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def synthetic(images: int, captions: int) -> Batch:
+    """Random features and captions of 14 words on average, longest first."""
+    lengths = (2 + torch.poisson(torch.full((captions,), 12.2))).long().sort(descending=True).values
+    ids = torch.randint(4, VOCABULARY, (captions, int(lengths[0])))
+    ids *= torch.arange(ids.shape[1]) < lengths[:, None]
+    return Batch(
+        images=torch.randn(images, REGIONS, IMAGE_DIM).relu_(),
+        captions=ids,
+        lengths=lengths,
+        image_ids=torch.arange(captions),
+        caption_ids=torch.arange(captions),
+        descriptions=torch.randn(captions, 400),
+    )
+
+
+def measure(module: str, method: str, task: str, options: argparse.Namespace) -> dict[str, float]:
+    """CPU and wall seconds and peak memory of one training step or one evaluation."""
+    torch.manual_seed(0)
+    torch.set_num_threads(options.threads)
+    network = SGRAF(module, VOCABULARY)
+    objective = LSEH(max_violation=True)
+    optimizer = torch.optim.Adam(network.parameter_groups(2e-4))
+
+    def similarity(images: Regions, captions: Words) -> Tensor:
+        if method == "loop":
+            return loop_similarity(network, images.features, captions.features, captions.lengths)
+        return network.similarity(images, captions)
+
+    def step(batch: Batch) -> None:
+        images, captions = network.encode_images(batch), network.encode_captions(batch)
+        pairs = Pairs(batch.image_ids, batch.caption_ids, batch.descriptions)
+        if method == "loop":
+            scores = similarity(images, captions)
+        else:
+            scores = training_scores(network, images, captions, objective, pairs)
+        optimizer.zero_grad()
+        objective(scores, pairs).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        optimizer.step()
+
+    step(synthetic(2, 2))  # optimizer state and libraries in place
+    if task == "train":
+        batch = synthetic(options.batch, options.batch)
+    else:
+        batch = synthetic(options.images, options.captions)
+        network.eval()
+        with torch.no_grad():
+            images, captions = network.encode_images(batch), network.encode_captions(batch)
+            similarity(Regions(*(part[:2] for part in images)), Words(*(part[:2] for part in captions)))
+    rate = gemm_rate()
+    before = reset_peak_memory()
+    cpu, wall = time.process_time(), time.perf_counter()
+    if task == "train":
+        step(batch)
+    else:
+        with torch.no_grad():
+            similarity(images, captions)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    assert batch.images is not None
+    assert batch.lengths is not None
+    gflop = pair_gflop(module, int(batch.lengths.sum()), len(batch.lengths), len(batch.images))
+    return {
+        "cpu_s": cpu,
+        "wall_s": wall,
+        "memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "forward_floor_s": gflop / rate,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=128, help="pairs of the training step")
+    parser.add_argument("--images", type=int, default=100, help="images of the evaluation")
+    parser.add_argument("--captions", type=int, default=500, help="captions of the evaluation")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="CPU threads; on a shared machine more than one measures waiting"
+    )
+    parser.add_argument("--modules", nargs="+", default=["SGR", "SAF"])
+    parser.add_argument("--tasks", nargs="+", default=["train", "evaluate"])
+    parser.add_argument("--methods", nargs="+", default=["loop", "blocks"])
+    parser.add_argument("--one", nargs=3, metavar=("MODULE", "METHOD", "TASK"), help="this one, in this process")
+    options = parser.parse_args()
+    if options.one:
+        module, method, task = options.one
+        print(json.dumps(measure(module, method, task, options)))
+        return
+    sizes = [f"--{name}={getattr(options, name)}" for name in ("batch", "images", "captions", "threads")]
+    print(f"training step B = {options.batch}; evaluation {options.images} x {options.captions}")
+    print("module task      method   CPU s   wall s  peak MB  forward products at the best rate: s, share of CPU time")
+    for module in options.modules:
+        for task in options.tasks:
+            results = {}
+            for method in options.methods:
+                command = [sys.executable, __file__, "--one", module, method, task, *sizes]
+                result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                results[method] = result
+                floor = result["forward_floor_s"]
+                print(
+                    f"{module:6} {task:9} {method:7} {result['cpu_s']:6.2f} {result['wall_s']:8.2f} "
+                    f"{result['memory_mb']:8.0f}  {floor:6.2f} {floor / result['cpu_s']:5.0%}",
+                    flush=True,
+                )
+            if len(results) == 2:
+                loop, blocks = results.values()
+                ratios = {key: loop[key] / max(blocks[key], 1e-9) for key in ("cpu_s", "wall_s", "memory_mb")}
+                print(f"       {task}: " + ", ".join(f"{key} {ratio:.1f} x less" for key, ratio in ratios.items()))
+
+
+if __name__ == "__main__":
+    main()
