@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vse.captions import find_vocabulary, token_ids
-from vse.datasets import DEV_IMAGES, Split, find_data_set, open_split
+from vse.datasets import DEV_IMAGES, Extra, Split, find_data_set, open_split
 from vse.descriptions import find_or_make
 from vse.errors import InputError
 from vse.features import Features
@@ -32,6 +32,7 @@ class Batch:
     image_ids: Tensor  # [B] image of each row, int64
     caption_ids: Tensor  # [B] caption of each row (line of the caption file), int64
     descriptions: Tensor | None = None  # [B, K] semantic description vectors of the captions, float32
+    extras: dict[str, Tensor] = field(default_factory=dict)  # what one network reads besides, [B, ...] each
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`; lengths stay on the CPU, where packing wants them."""
@@ -42,11 +43,11 @@ class Batch:
 
     def _map(self, move, skip: tuple[str, ...] = ()) -> Batch:  # type: ignore[no-untyped-def]
         moved = {
-            field.name: move(value)
-            for field in fields(self)
-            if field.name not in skip and isinstance(value := getattr(self, field.name), Tensor)
+            entry.name: move(value)
+            for entry in fields(self)
+            if entry.name not in skip and isinstance(value := getattr(self, entry.name), Tensor)
         }
-        return replace(self, **moved)
+        return replace(self, **moved, extras={name: move(value) for name, value in self.extras.items()})
 
 
 class Captions(Protocol):
@@ -149,6 +150,10 @@ class PairDataset(Dataset[Batch]):
             descriptions=None
             if self.descriptions is None
             else torch.from_numpy(np.ascontiguousarray(self.descriptions[caption_ids], dtype=np.float32)),
+            extras={
+                **_read_extras(self.split.image_extras, image_ids),
+                **_read_extras(self.split.caption_extras, caption_ids),
+            },
         )
 
     def keep_images_on(self, device: torch.device) -> None:
@@ -197,7 +202,8 @@ def image_batches(split: Split, batch_size: int) -> Iterator[Batch]:
     for first in range(0, split.images.images, batch_size):
         image_ids = np.arange(first, min(first + batch_size, split.images.images))
         ids = torch.from_numpy(image_ids)
-        yield Batch(split.images.read(image_ids), None, None, ids, torch.full_like(ids, -1))
+        extras = _read_extras(split.image_extras, image_ids)
+        yield Batch(split.images.read(image_ids), None, None, ids, torch.full_like(ids, -1), extras=extras)
 
 
 def caption_batches(split: Split, captions: Captions, batch_size: int) -> Iterator[Batch]:
@@ -208,7 +214,12 @@ def caption_batches(split: Split, captions: Captions, batch_size: int) -> Iterat
         chosen = order[first : first + batch_size]
         ids, chosen_lengths = captions.batch(chosen, None)
         image_ids = torch.from_numpy(split.caption_image[chosen])
-        yield Batch(None, ids, chosen_lengths, image_ids, torch.from_numpy(chosen))
+        extras = _read_extras(split.caption_extras, chosen)
+        yield Batch(None, ids, chosen_lengths, image_ids, torch.from_numpy(chosen), extras=extras)
+
+
+def _read_extras(extras: Mapping[str, Extra], ids: np.ndarray) -> dict[str, Tensor]:
+    return {name: read(ids) for name, read in extras.items()}
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +41,10 @@ class Images(Protocol):
         """[b] image indices -> float32 [b, ...]; a generator asks for augmentation, of pictures."""
 
 
+Extra = Callable[[np.ndarray], Tensor]
+"""[b] image or caption indices -> [b, ...], as a batch holds it."""
+
+
 @dataclass
 class Split:
     """One split of a data set. Caption k (line k of the caption file) describes image `caption_image[k]`."""
@@ -49,6 +54,10 @@ class Split:
     captions: list[str]
     images: Images
     caption_image: np.ndarray  # [M] int64
+    image_extras: dict[str, Extra] = field(default_factory=dict)
+    """What a network reads of its images besides (GSMN: boxes), by the name it has in `Batch.extras`."""
+    caption_extras: dict[str, Extra] = field(default_factory=dict)
+    """The same of its captions (GSMN: edges of a parse)."""
 
     @property
     def captions_per_image(self) -> float:

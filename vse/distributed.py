@@ -78,13 +78,12 @@ def gather_rows(encoding: Encoding) -> Encoding:
     if not isinstance(encoding, Tensor):
         parts = [gather_rows(part) for part in encoding]
         return type(encoding)(*parts) if hasattr(encoding, "_fields") else tuple(parts)  # type: ignore[return-value]
-    shape = torch.tensor(encoding.shape[:2], device=encoding.device)
+    shape = torch.tensor(encoding.shape, device=encoding.device)
     shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
     dist.all_gather(shapes, shape)
     sizes = [int(other[0]) for other in shapes]
-    if encoding.ndim > 1:
-        longest = max(int(other[1]) for other in shapes)
-        if longest > encoding.shape[1]:
-            padding = encoding.new_zeros(len(encoding), longest - encoding.shape[1], *encoding.shape[2:])
-            encoding = torch.cat([encoding, padding], dim=1)
+    largest = torch.stack(shapes).amax(0)[1:].tolist()
+    padding = [(0, wanted - own) for own, wanted in zip(encoding.shape[1:], largest, strict=True)]
+    if any(after for _, after in padding):
+        encoding = torch.nn.functional.pad(encoding, [amount for pair in reversed(padding) for amount in pair])
     return _GatherRows.apply(encoding, sizes)  # type: ignore[no-any-return]

@@ -139,6 +139,44 @@ def last_states(states: Tensor, lengths: Tensor) -> Tensor:
     return states[rows, lengths.to(states.device) - 1]
 
 
+NORM_EPSILON = 1e-8
+"""Added to the norms of local features, as published (SCAN and its descendants)."""
+
+
+class RegionProjection(nn.Module):
+    """Linear map of each region into the joint space: [B, R, F] -> [B, R, D] (SGRAF, GSMN)."""
+
+    def __init__(self, img_dim: int, embed_size: int, normalise: bool = True) -> None:
+        super().__init__()
+        self.fc = xavier_uniform_linear(nn.Linear(img_dim, embed_size))
+        self.normalise = normalise
+
+    def forward(self, images: Tensor) -> Tensor:
+        regions = self.fc(images)
+        return l2norm(regions, eps=NORM_EPSILON) if self.normalise else regions
+
+
+class WordStates(CaptionGRU):
+    """The GRU's state at each word: [B, T] ids, [B] lengths -> [B, T, D], 0 at padding (SGRAF, GSMN)."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        word_dim: int,
+        embed_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        normalise: bool = True,
+    ) -> None:
+        super().__init__(vocab_size, word_dim, embed_size, num_layers, bidirectional, dropout)
+        self.normalise = normalise
+
+    def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
+        states = super().forward(captions, lengths)
+        return l2norm(states, eps=NORM_EPSILON) if self.normalise else states
+
+
 class ImageProjection(nn.Module):
     """Linear projection of an image's features into the joint space; regions are flattened first (VSE++, HAL).
 

@@ -1,0 +1,220 @@
+"""GSMN: nodes of an image's graph matched with nodes of a caption's graph, then neighbours with neighbours.
+
+Liu, Mao, Zhang, Xie, Wang, Zhang, "Graph Structured Network for Image-Text Matching", CVPR 2020. Regions and words are
+the nodes. Each is compared, block of features by block, with what it attends to on the other side (`matching.py`); the
+cosines are its matching vector, and a graph convolution over the region graph and the word graph turns matching vectors
+into one score (`graphs.py`).
+
+`graph="reference"` computes what the published code computes, in a closed form without tensors for pairs of nodes:
+there no node sees another one, and dense and sparse word graphs give the same scores. `graph="propagate"` mixes
+neighbours as the paper describes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from GSMN_LSEH.graphs import (
+    KERNELS,
+    GaussianKernels,
+    GraphConvolution,
+    adjacency,
+    region_graph,
+    region_weights,
+    word_graph,
+    word_weights,
+)
+from GSMN_LSEH.matching import Nodes, match, nodes
+from vse.attention import caption_blocks, rows_within, word_mask
+from vse.batches import Batch
+from vse.encoders import Encoding, Network, RegionProjection, WordStates
+from vse.errors import InputError
+from vse.pairs import checkpointed
+
+GRAPHS = ("reference", "propagate")
+
+
+class Regions(NamedTuple):
+    """Images as the scorer sees them."""
+
+    features: Tensor  # [B, R, D]
+    graph: Tensor  # [B, R, 8] reference, [B, 8, R, R] propagate
+
+
+class Words(NamedTuple):
+    """Captions as the scorer sees them."""
+
+    features: Tensor  # [B, T, D], 0 at padding
+    lengths: Tensor  # [B] int64
+    graph: Tensor  # [B, T, 1] reference, [B, T, T] propagate
+
+
+class GSMN(Network):
+    """Graph structured matching network; defaults are the published ones.
+
+    Args:
+        lambda_softmax: factor of the attention's logits, at nodes and between words.
+        num_block: blocks of features that are compared apart.
+        hid_dim: size of a convolved matching vector.
+        out_dim: outputs of the read-out, averaged.
+        is_sparse: words are neighbours where a parse connects them (`batch.extras["edges"]`), else all of them are.
+        graph: "reference" or "propagate".
+        memory_budget: bytes that the temporaries of one block of images x captions may take.
+
+    Raises:
+        InputError: sizes that do not divide, or another graph.
+    """
+
+    pairwise = True
+    bounded_scores = False
+
+    def __init__(
+        self,
+        vocab_size: int,
+        img_dim: int = 2048,
+        word_dim: int = 300,
+        embed_size: int = 1024,
+        num_layers: int = 1,
+        bi_gru: bool = False,
+        no_imgnorm: bool = False,
+        no_txtnorm: bool = False,
+        lambda_softmax: float = 9.0,
+        num_block: int = 16,
+        hid_dim: int = 32,
+        out_dim: int = 1,
+        is_sparse: bool = False,
+        graph: str = "reference",
+        memory_budget: int = 2**28,
+    ) -> None:
+        super().__init__()
+        if embed_size % num_block:
+            raise InputError(f"--embed_size {embed_size}: expected a multiple of --num_block, which is {num_block}")
+        if hid_dim % KERNELS:
+            raise InputError(f"--hid_dim {hid_dim}: expected a multiple of {KERNELS}, the kernels of the graphs")
+        if graph not in GRAPHS:
+            raise InputError(f"--graph {graph}: expected reference or propagate")
+        self.propagate, self.is_sparse = graph == "propagate", is_sparse
+        self.temperature, self.blocks = lambda_softmax, num_block
+        self.memory_budget = memory_budget
+        self.image_encoder = RegionProjection(img_dim, embed_size, not no_imgnorm)
+        self.caption_encoder = WordStates(
+            vocab_size, word_dim, embed_size, num_layers, bi_gru, normalise=not no_txtnorm
+        )
+        self.kernels = GaussianKernels()
+        self.region_matching = GraphConvolution(num_block, hid_dim, out_dim, bias=False, propagate=self.propagate)
+        self.word_matching = GraphConvolution(num_block, hid_dim, out_dim, bias=True, propagate=self.propagate)
+
+    def encode_images(self, batch: Batch) -> Regions:
+        """`batch.images` [B, R, F] and `batch.extras["boxes"]` [B, R, 4] in 0 ... 1 -> regions and their graph."""
+        assert batch.images is not None
+        build = region_graph if self.propagate else region_weights
+        return Regions(self.image_encoder(batch.images), build(self.kernels, batch.extras["boxes"]))
+
+    def encode_captions(self, batch: Batch) -> Words:
+        """`batch.captions` [B, T], `batch.lengths` [B], sparse `batch.extras["edges"]` [B, E, 2] -> words, graph."""
+        assert batch.captions is not None
+        assert batch.lengths is not None
+        features = self.caption_encoder(batch.captions, batch.lengths)
+        lengths, size = batch.lengths.to(features.device), features.shape[1]
+        mask = word_mask(lengths, size, features.device)
+        adjacent = adjacency(batch.extras["edges"], lengths, size) if self.is_sparse else None
+        if self.propagate:
+            graph = word_graph(features, mask, adjacent, self.temperature)
+        elif adjacent is None:
+            graph = features.new_ones(len(features), size, 1)
+        else:
+            graph = word_weights(features, mask, adjacent, self.temperature)
+        return Words(features, lengths, graph)
+
+    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
+        """n encoded images, m encoded captions -> scores [n, m], unbounded, in bounded memory."""
+        regions, words = Regions(*images), Words(*captions)
+        length = int(words.lengths.max())
+        rows = self._rows(regions)
+        with torch.autocast(regions.features.device.type, enabled=False):
+            # Blocks about as many images as captions wide: as little as possible is prepared more than once.
+            step = max(1, min(len(regions.features), round((rows / length) ** 0.5)))
+            image_blocks = [
+                (nodes(features, self.blocks), graph)
+                for features, graph in zip(*(part.split(step) for part in regions), strict=True)
+            ]
+            order, columns = [], []
+            for index, longest in caption_blocks(words.lengths, rows // step):
+                taken = self._take(words, index, longest)
+                columns.append(torch.cat([checkpointed(self._score, *block, *taken) for block in image_blocks], dim=1))
+                order.append(index)
+        back = torch.cat(order).argsort().to(regions.features.device)
+        return torch.cat(columns).index_select(0, back).mT
+
+    def similarity_of_pairs(
+        self, images: Encoding, captions: Encoding, image_index: Tensor, caption_index: Tensor
+    ) -> Tensor:
+        """Scores [P] of the pairs (image_index[p], caption_index[p]), as `similarity` has them."""
+        regions, words = Regions(*images), Words(*captions)
+        device = regions.features.device
+        order, scores = [], []
+        with torch.autocast(device.type, enabled=False):
+            lengths = words.lengths.cpu()[caption_index.cpu()]
+            for index, longest in caption_blocks(lengths, self._rows(regions)):
+                index = index.to(device)
+                features, graph = (part.index_select(0, image_index[index]) for part in regions)
+                taken = self._take(words, caption_index[index], longest)
+                own = nodes(features, self.blocks), graph[:, None]
+                scores.append(self._score(*own, *taken, pairs=True).squeeze(1))
+                order.append(index)
+        return torch.cat(scores).index_select(0, torch.cat(order).argsort())
+
+    def _rows(self, regions: Regions) -> int:
+        """Image-word pairs of one block: each takes its inner products twice, and the terms of quadratic forms."""
+        count = regions.features.shape[1]
+        bytes_per_row = 4 * (2 * self.blocks * count + count * count // 2 + 8 * count)
+        return rows_within(self.memory_budget, bytes_per_row, regions.features.device)
+
+    def _take(self, words: Words, index: Tensor, length: int) -> tuple[Nodes, Tensor, Tensor]:
+        """Some captions cut to `length`: their words as nodes, graph and mask [c, length]."""
+        index = index.to(words.features.device)
+        features = words.features[:, :length].index_select(0, index)
+        graph = words.graph[:, :length, :length].index_select(0, index)
+        return nodes(features, self.blocks), graph, word_mask(words.lengths[index], length, features.device)
+
+    def _score(
+        self, regions: Nodes, region_graph: Tensor, words: Nodes, word_graph: Tensor, mask: Tensor, pairs: bool = False
+    ) -> Tensor:
+        """n images, c captions -> scores [c, n]; pairs of one image and one caption: [c, 1]."""
+        region_vectors, word_vectors = match(regions, words, mask, self.temperature, pairs)
+        from_regions = self.region_matching.regions(region_vectors, region_graph)
+        return from_regions + self.word_matching.words(word_vectors, word_graph, mask)
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """One group in the published order: captions, images, the two graphs."""
+        parts = (self.caption_encoder, self.image_encoder, self.kernels, self.region_matching, self.word_matching)
+        return [{"params": [p for part in parts for p in part.parameters()], "lr": learning_rate}]
+
+    def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
+        """[img_enc, txt_enc, i2t_match_G, t2i_match_G] -> state dict of this network.
+
+        The eight parts of a convolution become one matrix, weight-norm keys (`weight_g`, `weight_v`) today's ones, and
+        the word kernels' `params`, which cancel out of every score, are left out.
+        """
+        image, caption, region, word = parts
+        state = {f"image_encoder.{name}": value for name, value in image.items()}
+        state |= {f"caption_encoder.{name}": value for name, value in caption.items()}
+        for name in ("mean_rho", "mean_theta", "precision_rho", "precision_theta"):
+            state[f"kernels.{name}"] = region[f"graph_convolution_1.{name}"].flatten()
+        for ours, theirs, matching in (
+            ("region_matching", "graph_convolution_1", region),
+            ("word_matching", "graph_convolution_3", word),
+        ):
+            for kind in ("weight", "bias"):
+                names = [f"{theirs}.conv_weights.{part}.{kind}" for part in range(KERNELS)]
+                if names[0] in matching:
+                    state[f"{ours}.convolution.{kind}"] = torch.cat([matching[name] for name in names])
+            for layer in ("out_1", "out_2"):
+                state[f"{ours}.{layer}.bias"] = matching[f"{layer}.bias"]
+                for number, kind in enumerate(("weight_g", "weight_v")):
+                    state[f"{ours}.{layer}.parametrizations.weight.original{number}"] = matching[f"{layer}.{kind}"]
+        return state
