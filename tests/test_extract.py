@@ -203,11 +203,15 @@ def test_parts_that_were_deleted_are_made_again(photos: Path, tmp_path: Path, mo
 
 def test_a_killed_process_leaves_nothing_half_written(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
-    slow = (
-        "import sys, time, torch, vse.extract as extract; torch.set_num_threads(1); from vse.options import run; save = extract._save_progress;"
-        "extract.SAVE_SECONDS = 0.0; extract._save_progress = lambda *arguments: (save(*arguments), time.sleep(0.1));"
-        "run(extract.main, extract.Options)"
-    )
+    slow = """
+import sys, time, torch, vse.extract as extract
+from vse.options import run
+save = extract._save_progress
+extract.SAVE_SECONDS = 0.0
+extract._save_progress = lambda *arguments: (save(*arguments), time.sleep(0.1))
+torch.set_num_threads(1)
+run(extract.main, extract.Options)
+"""
     options = {"model": "efficientnet_lite0", "image_size": 64, "grid": 2, "batch_size": 1, "device": "cpu"}
     command = [sys.executable, "-c", slow, str(photos), f"--captions={tmp_path / 'captions.csv'}"]
     command += [f"--out={tmp_path / 'out'}", *(f"--{name}={value}" for name, value in options.items())]

@@ -23,6 +23,7 @@ from vse.images import (
     load,
     open_picture,
     open_pictures,
+    picture_splits,
     published_cnn_names,
 )
 from vse.pictures import Pictures, write_index
@@ -210,7 +211,10 @@ def test_a_missing_picture_is_found_before_training(data_set: Path) -> None:
 
 
 def test_the_first_images_keep_their_captions(data_set: Path) -> None:
-    split = open_pictures(data_set, "train", SquareTransform("wsl", 0.125), first_images=4)
+    open_split = picture_splits(SquareTransform("wsl", 0.125))
+    split = open_split(data_set, "train", None, 4)
+    with pytest.raises(InputError, match="--img_dim"):
+        open_split(data_set, "train", 2048)
     assert split.images.images == 4
     assert len(split.captions) == len(split.caption_image) == 8
     assert split.images.shape == (3, 32, 32)
@@ -264,7 +268,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         torch.save(content, tmp_path / "w.pth")
         with pytest.raises(InputError, match=complaint):
             cnn_backbone("resnet18", tmp_path / "w.pth")
-    (tmp_path / "w.pth").write_bytes(pickle.dumps(Path("x")))
+    (tmp_path / "w.pth").write_bytes(pickle.dumps(Path("x"), protocol=2))
     with pytest.raises(InputError, match="damaged"):
         cnn_backbone("resnet18", tmp_path / "w.pth")
     with pytest.raises(InputError, match="no such weights file"):

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vse.datasets import find_data_set
 from vse.errors import InputError
 from vse.pictures import (
     csv_pictures,
     folder_pictures,
+    index_named_set,
     index_raw_set,
     inside,
     karpathy_pictures,
@@ -282,5 +284,15 @@ def test_names_stay_in_their_folder() -> None:
 
 
 def test_an_unknown_raw_folder_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"captions_train2014\.json, dataset\*\.json and captions\.csv"):
+    with pytest.raises(InputError, match=r"captions_\*2014\.json, dataset\*\.json, captions\.csv"):
         index_raw_set(tmp_path)
+
+
+def test_a_raw_set_is_found_by_name_and_becomes_a_data_set_folder(coco: Path) -> None:
+    index_named_set(coco.parent, "coco")
+    assert find_data_set(coco.parent, "coco") == coco
+    written = (coco / "train_caps.txt").stat().st_mtime_ns
+    index_named_set(coco, None)
+    assert (coco / "train_caps.txt").stat().st_mtime_ns == written
+    index_named_set(coco.parent, "f30k")
+    assert not any(coco.parent.glob("*_caps.txt"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -242,6 +242,19 @@ def open_pictures(
         kept = int(np.searchsorted(caption_image, first_images))
         captions, caption_image, paths = captions[:kept], caption_image[:kept], paths[:first_images]
     return Split(name, folder / f"{name}_caps.txt", captions, RawImages(paths, transform), caption_image)
+
+
+def picture_splits(transform: Transform, use_restval: bool = False, skip_broken: bool = False) -> Callable[..., Split]:
+    """`open_pictures` as `vse.batches` and `vse.evaluation` call it: (folder, split, img_dim, first_images) -> Split."""
+
+    def open_named_split(folder: Path, name: str, img_dim: int | None = None, first_images: int | None = None) -> Split:
+        if img_dim is not None:
+            raise InputError(
+                "--img_dim is the size of precomputed features; leave it out, this data set holds pictures"
+            )
+        return open_pictures(folder, name, transform, first_images, use_restval, skip_broken)
+
+    return open_named_split
 
 
 def require_pictures(pictures: Pictures) -> None:

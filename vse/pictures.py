@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from vse import REPOSITORY
 from vse.errors import InputError
 from vse.files import write_atomically
 
@@ -532,6 +533,25 @@ def write_lines(path: Path, lines: list[str]) -> None:
     write_atomically(path, lambda file: file.write(content))
 
 
+def index_named_set(data_path: str | Path | None, data_name: str | None) -> None:
+    """Before `vse.datasets.find_data_set`: index the raw data set that is meant, if it is raw.
+
+    Looked at are `data_path`/`data_name` and `data_path` itself (default: the repository's `data/`).
+
+    Raises:
+        InputError: as `index_raw_set`.
+    """
+    root = REPOSITORY / "data" if data_path is None else Path(data_path)
+    for folder in ([root / data_name] if data_name else []) + [root]:
+        if any(next(folder.glob(pattern), None) for pattern in RAW_SOURCES):
+            index_raw_set(folder)
+            return
+
+
+RAW_SOURCES = ("annotations/captions_*2014.json", "dataset*.json", "captions.csv")
+"""By these files the folder of a raw data set is recognised."""
+
+
 def index_raw_set(root: Path) -> None:
     """Make the folder of a raw data set a data set folder: write captions, ids and names beside its pictures.
 
@@ -543,17 +563,15 @@ def index_raw_set(root: Path) -> None:
     """
     if any(root.glob("*_caps.txt")):
         return
-    karpathy = sorted(root.glob("dataset*.json"))
-    if any(root.glob("annotations/captions_*2014.json")):
+    coco, karpathy, table = (sorted(root.glob(pattern)) for pattern in RAW_SOURCES)
+    if coco:
         splits = coco_pictures(root)
     elif karpathy:
         splits = karpathy_pictures(karpathy[0], picture_folder(root))
-    elif (root / "captions.csv").is_file():
-        splits = csv_pictures(root / "captions.csv", picture_folder(root))
+    elif table:
+        splits = csv_pictures(table[0], picture_folder(root))
     else:
-        raise InputError(
-            f"{root}: no raw data set; looked for annotations/captions_train2014.json, dataset*.json and captions.csv"
-        )
+        raise InputError(f"{root}: no raw data set; looked for {', '.join(RAW_SOURCES)}")
     if "restval" in splits and "train" in splits:
         splits["trainrestval"] = join(splits["train"], splits["restval"])
     write_index(splits, root)
