@@ -245,7 +245,7 @@ def open_pictures(
 
 
 def picture_splits(transform: Transform, use_restval: bool = False, skip_broken: bool = False) -> Callable[..., Split]:
-    """`open_pictures` as `vse.batches` and `vse.evaluation` call it: (folder, split, img_dim, first_images) -> Split."""
+    """`open_pictures` as `vse.batches` and `vse.evaluation` call it: (folder, split, img_dim, first_images)."""
 
     def open_named_split(folder: Path, name: str, img_dim: int | None = None, first_images: int | None = None) -> Split:
         if img_dim is not None:
