@@ -218,6 +218,7 @@ def damaged_lines() -> dict[str, tuple[str, str]]:
         "minus one box": (change(3, "-1"), "line 1: features"),
         "no features": (change(5, ""), "line 1: features: 0 numbers"),
         "no number": (change(3, "many"), "line 1: image id, sizes and number of boxes"),
+        "no id": (change(0, ""), "line 1: no image id"),
         "id of other bytes": (change(0, "\udcff"), "line 1: image id"),
         "image without pixels": (change(1, "0"), "line 1: image of 0 x 480 pixels"),
         "not a number": (good + line(2, nan), "line 2: features hold NaN or infinity"),

@@ -165,7 +165,8 @@ def broken_files(folder: Path) -> list[Path]:
     (folder / "empty.jpg").touch()
     photo().save(folder / "page.eps")
     photo(1000, 2).save(folder / "strip.png")
-    names = ("cut.jpg", "text.png", "empty.jpg", "page.eps", "strip.png", "absent.png")
+    Image.new("F", (8, 8), 0.5).save(folder / "float.tif")
+    names = ("cut.jpg", "text.png", "empty.jpg", "page.eps", "strip.png", "float.tif", "absent.png")
     return [folder / name for name in names]
 
 

@@ -91,6 +91,8 @@ def read_tsv(path: Path, columns: list[str]) -> Iterator[Row]:
                     size = (float(parts[place["image_w"]]), float(parts[place["image_h"]]))
             except ValueError:
                 raise InputError(f"{where}: image id, sizes and number of boxes must be text and numbers") from None
+            if not image:
+                raise InputError(f"{where}: no image id; the file is damaged, use another copy")
             features = _floats(parts[place["features"]], regions, f"{where}: features")
             boxes = None
             if "boxes" in place:

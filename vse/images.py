@@ -141,6 +141,8 @@ def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):  # 16 bits: Pillow's own conversion would cut, not scale
         values = np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8
         return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels, whose scale nothing tells")
     if picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")
     return picture.convert("RGB")
