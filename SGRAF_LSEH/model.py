@@ -14,41 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from SGRAF_LSEH.similarity import DROPOUT, Regions, SimilarityEncoder, Words
-from vse.attention import EPSILON, word_mask
+from vse.attention import word_mask
 from vse.batches import Batch
-from vse.encoders import CaptionGRU, Encoding, Network, l2norm, xavier_uniform_linear
+from vse.encoders import Encoding, Network, RegionProjection, WordStates
 from vse.errors import InputError
 from vse.similarity import MEMORY_BUDGET
-
-
-class RegionProjection(nn.Module):
-    """Linear map of each region into the joint space: [B, R, F] -> [B, R, D]."""
-
-    def __init__(self, img_dim: int, embed_size: int, normalise: bool) -> None:
-        super().__init__()
-        self.fc = xavier_uniform_linear(nn.Linear(img_dim, embed_size))
-        self.normalise = normalise
-
-    def forward(self, images: Tensor) -> Tensor:
-        regions = self.fc(images)
-        return l2norm(regions, eps=EPSILON) if self.normalise else regions
-
-
-class WordStates(CaptionGRU):
-    """The GRU's state at each word: [B, T] ids -> [B, T, D], 0 at padding."""
-
-    def __init__(
-        self, vocab_size: int, word_dim: int, embed_size: int, num_layers: int, bidirectional: bool, normalise: bool
-    ) -> None:
-        super().__init__(vocab_size, word_dim, embed_size, num_layers, bidirectional, DROPOUT)
-        self.normalise = normalise
-
-    def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
-        states = super().forward(captions, lengths)
-        return l2norm(states, eps=EPSILON) if self.normalise else states
 
 
 class SGRAF(Network):
@@ -91,7 +64,7 @@ class SGRAF(Network):
             raise InputError(f"--module_name {module_name}: expected SGR or SAF; their ensemble is made in evaluation")
         self.num_regions = num_regions
         self.image_encoder = RegionProjection(img_dim, embed_size, not no_imgnorm)
-        self.caption_encoder = WordStates(vocab_size, word_dim, embed_size, num_layers, bi_gru, not no_txtnorm)
+        self.caption_encoder = WordStates(vocab_size, word_dim, embed_size, num_layers, bi_gru, DROPOUT, not no_txtnorm)
         self.similarity_encoder = SimilarityEncoder(
             module_name, embed_size, sim_dim, num_regions, sgr_step, memory_budget
         )

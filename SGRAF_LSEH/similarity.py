@@ -260,18 +260,20 @@ class SimilarityEncoder(nn.Module):
         if self.filters:
             vectors, moments = self.SAF_module(nodes, mask)
         else:
-            *steps, (last, last_affinity) = zip(self.SGR_module, shared.affinities, strict=True)
-            for step, affinity in steps:
-                nodes = step(affinity, nodes, nodes, mask)
-            # After the last step only the global node is read.
-            vectors = last(last_affinity, nodes[..., :1, :], nodes, mask).squeeze(-2)
+            for number, (step, affinity) in enumerate(zip(self.SGR_module, shared.affinities, strict=True), start=1):
+                # After the last step only the global node is read.
+                receivers = nodes if number < len(shared.affinities) else nodes[..., :1, :]
+                nodes = step(affinity, receivers, nodes, mask)
+            vectors = nodes.squeeze(-2)
         return torch.sigmoid(self.sim_eval_w(vectors).squeeze(-1)), moments
 
     def _shared(self, captions: Words) -> Shared:
         features = captions.features
         rows = rows_within(self.memory_budget // 2, self.bytes_per_row, features.device)
         workspace = features.new_empty(max(rows, features.shape[1]), features.shape[2])
-        return Shared(workspace, [] if self.filters else [step.affinity() for step in self.SGR_module])
+        if self.filters:
+            return Shared(workspace, [])
+        return Shared(workspace, [step.affinity() for step in self.SGR_module])  # type: ignore[operator]
 
 
 def _take(captions: Words, lengths: Tensor, index: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import resource
 import subprocess
@@ -72,7 +73,7 @@ def loop_similarity(network: SGRAF, images: Tensor, words: Tensor, lengths: Tens
 def pair_gflop(module: str, words: int, captions: int, images: int, steps: int = 3) -> float:
     """GFLOP of the matrix products that scoring all pairs needs, forward; `words` over all captions."""
     nodes = words + captions
-    per_image = words * 2 * (2 * REGIONS * EMBED) + nodes * 2 * EMBED * SIM
+    per_image = float(words * 2 * (2 * REGIONS * EMBED) + nodes * 2 * EMBED * SIM)
     if module == "SGR":
         length = nodes / captions
         per_image += (steps - 1) * nodes * (2 * 2 * SIM * SIM + 4 * length * SIM)
@@ -92,8 +93,9 @@ def gemm_rate() -> float:
 
 
 def reset_peak_memory() -> int:
-    """Resident KiB now; where the system can (Linux), the peak is counted from here."""
-    with contextlib.suppress(OSError):
+    """Resident KiB now; where the system can (Linux), freed memory is returned first and the peak counted from here."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
+from vse.encoders import NORM_EPSILON
+
 SLOPE = 0.1  # of the LeakyReLU on inner products
-EPSILON = 1e-8  # added to norms
+EPSILON = NORM_EPSILON
 CACHED_ROWS = 1024  # image-word pairs per CPU thread whose D features stay in its second-level cache, or nearly
 
 

@@ -1,0 +1,17 @@
+"""The objectives' constants in SGRAF and its LSEH variant."""
+
+from __future__ import annotations
+
+from vse.losses import Objective, ObjectiveOptions, build_objective
+
+PUBLISHED = {
+    "lseh": {"margin": 0.185, "semantic_weight": 0.025},
+    "max_hinge": {"margin": 0.2},
+    "sum_hinge": {"margin": 0.2},
+}
+"""LSEH: Gong & Cosma's code; hinges: Diao et al."""
+
+
+def objective(options: ObjectiveOptions) -> Objective:
+    """The objective of `--loss`, with SGRAF's constants where no option says otherwise."""
+    return build_objective(options, PUBLISHED)
