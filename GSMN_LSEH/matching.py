@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vse.attention import EPSILON, attention_over_regions, attention_over_words
@@ -22,7 +23,7 @@ class Nodes(NamedTuple):
 
     features: Tensor  # [b, N, K, d], 0 at padding
     lengths: Tensor  # [b, N, K] length of each block
-    gram: Tensor  # [b, shifts * N, K], what `quadratic_terms` is multiplied with
+    gram: Tensor  # [b, K, shifts * N], what `circular_products` are multiplied with
 
 
 def nodes(features: Tensor, blocks: int) -> Nodes:
@@ -31,21 +32,27 @@ def nodes(features: Tensor, blocks: int) -> Nodes:
     by_block = parts.transpose(1, 2)
     gram = by_block @ by_block.mT  # [b, K, N, N]
     squared = gram.diagonal(dim1=-2, dim2=-1).mT
-    # Row `shift`, column i of the table: what node i and node i + shift, round in a circle, contribute together.
-    count = features.shape[1]
-    shift = torch.arange(count // 2 + 1, device=features.device)[:, None]
-    first = torch.arange(count, device=features.device).expand(len(shift), count)
-    twice = 2.0 - ((shift == 0) | (2 * shift == count)).to(gram.dtype)
-    table = gram[..., first, (first + shift) % count] * twice
-    return Nodes(parts, _root(squared), table.flatten(-2).mT)
+    count, half = features.shape[1], features.shape[1] // 2
+    # Row i of the circle, begun at column i: rows that are one longer than they were make columns of diagonals.
+    circle = torch.cat([gram, gram[..., :half]], dim=-1).flatten(-2)
+    diagonals = F.pad(circle, (0, count)).unflatten(-1, (count, -1))[..., : half + 1]  # [b, K, node, shift]
+    # Pairs of different nodes count twice; half way round an even circle each of them is met twice as it is.
+    times = gram.new_full((half + 1,), 2.0)
+    times[0] = 1.0
+    if count % 2 == 0:
+        times[half] = 1.0
+    return Nodes(parts, _root(squared), (diagonals * times).mT.flatten(-2))
 
 
-def quadratic_terms(weights: Tensor, dim: int) -> Tensor:
-    """The products of all pairs of weights along `dim` -> the same shape, but `dim` is now shifts * N long."""
-    count = weights.shape[dim]
-    circle = torch.cat([weights, weights.narrow(dim, 0, count // 2)], dim)
-    shifted = circle.unfold(dim, count, 1).movedim(-1, dim + 1)  # shift at dim, node at dim + 1; a view
-    return (shifted * weights.unsqueeze(dim)).flatten(dim, dim + 1)
+def circular_products(weights: Tensor) -> Tensor:
+    """[b, N, m] weights -> [b, shifts * N, m]: each node's with that of the node 0, 1, ... N // 2 places on in a circle.
+
+    With them the quadratic form w' G w of a symmetric G is one product, half as large as with all N * N of them.
+    """
+    count, rest = weights.shape[1:]
+    circle = torch.cat([weights, weights[:, : count // 2]], dim=1).flatten(1)
+    shifted = circle.unfold(1, count * rest, rest)  # [b, shifts, N * m], a view
+    return (shifted * weights.flatten(1)[:, None]).view(len(weights), -1, rest)
 
 
 def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pairs: bool) -> tuple[Tensor, Tensor]:
@@ -54,30 +61,32 @@ def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pair
     Args:
         mask: [c, L], True at words.
         temperature: factor of the attention's logits.
-        pairs: image i only against caption i, so that n stands for 1 in the result.
+        pairs: image i only against caption i; n is 1 in the result.
 
     Returns:
         [c, n, R, K] of the regions, [c, n, L, K] of the words, 0 at padding.
     """
-    image = "c" if pairs else "n"
-    products = torch.einsum(f"clkd,{image}rkd->kcl{image if not pairs else ''}r", captions.features, images.features)
+    captions_count, _, blocks, _ = captions.features.shape
     if pairs:
-        products = products.unsqueeze(3)
+        products = torch.einsum("clkd,crkd->kclr", captions.features, images.features)[:, :, :, None]
+        image_lengths = images.lengths[:, None]
+    else:
+        products = torch.einsum("clkd,nrkd->kclnr", captions.features, images.features)
+        image_lengths = images.lengths
+    count, regions = products.shape[3:]
     agreement = products.sum(0).permute(2, 0, 1, 3)  # [n, c, L, R]
-    own = images.lengths[:, None] if pairs else images.lengths
 
-    seen = attention_over_regions(agreement, temperature).permute(1, 2, 0, 3).contiguous()  # [c, L, n, R]
-    along = (products * seen).sum(-1).permute(1, 3, 2, 0)
-    terms = quadratic_terms(seen, 3)
-    squared = torch.einsum(f"clnf,{image}fk->cnlk", terms, images.gram)
-    words = _cosine(along, captions.lengths[:, None], squared)
+    seen = attention_over_regions(agreement, temperature)
+    owners = seen.transpose(0, 1) if pairs else seen  # each image's own first
+    terms = circular_products(owners.permute(0, 3, 1, 2).flatten(2))
+    squared = (images.gram @ terms).view(-1, blocks, *owners.shape[1:3])
+    squared = squared.permute(0, 2, 3, 1) if pairs else squared.permute(2, 0, 3, 1)  # [c, n, L, K]
+    words = _cosine(torch.einsum("kclnr,nclr->cnlk", products, seen), captions.lengths[:, None], squared)
 
     read = attention_over_words(agreement, mask, temperature).permute(1, 2, 0, 3).contiguous()  # [c, L, n, R]
-    along = (products * read).sum(2).permute(1, 2, 3, 0)
-    terms = quadratic_terms(read, 1)
-    squared = torch.einsum("cfnr,cfk->cnrk", terms, captions.gram)
-    regions = _cosine(along, own, squared)
-    return regions, words
+    terms = circular_products(read.flatten(2))
+    squared = (captions.gram @ terms).view(captions_count, blocks, count, regions).permute(0, 2, 3, 1)
+    return _cosine((products * read).sum(2).permute(1, 2, 3, 0), image_lengths, squared), words
 
 
 def _cosine(along: Tensor, lengths: Tensor, squared: Tensor) -> Tensor:

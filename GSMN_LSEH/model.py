@@ -163,8 +163,8 @@ class GSMN(Network):
                 index = index.to(device)
                 features, graph = (part.index_select(0, image_index[index]) for part in regions)
                 taken = self._take(words, caption_index[index], longest)
-                own = nodes(features, self.blocks), graph[:, None]
-                scores.append(self._score(*own, *taken, pairs=True).squeeze(1))
+                own = nodes(features, self.blocks)
+                scores.append(self._score(own, graph[:, None], *taken, pairs=True).squeeze(1))
                 order.append(index)
         return torch.cat(scores).index_select(0, torch.cat(order).argsort())
 
