@@ -383,6 +383,8 @@ def test_pickled_values_are_refused_and_never_run(tmp_path: Path) -> None:
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.lmdb").write_bytes(b"nothing of the kind")
     (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no feature files given"):
+        convert(out=tmp_path / "out")
     for path in ("a.lmdb", "empty", "absent.tsv"):
         with pytest.raises(InputError, match=path):
             convert(tmp_path / path, out=tmp_path / "out")

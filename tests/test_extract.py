@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -372,6 +373,15 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
         extract(photos, tmp_path / "out", **options)
     assert "\n" not in str(refused.value)
     assert not list((tmp_path / "out").glob("*_ims.npy"))
+
+
+def test_weights_that_cannot_be_fetched_leave_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise URLError("no route")
+
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", no_network)
+    with pytest.raises(InputError, match=r"resnet18-\w+\.pth .* --weights FILE, or take --model efficientnet_lite0"):
+        build_extractor("resnet18", None, 36, 2, 64, torch.device("cpu"))
 
 
 def test_a_network_without_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,8 +32,7 @@ class Options:
     out: Path
     """Data set folder to write."""
     captions: Path | None = None
-    """Karpathy JSON, caption table or data set folder that says which image is in which split; without it all images
-    make one split without captions, in the order of the sources."""
+    """Karpathy JSON, caption table or data set folder with the splits; without it all images make one, in order."""
     images: Path | None = None
     """Folder of the pictures, only noted for later; default: where the captions lie."""
     split: str = "train"
@@ -66,6 +65,8 @@ def main(options: Options) -> None:
     Raises:
         InputError: a damaged source, ids that belong to nothing, missing images, names that lead out of the folder.
     """
+    if not options.sources:
+        raise InputError("no feature files given; expected TSV, HDF5 or LMDB files before the options")
     if options.captions is None and not re.fullmatch(r"\w+", options.split):
         raise InputError(f"--split {options.split}: expected letters, digits and underscores")
     splits = _splits(options)

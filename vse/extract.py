@@ -48,8 +48,7 @@ class Options:
     out: Path
     """Data set folder to write; an extraction that was interrupted there goes on."""
     model: str = "fasterrcnn_resnet50_fpn_v2"
-    """A torchvision detection network gives regions, a classification network or efficientnet_lite0 a grid; none writes
-    captions and ids only, for training on the pictures themselves."""
+    """Regions: a detector of torchvision; grid: a classifier, or efficientnet_lite0; none: captions and ids only."""
     weights: Path | None = None
     """State dict file of the network; default: torchvision's, or those in efficientnet_lite0's package."""
     regions: int = 36

@@ -74,7 +74,12 @@ def build_extractor(
 
 
 def _state(name: str, weights: Path | None) -> dict[str, Tensor]:
-    return read_weights(weights) if weights is not None else fetch_weights(name, "--weights")
+    if weights is not None:
+        return read_weights(weights)
+    try:
+        return fetch_weights(name, "--weights")
+    except InputError as problem:
+        raise InputError(f"{problem}, or take --model {LITE}, whose weights come with a package") from None
 
 
 def _detector(name: str, weights: Path | None) -> nn.Module:
