@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vse.attention import EPSILON, attention_over_regions, attention_over_words
@@ -35,7 +34,9 @@ def nodes(features: Tensor, blocks: int) -> Nodes:
     count, half = features.shape[1], features.shape[1] // 2
     # Row i of the circle, begun at column i: rows that are one longer than they were make columns of diagonals.
     circle = torch.cat([gram, gram[..., :half]], dim=-1).flatten(-2)
-    diagonals = F.pad(circle, (0, count)).unflatten(-1, (count, -1))[..., : half + 1]  # [b, K, node, shift]
+    diagonals = torch.nn.functional.pad(circle, (0, count)).unflatten(-1, (count, -1))[
+        ..., : half + 1
+    ]  # [b, K, node, shift]
     # Pairs of different nodes count twice; half way round an even circle each of them is met twice as it is.
     times = gram.new_full((half + 1,), 2.0)
     times[0] = 1.0
@@ -45,7 +46,7 @@ def nodes(features: Tensor, blocks: int) -> Nodes:
 
 
 def circular_products(weights: Tensor) -> Tensor:
-    """[b, N, m] weights -> [b, shifts * N, m]: each node's with that of the node 0, 1, ... N // 2 places on in a circle.
+    """[b, N, m] weights -> [b, shifts * N, m]: each node's with those 0 ... N // 2 places on in a circle.
 
     With them the quadratic form w' G w of a symmetric G is one product, half as large as with all N * N of them.
     """

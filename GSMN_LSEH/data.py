@@ -1,0 +1,197 @@
+"""What a batch of GSMN holds besides regions and words: the regions' boxes and, for sparse graphs, the words' edges.
+
+The published extra files of a split are read where they are (formats: data/README.md and this folder's README):
+`*_ims_bbx.npy` and `*_ims_size.npy`, `*_caps.json`, `*_precaps_stan.txt`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+from torch import Tensor
+
+from GSMN_LSEH.boxes import Boxes, read_boxes
+from vse.batches import Batch, BatchRequest, EvaluationData, PairDataset, TrainingData, open_training_data
+from vse.captions import TokenIds
+from vse.datasets import Split
+from vse.errors import InputError
+from vse.options import say
+from vse.vocabulary import Vocabulary
+
+LEGACY_ACCESSES = 10
+"""How often the published evaluation has divided the boxes of a float32 file when it scores them."""
+
+
+def training_data(options: Any, needs_descriptions: bool) -> TrainingData:
+    """Train and dev split with boxes and edges, vocabulary, and description vectors if the objective reads them.
+
+    Raises:
+        InputError: files are missing, damaged or do not belong together.
+    """
+    training = open_training_data(options, needs_descriptions)
+    boxes = add_graphs(training.pairs, training.vocabulary, options)
+    add_graphs(training.dev, training.vocabulary, options)
+    if options.legacy_boxes:
+        training.pairs = DecayingPairs(training.pairs, boxes)
+    return training
+
+
+def add_graphs(
+    data: PairDataset | EvaluationData, vocabulary: Vocabulary, options: Any, legacy_rows: bool = True
+) -> Boxes:
+    """Give a split its boxes and edges, and its published word ids if there are any -> its boxes.
+
+    Args:
+        options: `graph`, `is_sparse` and `legacy_boxes` of the training options.
+        legacy_rows: with `legacy_boxes`, image i gets the box row i, which belongs to image i // 5, as published but
+            for five folds.
+    """
+    split = data.split
+    ids = published_ids(split, vocabulary)
+    if ids is not None:
+        data.captions = ids
+    boxes = read_boxes(split, stand_in=options.graph == "reference")
+    if options.legacy_boxes:
+        row = np.arange(split.images.images)
+        per_image = round(split.captions_per_image) if legacy_rows else 1
+        split.image_extras["boxes"] = partial(_legacy, boxes, row // per_image)
+    else:
+        split.image_extras["boxes"] = boxes.divided
+    if options.is_sparse:
+        split.caption_extras["edges"] = read_edges(split, data.captions)
+    return boxes
+
+
+def _legacy(boxes: Boxes, rows: np.ndarray, images: np.ndarray) -> Tensor:
+    return boxes.divided(rows[images], LEGACY_ACCESSES)
+
+
+class DecayingPairs(PairDataset):
+    """Training pairs whose boxes shrink as in the published code, which divides its own array at every access.
+
+    There an image's boxes have been divided once more each time one of its captions was drawn; here the k-th caption
+    of an image counts as its k-th draw of every epoch, so that a batch is a function of its place.
+    """
+
+    def __init__(self, pairs: PairDataset, boxes: Boxes) -> None:
+        super().__init__(pairs.split, pairs.captions, pairs.descriptions, pairs.seed, pairs.augment)
+        self.boxes = boxes
+        caption_image = pairs.split.caption_image
+        first = np.searchsorted(caption_image, caption_image)
+        self.draw = np.arange(len(caption_image)) - first
+        self.draws = np.bincount(caption_image)
+
+    def __getitem__(self, request: BatchRequest) -> Batch:
+        batch = super().__getitem__(request)
+        images = batch.image_ids.numpy()
+        times = self.draws[images] * request.epoch + self.draw[batch.caption_ids.numpy()] + 1
+        # From the twentieth division on every float32 box is 0.
+        batch.extras["boxes"] = self.boxes.divided(images, np.minimum(times, 24))
+        return batch
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges of a parse, by caption: those of caption k are `pairs[offsets[k]:offsets[k + 1]]`."""
+
+    pairs: np.ndarray  # [edges, 2] int32: head and dependent, positions in the caption's ids
+    offsets: np.ndarray  # [captions + 1] int64
+
+    def __call__(self, captions: np.ndarray) -> Tensor:
+        """[b] captions -> [b, E, 2] int64, padded with -1."""
+        starts = self.offsets[captions]
+        counts = self.offsets[captions + 1] - starts
+        position = np.arange(counts.max(initial=0))
+        inside = position < counts[:, None]
+        padded = np.full((*inside.shape, 2), -1, dtype=np.int64)
+        padded[inside] = self.pairs[(starts[:, None] + position)[inside]]
+        return torch.from_numpy(padded)
+
+
+@dataclass(frozen=True)
+class WindowEdges:
+    """Each word with the next one: the graph of captions without a parse."""
+
+    captions: Any
+
+    def __call__(self, captions: np.ndarray) -> Tensor:
+        """[b] captions -> [b, E, 2] int64; edges beyond a shorter caption's end lead nowhere."""
+        longest = int(self.captions.batch(captions, None)[1].max())
+        first = torch.arange(max(longest - 1, 0))
+        return torch.stack([first, first + 1], dim=1).expand(len(captions), -1, 2)
+
+
+def read_edges(split: Split, captions: Any) -> Edges | WindowEdges:
+    """Edges of `*_caps.json`, a list of [head, dependent] per caption, the first of each (the root) left out.
+
+    Without the file neighbouring words are connected, which is said.
+
+    Raises:
+        InputError: not such a file, or of other captions.
+    """
+    path = split.captions_file.with_name(f"{split.name}_caps.json")
+    expected = "expected a list of [head, dependent] pairs for each caption, as python -m vse parse writes it"
+    try:
+        parses = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        say(f"{path}: no such file (python -m vse parse makes it); neighbouring words are connected instead")
+        return WindowEdges(captions)
+    except (OSError, ValueError) as problem:
+        raise InputError(f"{path}: not a JSON file ({problem}); {expected}") from None
+    if not isinstance(parses, list) or len(parses) < len(split.captions):
+        count = len(parses) if isinstance(parses, list) else 0
+        raise InputError(f"{path}: {count} parses for {len(split.captions)} captions; {expected}")
+    parses = parses[: len(split.captions)]
+    try:
+        kept = [parse[1:] for parse in parses]
+        pairs = np.array(list(chain.from_iterable(kept)), dtype=np.int32).reshape(-1, 2)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise InputError(f"{path}: {problem}; {expected}") from None
+    offsets = np.zeros(len(kept) + 1, dtype=np.int64)
+    np.cumsum([len(parse) for parse in kept], out=offsets[1:])
+    if offsets[-1] != len(pairs):
+        raise InputError(f"{path}: entries that are no pairs; {expected}")
+    return Edges(pairs, offsets)
+
+
+def published_ids(split: Split, vocabulary: Vocabulary) -> TokenIds | None:
+    """The word ids of `*_precaps_stan.txt`, a line of comma separated ids per caption; None without that file.
+
+    Raises:
+        InputError: not such a file, or of other captions or another vocabulary.
+    """
+    path = split.captions_file.with_name(f"{split.name}_precaps_stan.txt")
+    if not path.exists():
+        return None
+    remedy = "give the vocabulary it was made with by --vocab_path, or move the file away to have the captions read"
+    lines = path.read_text(encoding="ascii", errors="replace").split("\n")
+    lines = [line for line in lines if line.strip()]
+    if len(lines) < len(split.captions):
+        raise InputError(f"{path}: {len(lines)} lines for {len(split.captions)} captions; {remedy}")
+    lines = lines[: len(split.captions)]
+    try:
+        rows = [np.array(line.strip().strip(",").split(","), dtype=np.int32) for line in lines]
+    except ValueError as problem:
+        raise InputError(f"{path}: {problem}; expected a line of comma separated word ids per caption") from None
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    ids = TokenIds(np.concatenate(rows), offsets)
+    if ids.ids.min() < 0 or ids.ids.max() >= len(vocabulary):
+        raise InputError(f"{path}: word id {ids.ids.max()}, the vocabulary has {len(vocabulary)} words; {remedy}")
+    sample = range(min(len(rows), 100))
+    found = sum(_share_of_words(split.captions[k], vocabulary.decode(ids[k])) for k in sample) / len(sample)
+    if found < 0.5:
+        raise InputError(f"{path}: its ids are {found:.0%} of the captions' words in this vocabulary; {remedy}")
+    return ids
+
+
+def _share_of_words(caption: str, decoded: str) -> float:
+    """How many words of the decoded ids occur in the caption."""
+    words = [word for word in decoded.split() if word != "<unk>"]
+    return sum(word in caption.lower() for word in words) / max(len(words), 1)

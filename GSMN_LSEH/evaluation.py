@@ -1,0 +1,63 @@
+"""Evaluate a trained GSMN, or the mean of two: recall of caption and image retrieval on a test split.
+
+python evaluation.py
+python evaluation.py --model_path runs/dense/model_best.pth.tar --ensemble_with runs/sparse/model_best.pth.tar
+python evaluation.py --model_path PUBLISHED --data_path $DATA_PATH --vocab_path $VOCAB_PATH --legacy_boxes
+"""
+
+MODEL_PATH = (
+    "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
+)
+DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+
+from dataclasses import dataclass, replace  # noqa: E402
+
+from torch import Tensor  # noqa: E402
+
+from GSMN_LSEH import data, train  # noqa: E402
+from vse.datasets import Split  # noqa: E402
+from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of  # noqa: E402
+from vse.options import EvaluationOptions, run  # noqa: E402
+from vse.similarity import ensemble  # noqa: E402
+
+
+@dataclass
+class Options(EvaluationOptions):
+    """What to evaluate."""
+
+    model_path: str = MODEL_PATH
+    """Checkpoint to evaluate."""
+    data_path: str | None = DATA_PATH
+    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
+    ensemble_with: str | None = None
+    """Second checkpoint: evaluate the mean of both models' scores (published: one dense, one sparse)."""
+    legacy_boxes: bool = False
+    """Boxes as the published evaluation has them: shrunken, and without --fold5 those of other images."""
+
+
+def scores_of(model_path: str, options: Options) -> tuple[Tensor, Split, str]:
+    """Scores [images, captions] of a checkpoint, the split and the data set's name."""
+    trained = load_trained(model_path, train.NAME, train.Options)
+    split, folder = evaluation_split(options, trained)
+    vocabulary, evaluation_data = words_of(split, folder, options, trained)
+    trained = replace(
+        trained,
+        options=replace(trained.options, legacy_boxes=trained.options.legacy_boxes or options.legacy_boxes),
+    )
+    data.add_graphs(evaluation_data, vocabulary, trained.options, legacy_rows=not options.fold5)
+    network = restore(train.build(trained.options, split.images.shape, len(vocabulary)), trained)
+    return score(network, evaluation_data, options), split, folder.name
+
+
+def main(options: Options) -> None:
+    """Print the recall table; write similarities and metrics if asked."""
+    scores, split, name = scores_of(options.model_path, options)
+    title = options.model_path
+    if options.ensemble_with is not None:
+        scores = ensemble([scores, scores_of(options.ensemble_with, options)[0]])
+        title = f"mean of {options.model_path} and {options.ensemble_with}"
+    report(scores, split, options, f"{title} on {name} {split.name}")
+
+
+if __name__ == "__main__":
+    run(main, Options)
