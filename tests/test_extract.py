@@ -63,7 +63,12 @@ def resnet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def extract(photos: Path, out: Path, **options: Any) -> Path:
-    defaults = {"captions": photos.parent / "captions.csv", "model": "resnet18", "grid": 2, "image_size": 64}
+    defaults: dict[str, Any] = {
+        "captions": photos.parent / "captions.csv",
+        "model": "resnet18",
+        "grid": 2,
+        "image_size": 64,
+    }
     main(Options(**({"images": photos, "out": out, "batch_size": 3, "device": "cpu"} | defaults | options)))
     return out
 
