@@ -250,6 +250,7 @@ def open_training_data(
     options: Any,
     needs_descriptions: bool,
     open_named_split: Callable[..., Split] = open_split,
+    tokeniser: str = "punkt",
 ) -> TrainingData:
     """Open the data set that `DataOptions` and `TrainingOptions` name, for networks that read words.
 
@@ -257,6 +258,7 @@ def open_training_data(
 
     Args:
         open_named_split: (folder, split, img_dim, first_images) -> Split, where images are not precomputed features.
+        tokeniser: what captions are read with, see `vse.tokens.TOKENISERS`.
 
     Raises:
         InputError: something is missing, damaged or does not belong together.
@@ -264,7 +266,7 @@ def open_training_data(
     folder = find_data_set(options.data_path, options.data_name)
     split = open_named_split(folder, "train", options.img_dim)
     dev = open_named_split(folder, "dev", options.img_dim, DEV_IMAGES)
-    vocabulary, location = find_vocabulary(options.vocab_path, options.data_name, folder)
+    vocabulary, location = find_vocabulary(options.vocab_path, options.data_name, folder, tokeniser=tokeniser)
     descriptions = None
     if needs_descriptions:
         descriptions = find_or_make(folder, split.captions_file, len(split.captions))
@@ -273,6 +275,7 @@ def open_training_data(
         token_ids(split.captions_file, vocabulary, location),
         descriptions,
         options.seed,
+        augment=not isinstance(split.images, Features),
     )
     dev_data = EvaluationData(dev, token_ids(dev.captions_file, vocabulary, location), options.batch_size)
     return TrainingData(pairs, dev_data, vocabulary)

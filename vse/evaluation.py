@@ -77,15 +77,18 @@ def evaluation_split(
 
 
 def words_of(
-    split: Split, folder: Path, options: EvaluationOptions, trained: Trained
+    split: Split, folder: Path, options: EvaluationOptions, trained: Trained, tokeniser: str = "punkt"
 ) -> tuple[Vocabulary, EvaluationData]:
-    """The vocabulary of a checkpoint (a published one: of `--vocab_path`) and the split's captions read with it."""
+    """The vocabulary of a checkpoint (a published one: of `--vocab_path`) and the split's captions read with it.
+
+    Args:
+        tokeniser: what the captions of a published checkpoint were read with; ours carries its own.
+    """
     if trained.vocabulary is not None:
         vocabulary, location = Vocabulary.from_state(trained.vocabulary), None
     else:
-        vocabulary, location = find_vocabulary(
-            options.vocab_path, options.data_name or trained.options.data_name, folder
-        )
+        data_name = options.data_name or trained.options.data_name
+        vocabulary, location = find_vocabulary(options.vocab_path, data_name, folder, tokeniser=tokeniser)
     return vocabulary, EvaluationData(split, token_ids(split.captions_file, vocabulary, location), options.batch_size)
 
 
