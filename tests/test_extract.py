@@ -69,7 +69,8 @@ def extract(photos: Path, out: Path, **options: Any) -> Path:
         "grid": 2,
         "image_size": 64,
     }
-    main(Options(**({"images": photos, "out": out, "batch_size": 3, "device": "cpu"} | defaults | options)))
+    defaults |= {"images": photos, "out": out, "batch_size": 3, "device": "cpu"}
+    main(Options(**(defaults | options)))
     return out
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from vse.pictures import (
 )
 
 
-def karpathy(*splits: str, captions: int = 2) -> dict[str, object]:
+def karpathy(*splits: str, captions: int = 2) -> dict[str, Any]:
     entries = [
         {
             "split": split,
@@ -48,7 +49,8 @@ def coco(tmp_path: Path) -> Path:
     annotation_id = 100
     ids: dict[str, list[int]] = {"train": [], "restval": [], "dev": [], "test": []}
     for part, splits in {"train2014": ["train"] * 4, "val2014": ["restval", "dev", "test", "test"]}.items():
-        images, annotations = [], []
+        images: list[dict[str, object]] = []
+        annotations: list[dict[str, object]] = []
         for split in splits:
             image_id = 10 + (0 if part == "train2014" else 4) + len(images)
             images.append({"id": image_id, "file_name": f"COCO_{part}_{image_id:012}.jpg"})
@@ -74,7 +76,7 @@ def test_karpathy_file_gives_splits_ids_and_every_sentence(tmp_path: Path) -> No
 
 def test_karpathy_coco_entries_use_cocoid_and_filepath(tmp_path: Path) -> None:
     content = karpathy("train", "val")
-    content["images"][1] |= {"cocoid": 391895, "filepath": "val2014"}  # type: ignore[index]
+    content["images"][1] |= {"cocoid": 391895, "filepath": "val2014"}
     (tmp_path / "images/val2014").mkdir(parents=True)
     splits = karpathy_pictures(write_json(tmp_path / "dataset_coco.json", content), tmp_path / "images")
     assert splits["dev"].ids.tolist() == [391895]
@@ -102,7 +104,7 @@ def test_damaged_karpathy_entries_are_refused_in_one_sentence(
     tmp_path: Path, change: dict[str, object], complaint: str
 ) -> None:
     content = karpathy("train", "train")
-    content["images"][1] |= change  # type: ignore[index]
+    content["images"][1] |= change
     with pytest.raises(InputError, match=complaint) as refused:
         karpathy_pictures(write_json(tmp_path / "dataset.json", content), tmp_path)
     assert "dataset.json" in str(refused.value)
@@ -119,7 +121,7 @@ def test_what_is_no_karpathy_file_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_images_without_sentences_are_left_out(tmp_path: Path) -> None:
     content = karpathy("train", "train")
-    content["images"][0]["sentences"] = []  # type: ignore[index]
+    content["images"][0]["sentences"] = []
     assert karpathy_pictures(write_json(tmp_path / "d.json", content), tmp_path)["train"].names == ["photo1.jpg"]
 
 
@@ -260,7 +262,7 @@ def test_ids_and_captions_must_belong_together(tmp_path: Path, ids: str, complai
 
 def test_keeping_images_and_captions_renumbers_them(tmp_path: Path) -> None:
     content = karpathy("train", "train", "train")
-    for image, count in zip(content["images"], (2, 1, 3), strict=True):  # type: ignore[arg-type]
+    for image, count in zip(content["images"], (2, 1, 3), strict=True):
         image["sentences"] = [{"raw": f"{image['imgid']}{number}"} for number in range(count)]
     pictures = karpathy_pictures(write_json(tmp_path / "d.json", content), tmp_path)["train"]
     assert not pictures.even

@@ -43,7 +43,8 @@ def raw(tmp_path: Path) -> Path:
 
 
 def prepare(raw: Path, out: Path, **options: Any) -> Path:
-    main(Options(**({"raw": raw, "out": out, "dev": 5, "test": 6} | options)))
+    defaults: dict[str, Any] = {"raw": raw, "out": out, "dev": 5, "test": 6}
+    main(Options(**(defaults | options)))
     return out
 
 
