@@ -21,12 +21,12 @@ from vse.attention import (
 LENGTHS = torch.tensor([5, 1, 3])
 
 
-@pytest.fixture()
+@pytest.fixture
 def regions() -> Tensor:
     return torch.randn(2, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture()
+@pytest.fixture
 def words() -> Tensor:
     words = torch.randn(3, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     return words * word_mask(LENGTHS, 5, words.device)[..., None]
@@ -101,8 +101,8 @@ def test_an_empty_region_leaves_gradients_finite(regions: Tensor, words: Tensor)
     regions.requires_grad_()
     mask = word_mask(LENGTHS, 5, words.device)
     products = inner_products(regions, words)
-    total = attention_over_regions(products, 9.0)[..., 0].sum() + attention_over_words(products, mask, 9.0)[..., 0].sum()
-    total.backward()
+    seen, read = attention_over_regions(products, 9.0), attention_over_words(products, mask, 9.0)
+    (seen[..., 0].sum() + read[..., 0].sum()).backward()
     assert regions.grad is not None
     assert regions.grad.isfinite().all()
     assert regions.grad.abs().max() < 1e3
