@@ -52,6 +52,8 @@ class TrainingOptions:
     """Steps between log lines."""
     logger_name: str = "runs/runX"
     """Run folder: options, metrics, TensorBoard events, checkpoints, vocabulary."""
+    model_name: str | None = None
+    """Folder of the checkpoints, if not the run folder."""
     resume: str | None = None
     """Checkpoint to go on from, or auto: the run folder's own if there is one."""
     seed: int = 0

@@ -98,14 +98,15 @@ class Run:
     device: torch.device
     rank: int = 0
     world_size: int = 1
+    models: Path | None = None  # where its checkpoints go, if not to `folder`
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pth.tar"
+        return (self.models or self.folder) / "checkpoint.pth.tar"
 
     @property
     def best_model(self) -> Path:
-        return self.folder / "model_best.pth.tar"
+        return (self.models or self.folder) / "model_best.pth.tar"
 
 
 def start_run(options: TrainingOptions) -> Run:
@@ -119,16 +120,20 @@ def start_run(options: TrainingOptions) -> Run:
     rank, world_size, device = start(choose_device(options.device))
     if options.precision == "bf16" and device.type != "cuda":
         raise InputError(f"--precision bf16: needs a CUDA device, this is {device.type}; use float32")
-    run = Run(Path(options.logger_name), device, rank, world_size)
+    run = Run(Path(options.logger_name), device, rank, world_size, Path(options.model_name or options.logger_name))
     if rank == 0:
+        folders = {"--logger_name": run.folder, "--model_name": run.checkpoint.parent}
         if options.resume is None and run.checkpoint.exists():
-            number = 1
-            while (aside := run.folder.with_name(f"{run.folder.name}.{number}")).exists():
-                number += 1
-            run.folder.rename(aside)
-            say(f"{run.folder} holds an earlier run: moved to {aside} (--resume auto would go on from it)")
-        writable_folder(run.folder, "--logger_name")
-        for unfinished in run.folder.glob(".*.pth.tar.*"):  # a killed process was writing it
+            for folder in dict.fromkeys(folders.values()):
+                number = 1
+                while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
+                    number += 1
+                if folder.exists():
+                    folder.rename(aside)
+                    say(f"{folder} holds an earlier run: moved to {aside} (--resume auto would go on from it)")
+        for flag, folder in folders.items():
+            writable_folder(folder, flag)
+        for unfinished in run.checkpoint.parent.glob(".*.pth.tar.*"):  # a killed process was writing it
             unfinished.unlink()
         save_json(run.folder / "options.json", plain(options))
     if world_size > 1:
@@ -186,7 +191,7 @@ class _Interrupted(BaseException):
     pass
 
 
-def step_decay(lr_update: int) -> Callable[[int], float]:
+def step_decay(lr_update: int) -> Callable[[float], float]:
     """The published schedule: a tenth of the learning rate after every `lr_update` epochs."""
     return lambda epoch: 0.1 ** (epoch // lr_update)
 
@@ -207,7 +212,7 @@ def train(
     *,
     vocabulary: dict[str, Any] | None = None,
     optimizer: torch.optim.Optimizer | None = None,
-    learning_rate_factor: Callable[[int], float] | None = None,
+    learning_rate_factor: Callable[[float], float] | None = None,
     select: Callable[[Mapping[str, float]], float] = recall_sum,
     prepare_epoch: Callable[[int, int], None] | None = None,
     drop_last: bool = False,
@@ -221,11 +226,13 @@ def train(
     Args:
         name: the network's name in checkpoints.
         options: the script's options; `TrainingOptions` and `DataOptions` are read here, all are saved.
-        vocabulary: plain values that turn captions into ids, saved with every checkpoint.
+        vocabulary: plain values that turn captions into ids, saved with every checkpoint; words also as vocab.json.
         optimizer: default Adam over `network.parameter_groups` and the objective's own parameters.
-        learning_rate_factor: epoch -> factor on every group's initial learning rate; default `step_decay(lr_update)`.
+        learning_rate_factor: epoch, with the part of it that is done, -> factor on every group's initial learning rate;
+            default `step_decay(lr_update)`.
         select: dev metrics -> the score that the best model has most of.
-        prepare_epoch: called with (epoch, position) before its batches; position > 0 after resuming within it.
+        prepare_epoch: called with (epoch, position) before its batches, e.g. to freeze parameters; position > 0 after
+            resuming within it.
         tags: TensorBoard tags of `loss`, `retrieval` (the objective alone), `image_to_text`, `text_to_image`, the names of
             extra terms, and metrics.
 
@@ -257,11 +264,12 @@ def train(
     if options.resume is not None:
         progress = _resume(options.resume, name, run, network, objective, optimizer, order)
 
-    if vocabulary is not None and run.rank == 0:
+    if vocabulary is not None and "words" in vocabulary and run.rank == 0:
         Vocabulary.from_state(vocabulary).save(run.folder / "vocab.json")
     step_module: nn.Module = TrainingStep(network, objective, options.precision == "bf16")
     if run.world_size > 1:
-        step_module = DistributedDataParallel(step_module)
+        # Parameters that an epoch freezes have no gradient to wait for.
+        step_module = DistributedDataParallel(step_module, find_unused_parameters=prepare_epoch is not None)
     if options.compile:
         step_module = torch.compile(step_module)  # type: ignore[assignment]
     if options.features_on_device:
@@ -330,14 +338,15 @@ def train(
                     prepare_epoch(epoch, progress.position)
                 if objective.bank is not None and epoch > 0 and progress.position == 0:
                     fill_bank(objective.bank, network, data, epoch, device)
-                for group, rate in zip(optimizer.param_groups, initial_rates, strict=True):
-                    group["lr"] = rate * factor(epoch)
                 loader = pair_loader(data, sampler(epoch, progress.position), options.workers, device.type == "cuda")
                 network.train()
                 clock = _Clock()
                 for batch in iterate(loader):
                     clock.data_ready()
                     batch = data.with_images(batch.to(device))
+                    done = epoch + progress.position / steps_per_epoch
+                    for group, rate in zip(optimizer.param_groups, initial_rates, strict=True):
+                        group["lr"] = rate * factor(done)
                     result: StepResult = step_module(batch)
                     applied = _update(result.loss, optimizer, trained, options.grad_clip)
                     progress.bad_losses = 0 if applied else progress.bad_losses + 1
