@@ -1,0 +1,82 @@
+"""Evaluate trained VSE-infinity networks: recall of caption and image retrieval on a test split.
+
+python eval.py
+python eval.py --model_path runs/regions/model_best.pth.tar runs/grids/model_best.pth.tar      mean of two networks
+"""
+
+MODEL_PATH = (
+    "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
+)
+DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+
+from dataclasses import dataclass, replace  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from torch import Tensor  # noqa: E402
+
+from vse.batches import EvaluationData  # noqa: E402
+from vse.datasets import Split  # noqa: E402
+from vse.evaluation import Trained, evaluation_split, load_trained, report, restore, score  # noqa: E402
+from vse.options import EvaluationOptions, run  # noqa: E402
+from vse.similarity import ensemble  # noqa: E402
+from vse.vocabulary import Vocabulary  # noqa: E402
+from VSEinfty_LSEH import data, train  # noqa: E402
+from VSEinfty_LSEH.text import Words  # noqa: E402
+from VSEinfty_LSEH.wordpieces import WordPieces  # noqa: E402
+
+
+@dataclass
+class Options(EvaluationOptions):
+    """What to evaluate."""
+
+    model_path: tuple[str, ...] = (MODEL_PATH,)
+    """Checkpoint to evaluate; of several the mean of their similarities."""
+    data_path: str | None = DATA_PATH
+    """Folder that holds the data set folders; default: where the first checkpoint's training data was."""
+    bert: str = "bert-base-uncased"
+    """Folder or hub name of the BERT whose word pieces a published checkpoint reads; ours carry their own."""
+
+
+def load(path: str) -> Trained:
+    """A checkpoint; of a published one, the text encoder shows in the names of its tensors."""
+    trained = load_trained(path, train.NAME, train.Options)
+    if trained.published:
+        bert = any(name.removeprefix("module.").startswith("bert.") for name in trained.state[1])
+        trained.options = replace(trained.options, text_encoder="bert" if bert else "bigru")
+    return trained
+
+
+def text_of(trained: Trained, options: Options, folder: Path) -> Words | WordPieces:
+    """The text of a checkpoint, or of a published one that of `--bert` or `--vocab_path`."""
+    if trained.options.text_encoder == "bert":
+        if trained.vocabulary is None:
+            return WordPieces.find(options.bert)
+        return WordPieces(trained.vocabulary["tokenizer"], trained.vocabulary["shape"])
+    if trained.vocabulary is None:
+        return Words.find(options.vocab_path, options.data_name or trained.options.data_name, folder)
+    return Words(Vocabulary.from_state(trained.vocabulary))
+
+
+def evaluate(path: str, options: Options) -> tuple[Tensor, Split, Path]:
+    """Scores [images, captions] of a checkpoint, the split they are of, and its folder."""
+    trained = load(path)
+    split, folder = evaluation_split(options, trained, data.split_opener(trained.options))
+    text = text_of(trained, options, folder)
+    network = restore(train.build(trained.options, split.images.shape, text, pretrained=False), trained)
+    captions = text.captions(split.captions_file)
+    return score(network, EvaluationData(split, captions, options.batch_size), options), split, folder
+
+
+def main(options: Options) -> None:
+    """Print the recall table; write similarities and metrics if asked."""
+    first, split, folder = evaluate(options.model_path[0], options)
+    others = [
+        evaluate(path, replace(options, data_path=str(folder), data_name=None))[0] for path in options.model_path[1:]
+    ]
+    report(
+        ensemble([first, *others]), split, options, f"{' + '.join(options.model_path)} on {folder.name} {split.name}"
+    )
+
+
+if __name__ == "__main__":
+    run(main, Options)

@@ -1,0 +1,76 @@
+"""How VSE-infinity's training goes: optimizer, learning rates, and the stages in which a CNN is unfrozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from vse.losses import Objective
+from VSEinfty_LSEH.model import BERT_FACTOR, BertEncoder, GridEncoder, VSEinfty
+
+WEIGHT_DECAY, WORDS_WEIGHT_DECAY = 1e-4, 0.01
+
+
+@dataclass
+class ScheduleOptions:
+    """The published schedule; of its defaults those of the LSEH variant."""
+
+    learning_rate: float = 0.0008
+    """Initial learning rate."""
+    lr_update: int = 10
+    """Epoch at which the learning rate is divided by ten (counted from 0)."""
+    lr_update2: int = 20
+    """Epoch at which it is divided by ten once more."""
+    optim: Literal["adam", "sgd"] = "adam"
+    """adam is AdamW."""
+    vse_mean_warmup_epochs: int = 0
+    """First epochs that sum over all negatives instead of taking the hardest; --max_violation leaves them out."""
+    embedding_warmup_epochs: int = 2
+    """Grids: first epochs, with the whole CNN frozen."""
+    backbone_warmup_epochs: int = 5
+    """Grids: epochs after which one more of the CNN's blocks is unfrozen, from the last to the first."""
+    backbone_lr_factor: float = 0.01
+    """Grids: share of the learning rate that the CNN gets."""
+    warmup: Literal["loss", "learning_rate"] = "loss"
+    """Grids: what grows from 0 in the epoch that unfreezes the CNN: the loss as published, or the learning rate."""
+
+
+def make_optimizer(network: VSEinfty, objective: Objective, options: ScheduleOptions) -> torch.optim.Optimizer:
+    """AdamW or SGD over the network's and the objective's parameters, with the published weight decays."""
+    grids = isinstance(network.image_encoder, GridEncoder)
+    sgd = options.optim == "sgd"
+    # SGD leaves out BERT's smaller learning rate, as published.
+    groups = network.parameter_groups(
+        options.learning_rate, 1.0 if sgd else BERT_FACTOR, backbone_factor=options.backbone_lr_factor
+    )
+    own = list(objective.parameters())
+    if own:
+        groups.append({"name": "objective", "params": own, "lr": options.learning_rate, "weight_decay": 0.0})
+    if sgd:
+        for group in groups:
+            group["weight_decay"] = WEIGHT_DECAY if group["name"] == "backbone" else 0.0
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=grids)
+    words = not isinstance(network.caption_encoder, BertEncoder)
+    return torch.optim.AdamW(groups, weight_decay=WORDS_WEIGHT_DECAY if words and not grids else WEIGHT_DECAY)
+
+
+def learning_rate_factor(options: ScheduleOptions, grids: bool) -> Callable[[float], float]:
+    """Epoch, with the part of it that is done, -> factor on every group's initial learning rate."""
+
+    def factor(epoch: float) -> float:
+        share = 0.1 ** ((epoch >= options.lr_update) + (epoch >= options.lr_update2))
+        growing = epoch - options.embedding_warmup_epochs
+        return share * growing if grids and options.warmup == "learning_rate" and 0 <= growing < 1 else share
+
+    return factor
+
+
+def fixed_blocks(epoch: int, options: ScheduleOptions) -> int:
+    """How many of the CNN's blocks are frozen in an epoch: 4 (all of it), 3, 2, 1, then 0."""
+    opened = epoch - options.embedding_warmup_epochs
+    if opened < 0:
+        return 4
+    return max(0, 3 - opened // options.backbone_warmup_epochs) if options.backbone_warmup_epochs else 0

@@ -1,0 +1,77 @@
+"""Make a small BERT from nothing: word pieces learned from a data set's captions, weights at random.
+
+    python small_bert.py --data_path $DATA_PATH --data_name f30k --output small_bert
+    python train.py --data_path $DATA_PATH --data_name f30k --bert small_bert
+
+For trying `--text_encoder bert` without network, and for tests. It knows no language: a pretrained BERT does better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from vse.captions import read_captions
+from vse.datasets import find_data_set
+from vse.options import run, say, writable_folder
+from VSEinfty_LSEH.wordpieces import library
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+@dataclass
+class Options:
+    """Which captions, and how large a BERT."""
+
+    data_path: str | None = None
+    """Folder that holds the data set folders; default: the repository's data/ folder."""
+    data_name: str | None = None
+    """Data set whose training captions are read; without --data_path and --data_name the embedded demo."""
+    output: str = "small_bert"
+    """Folder to write config.json, vocab.txt and model.safetensors to."""
+    pieces: int = 4000
+    """Word pieces at most."""
+    hidden_size: int = 128
+    """Size of the states."""
+    layers: int = 2
+    """Transformer layers."""
+    heads: int = 4
+    """Attention heads."""
+    seed: int = 0
+    """Seed of the weights."""
+
+
+def main(options: Options) -> None:
+    """Write the folder that `--bert` names."""
+    tokenizers, transformers = library("tokenizers"), library("transformers")
+    captions = read_captions(find_data_set(options.data_path, options.data_name) / "train_caps.txt")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=options.pieces, special_tokens=SPECIAL, show_progress=False
+    )
+    tokenizer.train_from_iterator(captions, trainer)
+    ids = tokenizer.get_vocab()
+
+    folder = writable_folder(options.output, "--output")
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in sorted(ids, key=ids.__getitem__)), "utf-8")
+    torch.manual_seed(options.seed)
+    bert = transformers.BertModel(
+        transformers.BertConfig(
+            vocab_size=len(ids),
+            hidden_size=options.hidden_size,
+            num_hidden_layers=options.layers,
+            num_attention_heads=options.heads,
+            intermediate_size=4 * options.hidden_size,
+            max_position_embeddings=512,
+        )
+    )
+    transformers.logging.disable_progress_bar()
+    bert.save_pretrained(folder)
+    say(f"{folder}: {len(ids)} word pieces, {sum(p.numel() for p in bert.parameters()):,} parameters")
+
+
+if __name__ == "__main__":
+    run(main, Options)
