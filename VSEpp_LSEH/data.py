@@ -1,11 +1,41 @@
-"""What a batch of VSE++ holds: an image's features (or its pixels) and the word ids of one of its captions."""
+"""What a batch of VSE++ holds: an image's features, or its pixels, and the word ids of one of its captions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 from vse.batches import TrainingData, open_training_data
+from vse.datasets import Split, open_split
+from vse.images import CropTransform, picture_splits
 from vse.options import DataOptions
+from vse.pictures import holds_pictures
 
 
-def training_data(options: DataOptions, needs_descriptions: bool) -> TrainingData:
+@dataclass
+class PictureOptions:
+    """How pictures are read, where a data set holds pictures and no features."""
+
+    crop_size: int = 224
+    """Side of the training crop; evaluation always crops 224."""
+    use_restval: bool = False
+    """Train on MS-COCO's restval images too."""
+    skip_broken: bool = False
+    """Leave out pictures that cannot be decoded, and say how many."""
+
+
+def split_opener(options: PictureOptions) -> Callable[..., Split]:
+    """How a data set's splits are opened: as precomputed features where there are any, else as pictures."""
+    open_as_pictures = picture_splits(CropTransform(options.crop_size), options.use_restval, options.skip_broken)
+
+    def open_named_split(folder: Path, name: str, img_dim: int | None = None, first_images: int | None = None) -> Split:
+        pictures = not any(folder.glob("*_ims.npy")) and holds_pictures(folder)
+        return (open_as_pictures if pictures else open_split)(folder, name, img_dim, first_images)
+
+    return open_named_split
+
+
+def training_data(options: DataOptions, pictures: PictureOptions, needs_descriptions: bool) -> TrainingData:
     """Train and dev split, vocabulary, and description vectors if the objective reads them."""
-    return open_training_data(options, needs_descriptions)
+    return open_training_data(options, needs_descriptions, split_opener(pictures))

@@ -9,7 +9,7 @@ from dataclasses import dataclass  # noqa: E402
 
 from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of  # noqa: E402
 from vse.options import EvaluationOptions, run  # noqa: E402
-from VSEpp_LSEH import train  # noqa: E402
+from VSEpp_LSEH import data, train  # noqa: E402
 
 
 @dataclass
@@ -25,10 +25,10 @@ class Options(EvaluationOptions):
 def main(options: Options) -> None:
     """Print the recall table; write similarities and metrics if asked."""
     trained = load_trained(options.model_path, train.NAME, train.Options)
-    split, folder = evaluation_split(options, trained)
-    vocabulary, data = words_of(split, folder, options, trained)
-    network = restore(train.build(trained.options, split.images.shape, len(vocabulary)), trained)
-    report(score(network, data, options), split, options, f"{options.model_path} on {folder.name} {split.name}")
+    split, folder = evaluation_split(options, trained, data.split_opener(trained.options))
+    vocabulary, words = words_of(split, folder, options, trained)
+    network = restore(train.build(trained.options, split.images, len(vocabulary), pretrained=False), trained)
+    report(score(network, words, options), split, options, f"{options.model_path} on {folder.name} {split.name}")
 
 
 if __name__ == "__main__":

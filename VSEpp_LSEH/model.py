@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vse.encoders import CaptionEmbedding, Encoding, ImageProjection, Network, l2norm, order_similarity
+from vse.images import published_cnn_names
 
 
 class PictureEncoder(ImageProjection):
@@ -76,12 +77,5 @@ class VSEpp(Network):
         return super().similarity(images, captions)
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The published names, without DataParallel inside `cnn`; old torchvision VGG heads are renumbered."""
-        image_part = {
-            name.replace("features.module.", "features.")
-            .replace("cnn.module.", "cnn.")
-            .replace("classifier.1.", "classifier.0.")
-            .replace("classifier.4.", "classifier.3."): tensor
-            for name, tensor in parts[0].items()
-        }
-        return super().import_published([image_part, *parts[1:]], options)
+        """The published names; a CNN's are torchvision's, without DataParallel's wrapper."""
+        return super().import_published([published_cnn_names(parts[0]), *parts[1:]], options)

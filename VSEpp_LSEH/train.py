@@ -11,12 +11,17 @@ Expect the loss to fall within the first epoch and recall on dev to rise from ch
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from vse.datasets import Images
+from vse.features import Features
+from vse.images import cnn_backbone
 from vse.losses import ObjectiveOptions, check_combination
 from vse.options import DataOptions, TrainingOptions, run
 from vse.training import start_run, train
 from VSEpp_LSEH import data, loss
+from VSEpp_LSEH.data import PictureOptions
 from VSEpp_LSEH.model import VSEpp
 
 NAME = "VSEpp"
@@ -47,10 +52,16 @@ class NetworkOptions:
     """Absolute values of the embeddings (order embeddings)."""
     no_imgnorm: bool = False
     """Do not normalise image embeddings (VSE0)."""
+    cnn_type: str = "vgg19"
+    """torchvision network that reads pictures: vgg19 and resnet152 are published."""
+    cnn_weights: str | None = None
+    """State dict file of that network; default: torchvision's ImageNet weights."""
+    finetune: bool = False
+    """Train the CNN as well."""
 
 
 @dataclass
-class Options(NetworkOptions, ObjectiveOptions, TrainingOptions, DataOptions):
+class Options(NetworkOptions, PictureOptions, ObjectiveOptions, TrainingOptions, DataOptions):
     """Defaults are those of the published LSEH variant."""
 
     learning_rate: float = 0.002
@@ -59,10 +70,18 @@ class Options(NetworkOptions, ObjectiveOptions, TrainingOptions, DataOptions):
     """Epochs between divisions of the learning rate by ten."""
 
 
-def build(options: NetworkOptions, image_shape: tuple[int, ...], vocab_size: int) -> VSEpp:
-    """The network that the options describe, for images of this shape."""
+def build(options: NetworkOptions, images: Images, vocab_size: int, pretrained: bool = True) -> VSEpp:
+    """The network that the options describe, for images of this kind.
+
+    Args:
+        pretrained: a CNN begins with its ImageNet weights; False where a checkpoint is loaded next.
+    """
+    cnn = None
+    if not isinstance(images, Features):
+        weights = Path(options.cnn_weights) if options.cnn_weights and pretrained else None
+        cnn = cnn_backbone(options.cnn_type, weights, pretrained)
     return VSEpp(
-        image_shape,
+        images.shape,
         vocab_size,
         options.word_dim,
         options.embed_size,
@@ -70,6 +89,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], vocab_size: int
         options.measure,
         options.use_abs,
         options.no_imgnorm,
+        cnn,
+        options.finetune,
     )
 
 
@@ -77,8 +98,8 @@ def main(options: Options) -> None:
     """Train; the run folder holds the result."""
     objective = loss.objective(options)
     training_run = start_run(options)
-    training = data.training_data(options, objective.needs_descriptions)
-    network = build(options, training.pairs.split.images.shape, len(training.vocabulary))
+    training = data.training_data(options, options, objective.needs_descriptions)
+    network = build(options, training.pairs.split.images, len(training.vocabulary))
     check_combination(objective, options, network.pairwise, network.bounded_scores)
     train(
         NAME,

@@ -81,8 +81,9 @@ def find_data_set(data_path: str | Path | None, data_name: str | None) -> Path:
     """The folder of a data set, as the command lines name it.
 
     Looked for under `data_path` (default: the repository's `data/`): NAME, NAME_precomp, NAME/precomp for every name
-    the data set goes by, then `precomp`, then `data_path` itself. Without either argument it is the embedded demo
-    data set, which is made on first use.
+    the data set goes by, then `precomp`, then `data_path` itself. A raw data set (MS-COCO's annotations, a Karpathy
+    JSON, a captions.csv) found there becomes a data set folder. Without either argument it is the embedded demo data
+    set, which is made on first use.
 
     Raises:
         InputError: none of the folders holds split files; the message lists what was looked for.
@@ -100,9 +101,14 @@ def find_data_set(data_path: str | Path | None, data_name: str | None) -> Path:
         names = [data_name, bare, *ALIASES.get(canonical_name(data_name), ())]
     candidates = [folder for name in names for folder in (name, f"{name}_precomp", f"{name}/precomp")]
     candidates = list(dict.fromkeys([*candidates, "precomp", "."]))
-    for candidate in candidates:
-        if holds_splits(root / candidate):
-            return root / candidate
+    found = next((root / candidate for candidate in candidates if holds_splits(root / candidate)), None)
+    if found is None:
+        from vse.pictures import index_named_set  # only raw data sets need it, and it imports their libraries
+
+        index_named_set(data_path, data_name)
+        found = next((root / candidate for candidate in candidates if holds_splits(root / candidate)), None)
+    if found is not None:
+        return found
     if not root.is_dir():
         raise InputError(f"--data_path {root}: no such folder; expected the folder that holds the data set folders")
     looked_for = ", ".join(candidates[:-1])

@@ -533,6 +533,11 @@ def write_lines(path: Path, lines: list[str]) -> None:
     write_atomically(path, lambda file: file.write(content))
 
 
+def holds_pictures(folder: Path) -> bool:
+    """A data set folder that says which pictures its captions belong to."""
+    return (folder / MAPPING).is_file() and any(folder.glob("*_ids.txt"))
+
+
 def index_named_set(data_path: str | Path | None, data_name: str | None) -> None:
     """Before `vse.datasets.find_data_set`: index the raw data set that is meant, if it is raw.
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
+from PIL import Image
 
 SMALL = " --embed_size 16 --word_dim 8 --batch_size 16 --num_epochs 1"
 
@@ -161,3 +163,20 @@ def test_a_published_checkpoint_evaluates_to_the_published_ranks(script, tmp_pat
     metrics = json.loads((tmp_path / "m.json").read_text())
     assert [metrics[name] for name in ("r1", "r5", "r10", "medr")] == pytest.approx([12.5, 52.5, 62.5, 5])
     assert [metrics[name] for name in ("r1i", "r5i", "r10i", "medri")] == pytest.approx([14.5, 42.5, 70.5, 7])
+
+
+def test_pictures_train_and_evaluate_where_there_are_no_features(script, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "mine"
+    (folder / "images").mkdir(parents=True)
+    rows = ["image,caption,split"]
+    for number, colour in enumerate(("red", "green", "blue", "yellow", "white", "black") * 2):
+        Image.new("RGB", (60, 48), colour).save(folder / "images" / f"{number}.png")
+        split = ("train", "train", "train", "train", "dev", "test")[number % 6]
+        rows += [f"{number}.png,a {colour} picture,{split}", f"{number}.png,everything is {colour},{split}"]
+    (folder / "captions.csv").write_text("\n".join(rows) + "\n")
+    weights = tmp_path / "cnn.pth"
+    torch.save(torchvision.models.mobilenet_v3_small().state_dict(), weights)
+    flags = f"--cnn_type mobilenet_v3_small --cnn_weights {weights} --finetune --crop_size 64"
+    command = f"python train.py --data_path {tmp_path}/data --data_name mine --loss lmh {flags}{SMALL} --batch_size 8"
+    assert "best dev score" in script("VSEpp_LSEH", command).output
+    assert "mine test (2 images, 4 captions)" in script("VSEpp_LSEH", "python evaluation.py").output
