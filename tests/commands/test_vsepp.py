@@ -27,11 +27,13 @@ def root(tmp_path: Path, make_data_set) -> Path:
     ("command", "run"),
     [
         (
-            'python train.py --data_path "$DATA_PATH" --data_name f30k_precomp --logger_name runs/f30k_vse++ --max_violation',
+            'python train.py --data_path "$DATA_PATH" --data_name f30k_precomp '
+            "--logger_name runs/f30k_vse++ --max_violation",
             "runs/f30k_vse++",
         ),
         (
-            'python train.py --data_path "$DATA_PATH" --data_name coco_precomp --logger_name runs/coco_vse++ --max_violation',
+            'python train.py --data_path "$DATA_PATH" --data_name coco_precomp '
+            "--logger_name runs/coco_vse++ --max_violation",
             "runs/coco_vse++",
         ),
         (
