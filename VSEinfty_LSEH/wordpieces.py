@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -114,6 +115,9 @@ class WordPieces:
 
         Captions are cut to what BERT has positions for.
         """
+        os.environ.setdefault(
+            "TOKENIZERS_PARALLELISM", "false"
+        )  # its threads would not survive forked loader processes
         ids, words = [], []
         for encoding in self.tokenizer.encode_batch(list(captions), add_special_tokens=False):
             ids.append([self.start, *encoding.ids[: self.longest], self.end])
