@@ -26,7 +26,7 @@ class Options:
     output: str = str(REPOSITORY / "output")
     """Folder of the results."""
     solver: Literal["exact", "randomized"] = "exact"
-    """exact, or the published randomized one: about thirty times slower, and not converged."""
+    """exact, or the published randomized one: about twenty times slower, and not converged."""
     components: int = 400
     """Length of a vector."""
     threads: int = 1

@@ -168,7 +168,8 @@ def test_a_text_alone_is_parsed_once(
 def test_a_text_in_blocks_is_parsed_whole(
     captions_file: Path, made: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(descriptions, "_BLOCK", 5)
+    monkeypatch.setattr(descriptions, "_PARSED_ROWS", 5)
+    monkeypatch.setattr(descriptions, "_WRITTEN_ROWS", 5)
     folder = captions_file.parent
     save(Descriptions(made, np.ones(COMPONENTS), "exact"), folder, captions_file)
     (folder / ARRAY).unlink()

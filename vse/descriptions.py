@@ -27,7 +27,8 @@ from vse.options import say
 TEXT, ARRAY, RECORD = "train_svd.txt", "train_svd.npy", "train_svd.json"
 STOP_WORDS_ID = "nltk english 2022-02 on words, scikit-learn english on stems"
 NOISE = 1e-12
-_BLOCK = 4096  # rows written or parsed at a time
+_PARSED_ROWS = 4096
+_WRITTEN_ROWS = 128  # a block of text in the processor's cache: larger ones cost seconds of page faults
 
 
 @dataclass
@@ -71,9 +72,9 @@ def save(descriptions: Descriptions, folder: Path, captions_file: Path) -> None:
     digest = hashlib.sha256()
 
     def write_text(file: BinaryIO) -> None:
-        blocks = range(0, len(descriptions.vectors), _BLOCK)
+        blocks = range(0, len(descriptions.vectors), _WRITTEN_ROWS)
         for first in tqdm(blocks, desc="writing", unit="blocks", disable=None, leave=False):
-            rows = descriptions.vectors[first : first + _BLOCK]
+            rows = descriptions.vectors[first : first + _WRITTEN_ROWS]
             nested = orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)
             lines = nested[2:-2].replace(b"],[", b"\n") + b"\n"
             digest.update(lines)
@@ -109,7 +110,7 @@ def load(path: Path, captions_file: Path, n_captions: int) -> np.ndarray:
         return _open_array(array, n_captions, record)
     if not text.exists():
         raise InputError(f"{text}: no such file; python SVDdescriptions.py --data_path {captions_file} makes it")
-    say(f"{text}: parsed once, kept as {array.name}")
+    say(f"{text}: no {ARRAY} of this text beside it, parsing")
     vectors = _parse_text(text, n_captions)
     record = {"captions_sha256": _sha256(captions_file), "rows": n_captions, "components": vectors.shape[1]}
     with contextlib.suppress(InputError):
@@ -204,7 +205,7 @@ def _parse_text(path: Path, n_captions: int) -> np.ndarray:
             path,
             header=None,
             dtype=np.float32,
-            chunksize=_BLOCK,
+            chunksize=_PARSED_ROWS,
             skip_blank_lines=False,
             quoting=csv.QUOTE_NONE,
             encoding="latin-1",

@@ -117,9 +117,9 @@ def fit(
 
     Args:
         components: K; captions with fewer terms, or fewer captions, get as many components as there are.
-        solver: `exact` takes the eigenvectors of the sparse X^T X, to machine precision. `randomized` is the published
-            solver with its parameters (scikit-learn, 100 power iterations, seed 122): some thirty times the work, and
-            its last components have not converged.
+        solver: `exact` takes the eigenvectors of the sparse X^T X: inner products of vectors are right to float32's
+            last digits. `randomized` is the published solver with its parameters (scikit-learn, 100 power iterations,
+            seed 122): some twenty times the work, and its last components have not converged.
         threads: of the linear algebra libraries. The products are narrow: further threads mostly spin.
         source: what the error message calls the captions.
 
@@ -143,7 +143,7 @@ def _exact(matrix: csr_array, components: int) -> tuple[np.ndarray, np.ndarray]:
         values, basis = eigh(gram.toarray(), subset_by_index=(features - components, features - 1), overwrite_a=True)
     else:
         start = np.random.default_rng(RANDOM_STATE).standard_normal(features)
-        lanczos_vectors = min(features, components + max(components // 4, 50))
+        lanczos_vectors = min(features, components + max(components // 2, 200))
         with tqdm(desc="singular vectors", unit="steps", disable=None, leave=False) as progress:
 
             def multiply(vector: np.ndarray) -> np.ndarray:
@@ -153,7 +153,7 @@ def _exact(matrix: csr_array, components: int) -> tuple[np.ndarray, np.ndarray]:
                 return gram @ (gram @ (gram @ vector))
 
             operator = LinearOperator(gram.shape, matvec=multiply, dtype=gram.dtype)
-            cubes, basis = eigsh(operator, components, which="LA", ncv=lanczos_vectors, v0=start)
+            cubes, basis = eigsh(operator, components, which="LA", ncv=lanczos_vectors, v0=start, tol=1e-8)
             values = np.cbrt(cubes)
     return np.sqrt(np.maximum(values[::-1], 0)), basis[:, ::-1]
 
