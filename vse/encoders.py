@@ -82,12 +82,10 @@ class Network(nn.Module):
 def l2norm(x: Tensor, dim: int = -1, eps: float = 0.0) -> Tensor:
     """x / (||x|| + eps) along `dim`, any shape; eps is added to the norm, outside the root, as published.
 
-    With eps = 0 a zero vector stays zero instead of the published NaN.
+    A zero vector stays zero, with a gradient of the size of what comes in, where the published code gives NaN.
     """
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
-    if eps:
-        return x / (norm + eps)
-    return x / norm.masked_fill(norm == 0, 1.0)
+    return x / (norm + eps).masked_fill(norm == 0, 1.0)
 
 
 def xavier_uniform_linear(linear: nn.Linear) -> nn.Linear:
