@@ -20,16 +20,15 @@ from vse.attention import EPSILON, attention_over_regions, attention_over_words
 class Nodes(NamedTuple):
     """Regions or words of a few images or captions, split into K blocks of d = D / K features."""
 
-    features: Tensor  # [b, N, K, d], 0 at padding
+    features: Tensor  # [K, b, N, d], 0 at padding
     lengths: Tensor  # [b, N, K] length of each block
     gram: Tensor  # [b, K, shifts * N], what `circular_products` are multiplied with
 
 
 def nodes(features: Tensor, blocks: int) -> Nodes:
     """[b, N, D] regions or words -> what matching needs of them."""
-    parts = features.unflatten(-1, (blocks, -1))
-    by_block = parts.transpose(1, 2)
-    gram = by_block @ by_block.mT  # [b, K, N, N]
+    parts = features.unflatten(-1, (blocks, -1)).permute(2, 0, 1, 3).contiguous()
+    gram = (parts @ parts.mT).transpose(0, 1)  # [b, K, N, N]
     squared = gram.diagonal(dim1=-2, dim2=-1).mT
     count, half = features.shape[1], features.shape[1] // 2
     # Row i of the circle, begun at column i: rows that are one longer than they were make columns of diagonals.
@@ -67,12 +66,13 @@ def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pair
     Returns:
         [c, n, R, K] of the regions, [c, n, L, K] of the words, 0 at padding.
     """
-    captions_count, _, blocks, _ = captions.features.shape
+    blocks, captions_count, length, _ = captions.features.shape
     if pairs:
-        products = torch.einsum("clkd,crkd->kclr", captions.features, images.features)[:, :, :, None]
+        products = (captions.features @ images.features.mT)[:, :, :, None]
         image_lengths = images.lengths[:, None]
     else:
-        products = torch.einsum("clkd,nrkd->kclnr", captions.features, images.features)
+        products = captions.features.flatten(1, 2) @ images.features.flatten(1, 2).mT
+        products = products.view(blocks, captions_count, length, *images.features.shape[1:3])  # [K, c, L, n, R]
         image_lengths = images.lengths
     count, regions = products.shape[3:]
     agreement = products.sum(0).permute(2, 0, 1, 3)  # [n, c, L, R]
@@ -82,7 +82,8 @@ def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pair
     terms = circular_products(owners.permute(0, 3, 1, 2).flatten(2))
     squared = (images.gram @ terms).view(-1, blocks, *owners.shape[1:3])
     squared = squared.permute(0, 2, 3, 1) if pairs else squared.permute(2, 0, 3, 1)  # [c, n, L, K]
-    words = _cosine(torch.einsum("kclnr,nclr->cnlk", products, seen), captions.lengths[:, None], squared)
+    along = (products * seen.permute(1, 2, 0, 3).contiguous()).sum(-1).permute(1, 3, 2, 0)
+    words = _cosine(along, captions.lengths[:, None], squared)
 
     read = attention_over_words(agreement, mask, temperature).permute(1, 2, 0, 3).contiguous()  # [c, L, n, R]
     terms = circular_products(read.flatten(2))
