@@ -20,7 +20,8 @@ from GSMN_LSEH.model import GSMN
 from vse.errors import InputError
 from vse.losses import ObjectiveOptions, check_combination
 from vse.options import DataOptions, TrainingOptions, run
-from vse.training import start_run, train
+from vse.runs import start_run
+from vse.training import train
 
 NAME = "GSMN"
 DEMO = {

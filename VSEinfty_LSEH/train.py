@@ -18,7 +18,8 @@ from pathlib import Path
 from vse import checkpoints
 from vse.losses import LossName, ObjectiveOptions, check_combination
 from vse.options import DataOptions, TrainingOptions, run, say
-from vse.training import Run, start_run, train
+from vse.runs import Run, start_run
+from vse.training import train
 from VSEinfty_LSEH import data, loss
 from VSEinfty_LSEH.backbones import CHANNELS, build_backbone
 from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder

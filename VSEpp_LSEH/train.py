@@ -19,7 +19,8 @@ from vse.features import Features
 from vse.images import cnn_backbone
 from vse.losses import ObjectiveOptions, check_combination
 from vse.options import DataOptions, TrainingOptions, run
-from vse.training import start_run, train
+from vse.runs import start_run
+from vse.training import train
 from VSEpp_LSEH import data, loss
 from VSEpp_LSEH.data import PictureOptions
 from VSEpp_LSEH.model import VSEpp

@@ -19,7 +19,8 @@ from vse.datasets import canonical_name
 from vse.errors import InputError
 from vse.losses import check_combination
 from vse.options import DataOptions, TrainingOptions, run
-from vse.training import recall_sum, start_run, train
+from vse.runs import start_run
+from vse.training import recall_sum, train
 from VSRN_LSEH import data, loss
 from VSRN_LSEH.model import VSRN
 

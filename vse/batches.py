@@ -177,8 +177,8 @@ def pair_loader(
     dataset: PairDataset, sampler: EpochSampler, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader[Batch]:
     """Loader of the batches that `sampler` asks for; the number of workers does not change them."""
-    # A loader draws a seed for its workers whenever it is iterated: from a generator of its own, or a resumed run, which
-    # iterates once more, would go on with other random numbers than an undisturbed one.
+    # A loader draws a seed for its workers whenever it is iterated: from a generator of its own, or a resumed run,
+    # which iterates once more, would go on with other random numbers than an undisturbed one.
     return DataLoader(
         dataset,
         sampler=sampler,

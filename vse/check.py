@@ -51,8 +51,8 @@ def main(options: Options) -> None:
     print(f"{folder}\n{tabulate(rows, headers='keys')}")
     problems += _descriptions(folder, counts)
     print(_recognised(counts))
-    for problem in problems:
-        print(f"problem: {problem}")
+    for sentence in problems:
+        print(f"problem: {sentence}")
     if problems:
         sys.exit(2)
     print("no problems found")

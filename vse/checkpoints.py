@@ -35,7 +35,7 @@ def _pieces(value: Any) -> Iterator[bytes | memoryview]:
     if isinstance(value, Tensor):
         tensor = value.detach().cpu().contiguous()
         yield f"tensor {tensor.dtype} {tuple(tensor.shape)}".encode()
-        yield memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else b""
+        yield tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b""
     elif isinstance(value, Mapping):
         yield f"mapping {len(value)}".encode()
         for key, item in value.items():

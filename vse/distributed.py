@@ -77,7 +77,7 @@ def gather_rows(encoding: Encoding) -> Encoding:
         return encoding
     if not isinstance(encoding, Tensor):
         parts = [gather_rows(part) for part in encoding]
-        return type(encoding)(*parts) if hasattr(encoding, "_fields") else tuple(parts)  # type: ignore[return-value]
+        return type(encoding)(*parts) if hasattr(encoding, "_fields") else tuple(parts)  # type: ignore[arg-type]
     shape = torch.tensor(encoding.shape, device=encoding.device)
     shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
     dist.all_gather(shapes, shape)
@@ -86,4 +86,4 @@ def gather_rows(encoding: Encoding) -> Encoding:
     padding = [(0, wanted - own) for own, wanted in zip(encoding.shape[1:], largest, strict=True)]
     if any(after for _, after in padding):
         encoding = torch.nn.functional.pad(encoding, [amount for pair in reversed(padding) for amount in pair])
-    return _GatherRows.apply(encoding, sizes)  # type: ignore[no-any-return]
+    return _GatherRows.apply(encoding, sizes)

@@ -54,6 +54,8 @@ class TrainingOptions:
     """Run folder: options, metrics, TensorBoard events, checkpoints, vocabulary."""
     model_name: str | None = None
     """Folder of the checkpoints, if not the run folder."""
+    init_model: str | None = None
+    """Checkpoint, ours or a published one, whose weights the run begins with."""
     resume: str | None = None
     """Checkpoint to go on from, or auto: the run folder's own if there is one."""
     seed: int = 0

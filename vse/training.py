@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -20,16 +15,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vse import checkpoints
 from vse.batches import Batch, EpochSampler, EvaluationData, PairDataset, iterate, pair_loader
-from vse.distributed import choose_device, gather_rows, start
+from vse.distributed import gather_rows
 from vse.encoders import Encoding, Network
 from vse.errors import InputError
 from vse.logs import RunLog
 from vse.losses.memory_bank import MemoryBank
 from vse.losses.objective import Objective, Pairs
-from vse.options import TrainingOptions, plain, say, warn, writable_folder
+from vse.options import plain, say, warn
 from vse.pairs import training_scores
 from vse.ranking import evaluate
-from vse.reports import save_json
+from vse.runs import Interrupt, Interrupted, Progress, Run, initialise, random_states, resume
 from vse.similarity import evaluating, score_split
 from vse.vocabulary import Vocabulary
 
@@ -90,107 +85,6 @@ def _at_least_float32(encoding: Any) -> Any:
     return type(encoding)(*parts) if hasattr(encoding, "_fields") else tuple(parts)
 
 
-@dataclass
-class Run:
-    """A training run: where it writes, where it computes, which of torchrun's processes this is."""
-
-    folder: Path
-    device: torch.device
-    rank: int = 0
-    world_size: int = 1
-    models: Path | None = None  # where its checkpoints go, if not to `folder`
-
-    @property
-    def checkpoint(self) -> Path:
-        return (self.models or self.folder) / "checkpoint.pth.tar"
-
-    @property
-    def best_model(self) -> Path:
-        return (self.models or self.folder) / "model_best.pth.tar"
-
-
-def start_run(options: TrainingOptions) -> Run:
-    """Seed everything, choose the device, make the run folder; call it before the network is built.
-
-    A run that already is in the folder and is not resumed is moved aside, not overwritten.
-
-    Raises:
-        InputError: the device is not there, or the folder cannot be written.
-    """
-    rank, world_size, device = start(choose_device(options.device))
-    if options.precision == "bf16" and device.type != "cuda":
-        raise InputError(f"--precision bf16: needs a CUDA device, this is {device.type}; use float32")
-    run = Run(Path(options.logger_name), device, rank, world_size, Path(options.model_name or options.logger_name))
-    if rank == 0:
-        folders = {"--logger_name": run.folder, "--model_name": run.checkpoint.parent}
-        if options.resume is None and run.checkpoint.exists():
-            for folder in dict.fromkeys(folders.values()):
-                number = 1
-                while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
-                    number += 1
-                if folder.exists():
-                    folder.rename(aside)
-                    say(f"{folder} holds an earlier run: moved to {aside} (--resume auto would go on from it)")
-        for flag, folder in folders.items():
-            writable_folder(folder, flag)
-        for unfinished in run.checkpoint.parent.glob(".*.pth.tar.*"):  # a killed process was writing it
-            unfinished.unlink()
-        save_json(run.folder / "options.json", plain(options))
-    if world_size > 1:
-        dist.barrier()
-    torch.manual_seed(options.seed)
-    return run
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved with every checkpoint."""
-
-    epoch: int = 0
-    position: int = 0  # batches done in this epoch
-    step: int = 0  # batches done in all (the published Eiters)
-    validated: int = -1  # step of the last validation
-    best: float = float("-inf")  # best selection score on dev
-    bad_losses: int = field(default=0, compare=False)  # non-finite losses in a row
-
-
-class Interrupt:
-    """SIGINT and SIGTERM: remembered until the step is done, raised at once while nothing can be lost."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.immediate = False
-
-    @contextmanager
-    def watching(self) -> Iterator[Interrupt]:
-        previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-        if self.immediate:
-            raise _Interrupted
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """While a computation that can be repeated runs: stop it right away."""
-        if self.received:
-            raise _Interrupted
-        self.immediate = True
-        try:
-            yield
-        finally:
-            self.immediate = False
-
-
-class _Interrupted(BaseException):
-    pass
-
-
 def step_decay(lr_update: int) -> Callable[[float], float]:
     """The published schedule: a tenth of the learning rate after every `lr_update` epochs."""
     return lambda epoch: 0.1 ** (epoch // lr_update)
@@ -233,8 +127,8 @@ def train(
         select: dev metrics -> the score that the best model has most of.
         prepare_epoch: called with (epoch, position) before its batches, e.g. to freeze parameters; position > 0 after
             resuming within it.
-        tags: TensorBoard tags of `loss`, `retrieval` (the objective alone), `image_to_text`, `text_to_image`, the names of
-            extra terms, and metrics.
+        tags: TensorBoard tags of `loss`, `retrieval` (the objective alone), `image_to_text`, `text_to_image`, the
+            names of extra terms, and metrics.
 
     Raises:
         InputError: the batch is larger than the data, the checkpoint does not fit, or losses stay non-finite.
@@ -262,7 +156,9 @@ def train(
     if run.rank > 0:
         torch.manual_seed(options.seed + run.rank)  # weights are equal already; dropout must differ
     if options.resume is not None:
-        progress = _resume(options.resume, name, run, network, objective, optimizer, order)
+        progress = resume(options.resume, name, run, network, objective, optimizer, order)
+    if options.init_model is not None and progress.step == 0:
+        initialise(options.init_model, name, network)
 
     if vocabulary is not None and "words" in vocabulary and run.rank == 0:
         Vocabulary.from_state(vocabulary).save(run.folder / "vocab.json")
@@ -300,7 +196,7 @@ def train(
             "optimizer": optimizer.state_dict(),
             "progress": {key: getattr(progress, key) for key in ("epoch", "position", "step", "validated", "best")},
             "order": order,
-            "rng": _random_states(run),
+            "rng": random_states(run),
             "options": plain(options),
             "vocabulary": vocabulary,
         }
@@ -370,13 +266,13 @@ def train(
                         network.train()
                         clock.restart()
                     if interrupt.received:
-                        raise _Interrupted
+                        raise Interrupted
                 if clock.steps:
                     _log_training(log, progress, options, result, optimizer, clock, tags)
                     guard.look(result, objective)
                 progress.epoch, progress.position = epoch + 1, 0
                 validate()
-        except _Interrupted:
+        except Interrupted:
             save()
             log.close()
             say(f"interrupted after {progress.step} steps, saved; --resume auto goes on from here")
@@ -473,7 +369,7 @@ def _log_training(
 
 
 class CollapseGuard:
-    """Tells once, in one sentence, that a network gives every pair the same score, or what its objective finds wrong."""
+    """Tells once, in one sentence, that all pairs score alike, or what the objective finds wrong."""
 
     def __init__(self) -> None:
         self.alike = 0
@@ -486,8 +382,8 @@ class CollapseGuard:
         if self.alike == 3:
             self._tell(
                 f"collapse: all pairs score {scores.mean():.3f} and the loss stands at {result.loss:.2f}; the hardest "
-                "negatives pushed everything together: lower --learning_rate, or begin with --loss sum_hinge and go on "
-                "from that model with --resume"
+                "negatives pushed everything together: lower --learning_rate, or train with --loss sum_hinge first and "
+                "begin with that model (--init_model)"
             )
         sentence = objective.diagnose(scores)
         if sentence is not None:
@@ -497,52 +393,3 @@ class CollapseGuard:
         if sentence not in self.told:
             self.told.add(sentence)
             warn(sentence)
-
-
-def _random_states(run: Run) -> list[dict[str, Tensor]]:
-    """Random number states of every process, rank by rank."""
-    own = {"cpu": torch.get_rng_state()}
-    if run.device.type == "cuda":
-        own["cuda"] = torch.cuda.get_rng_state(run.device)
-    if run.world_size == 1:
-        return [own]
-    states: list[Any] = [None] * run.world_size
-    dist.all_gather_object(states, own)
-    return states
-
-
-def _resume(
-    resume: str,
-    name: str,
-    run: Run,
-    network: Network,
-    objective: Objective,
-    optimizer: torch.optim.Optimizer,
-    order: dict[str, int],
-) -> Progress:
-    """Load the checkpoint of `--resume` into the run's parts -> where it stood; a published one gives weights only."""
-    if resume == "auto" and not run.checkpoint.exists():
-        say(f"--resume auto: no checkpoint in {run.folder} yet, the run starts from the beginning")
-        return Progress()
-    path = run.checkpoint if resume == "auto" else Path(resume)
-    checkpoint = checkpoints.load(path, name)
-    if checkpoint.get("published"):
-        checkpoints.load_state(network, network.import_published(checkpoint["model"], checkpoint["options"]), path)
-        say(f"{path}: weights of a published checkpoint; it holds no optimizer state, so the run starts at epoch 0")
-        return Progress()
-    checkpoints.load_state(network, checkpoint["model"], path)
-    for key, wanted in order.items():
-        if checkpoint["order"][key] != wanted:
-            raise InputError(
-                f"{path}: made with {key.replace('_', ' ')} {checkpoint['order'][key]}, this run has {wanted}; go on "
-                "with the same --seed, --batch_size, number of processes and data"
-            )
-    objective.load_state_dict(checkpoint["objective"])
-    optimizer.load_state_dict(checkpoint["optimizer"])
-    states = checkpoint["rng"][run.rank]
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and run.device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], run.device)
-    progress = Progress(**checkpoint["progress"])
-    say(f"{path}: going on after step {progress.step}, epoch {progress.epoch}")
-    return progress

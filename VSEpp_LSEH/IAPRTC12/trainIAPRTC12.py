@@ -1,6 +1,6 @@
 """Train VSE++ with LSEH on IAPR TC-12 (one caption an image), with the published options of that data set.
 
-    python IAPRTC12/trainIAPRTC12.py --data_path $DATA_PATH --data_name IAPRTC_precomp --max_violation
+python IAPRTC12/trainIAPRTC12.py --data_path $DATA_PATH --data_name IAPRTC_precomp --max_violation
 """
 
 from __future__ import annotations
