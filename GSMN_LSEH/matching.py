@@ -52,7 +52,7 @@ def circular_products(weights: Tensor) -> Tensor:
     count, rest = weights.shape[1:]
     circle = torch.cat([weights, weights[:, : count // 2]], dim=1).flatten(1)
     shifted = circle.unfold(1, count * rest, rest)  # [b, shifts, N * m], a view
-    return (shifted * weights.flatten(1)[:, None]).view(len(weights), -1, rest)
+    return (shifted * weights.flatten(1)[:, None]).reshape(len(weights), -1, rest)
 
 
 def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pairs: bool) -> tuple[Tensor, Tensor]:

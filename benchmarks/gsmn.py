@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import leaky_relu, softmax
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -47,8 +47,8 @@ def loop_similarity(network: GSMN, images: Tensor, boxes: Tensor, words: Tensor,
         return x / (x.pow(2).sum(dim=dim, keepdim=True).sqrt() + EPSILON)
 
     def context(query: Tensor, source: Tensor) -> Tensor:
-        attention = normalised(F.leaky_relu(source @ query.mT, 0.1), 2).mT.contiguous()
-        return F.softmax(attention * temperature, dim=2) @ source
+        attention = normalised(leaky_relu(source @ query.mT, 0.1), 2).mT.contiguous()
+        return softmax(attention * temperature, dim=2) @ source
 
     def cosines(query: Tensor, attended: Tensor) -> Tensor:
         query, attended = (x.unflatten(-1, (blocks, -1)) for x in (query, attended))
