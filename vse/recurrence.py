@@ -16,38 +16,58 @@ class GRU(nn.GRU):
     The gradient of the recurrent weight is a sum over the steps. Autograd allocates, fills and adds a tensor of the
     weight's size at each of them, and for packed sequences one of the size of all gates, which with 2,048 units costs
     more than the products; here the steps' factors are kept and multiplied once. On other devices, without gradients,
-    and for what is not covered (two directions, dropout, an initial state) it is `torch.nn.GRU` itself.
+    and for what is not covered (dropout, an initial state) it is `torch.nn.GRU` itself.
     """
 
     def forward(self, input: Any, hx: Tensor | None = None) -> Any:
         packed = isinstance(input, PackedSequence)
         data = input.data if packed else input
         covered = data.device.type == "cpu" and data.dim() == 2 + (not packed) and self.batch_first and self.bias
-        covered = covered and hx is None and not self.bidirectional and self.dropout == 0
+        covered = covered and hx is None and self.dropout == 0
         if not (covered and torch.is_grad_enabled()):
             return super().forward(input, hx)
         if packed:
             rows, sizes = data, input.batch_sizes.tolist()
         else:
             rows, sizes = data.transpose(0, 1).flatten(0, 1), [data.shape[0]] * data.shape[1]
+        directions = 2 if self.bidirectional else 1
+        backwards = _backwards(sizes) if self.bidirectional else None
         last = []
-        for weight_ih, weight_hh, bias_ih, bias_hh in self.all_weights:
-            rows = _Recurrence.apply(linear(rows, weight_ih, bias_ih), weight_hh, bias_hh, sizes)
-            last.append(_last_rows(rows, sizes))
+        for layer in range(self.num_layers):
+            states = []
+            for direction in range(directions):
+                weight_ih, weight_hh, bias_ih, bias_hh = self.all_weights[layer * directions + direction]
+                inputs = rows[backwards] if direction else rows
+                state = _Recurrence.apply(linear(inputs, weight_ih, bias_ih), weight_hh, bias_hh, sizes)
+                last.append(_last_rows(state, sizes))
+                states.append(state[backwards] if direction else state)
+            rows = torch.cat(states, dim=1) if self.bidirectional else states[0]
         hidden = torch.stack(last)
         if not packed:
             return rows.unflatten(0, (len(sizes), -1)).transpose(0, 1), hidden
         unsorted = input.unsorted_indices
-        states = PackedSequence(rows, input.batch_sizes, input.sorted_indices, unsorted)
-        return states, hidden if unsorted is None else hidden.index_select(1, unsorted)
+        packed_states = PackedSequence(rows, input.batch_sizes, input.sorted_indices, unsorted)
+        return packed_states, hidden if unsorted is None else hidden.index_select(1, unsorted)
 
 
 def _last_rows(rows: Tensor, sizes: list[int]) -> Tensor:
-    """The last state [B, H] of every sequence; a sequence ends where the next step has fewer rows."""
-    counts = torch.tensor(sizes)
-    lengths = (counts[:, None] > torch.arange(sizes[0])).sum(dim=0)
-    starts = counts.cumsum(0) - counts
+    """The last state [B, H] of every sequence."""
+    starts, lengths = _places(sizes)
     return rows[starts[lengths - 1] + torch.arange(sizes[0])]
+
+
+def _backwards(sizes: list[int]) -> Tensor:
+    """[P] for each row the row that takes its place when every sequence is read from its end."""
+    starts, lengths = _places(sizes)
+    sequences = torch.cat([torch.arange(size) for size in sizes])
+    steps = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    return starts[lengths[sequences] - 1 - steps] + sequences
+
+
+def _places(sizes: list[int]) -> tuple[Tensor, Tensor]:
+    """The first row of every step, the length of every sequence; one ends where the next step has fewer rows."""
+    counts = torch.tensor(sizes)
+    return counts.cumsum(0) - counts, (counts[:, None] > torch.arange(sizes[0])).sum(dim=0)
 
 
 class _Recurrence(torch.autograd.Function):
