@@ -27,7 +27,7 @@ from VSEpp_LSEH.model import VSEpp
 
 NAME = "VSEpp"
 TAGS = {"loss": "Le", "image_to_text": "LeS", "text_to_image": "LeIm", "rsum": "Sum of Recall"}
-DEMO = {
+DEMO = {"batch_size": 64, "num_epochs": 10, "embed_size": 256, "word_dim": 128, "learning_rate": 0.003, "lr_update": 8}
     "max_violation": True,
     "num_epochs": 12,
     "embed_size": 256,

@@ -106,6 +106,19 @@ def test_training_goes_on_in_another_process_with_resume(script, root: Path) -> 
     assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
 
 
+def test_a_run_begins_with_another_models_weights(script, root: Path) -> None:
+    command = f'python train.py --data_path "$DATA_PATH" --data_name f30k --logger_name runs/a --loss sum_hinge{SMALL}'
+    folder = script("VSEpp_LSEH", command, DATA_PATH=root).folder
+    flags = f"--loss infonce --logger_name runs/b --learning_rate 0 --init_model runs/a/model_best.pth.tar{SMALL}"
+    done = script("VSEpp_LSEH", f'python train.py --data_path "$DATA_PATH" --data_name f30k {flags}', DATA_PATH=root)
+    assert "the run begins with its weights" in done.output
+    a, b = (torch.load(folder / f"runs/{run}/model_best.pth.tar", weights_only=True)["model"] for run in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    flags = f"--resume runs/a/model_best.pth.tar --loss infonce{SMALL}"
+    resumed = f'python train.py --data_path "$DATA_PATH" --data_name f30k {flags}'
+    assert "made with another objective" in script("VSEpp_LSEH", resumed, DATA_PATH=root, status=2).errors
+
+
 def test_an_earlier_run_is_moved_aside_not_overwritten(script, root: Path) -> None:
     command = f'python train.py --data_path "$DATA_PATH" --data_name f30k --logger_name runs/a{SMALL}'
     first = (script("VSEpp_LSEH", command, DATA_PATH=root).folder / "runs/a/checkpoint.pth.tar").read_bytes()
