@@ -74,6 +74,8 @@ class TrainingOptions:
 class EvaluationOptions:
     """What an evaluation script reads and writes."""
 
+    model_path: str = "runs/runX/model_best.pth.tar"
+    """Checkpoint to evaluate, ours or a published one."""
     data_path: str | None = None
     """Folder that holds the data set folders; default: where the checkpoint's training data was."""
     data_name: str | None = None
@@ -96,7 +98,12 @@ class EvaluationOptions:
     """cuda, mps or cpu; default: the first of them that is there."""
 
 
-def run(main: Callable[[Any], None], options_type: type[Any], demo: Mapping[str, Any] | None = None) -> NoReturn:
+def run(
+    main: Callable[[Any], None],
+    options_type: type[Any],
+    demo: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> NoReturn:
     """Parse the command line into `options_type`, run `main(options)` and exit.
 
     Underscores and hyphens in option names are both accepted. A user's mistake (`InputError`) is one line on stderr
@@ -105,9 +112,10 @@ def run(main: Callable[[Any], None], options_type: type[Any], demo: Mapping[str,
     Args:
         demo: values that replace the defaults when neither --data_path nor --data_name is given, so that the embedded
             data set trains on two CPU cores.
+        defaults: values of this script that replace the defaults of `options_type`.
     """
     try:
-        options = parse(options_type, demo)
+        options = parse(options_type, demo, defaults)
         main(options)
     except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
@@ -120,15 +128,22 @@ def run(main: Callable[[Any], None], options_type: type[Any], demo: Mapping[str,
 
 
 def parse(
-    options_type: type[Options], demo: Mapping[str, Any] | None = None, arguments: list[str] | None = None
+    options_type: type[Options],
+    demo: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    arguments: list[str] | None = None,
 ) -> Options:
-    """The command line (or `arguments`) as an `options_type`; see `run` for `demo`."""
+    """The command line (or `arguments`) as an `options_type`; see `run`."""
     description = sys.modules["__main__"].__doc__ or options_type.__doc__ or ""
-    options = tyro.cli(options_type, args=arguments, description=description, use_underscores=True)
+
+    def command_line(values: Mapping[str, Any]) -> Options:
+        default = {"default": options_type(**values)} if values else {}
+        return tyro.cli(options_type, args=arguments, description=description, use_underscores=True, **default)
+
+    options = command_line(defaults or {})
     if demo and options.data_path is None and options.data_name is None:  # type: ignore[attr-defined]
-        options = tyro.cli(options_type, args=arguments, default=options_type(**demo), use_underscores=True)
-        changed = {name: value for name, value in plain(options).items() if name in demo}
-        values = ", ".join(f"{name} {value}" for name, value in changed.items())
+        options = command_line({**(defaults or {}), **demo})
+        values = ", ".join(f"{name} {value}" for name, value in plain(options).items() if name in demo)
         say(f"no --data_path, no --data_name: the embedded demo data set, sized for two CPU cores ({values})")
     return options
 
