@@ -137,7 +137,7 @@ def parse(
     description = sys.modules["__main__"].__doc__ or options_type.__doc__ or ""
 
     def command_line(values: Mapping[str, Any]) -> Options:
-        default = {"default": options_type(**values)} if values else {}
+        default: dict[str, Any] = {"default": options_type(**values)} if values else {}
         return tyro.cli(options_type, args=arguments, description=description, use_underscores=True, **default)
 
     options = command_line(defaults or {})
