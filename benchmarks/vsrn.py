@@ -2,6 +2,7 @@
 
     python benchmarks/vsrn.py            128 pairs of 36 x 2048 regions, embedding 2048: about two minutes
     python benchmarks/vsrn.py --batch_size 16 --threads 1
+    python benchmarks/vsrn.py --start    memory of a training start on data of MS-COCO's size, sparse on disk
 
 The floor is the time that the matrix products alone would take (counted from the shapes below) at the rate of one large
 product, measured in the same process right before and after. Wall-clock and CPU time are both given: on a machine that
@@ -12,21 +13,26 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import random
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vse.batches import Batch
+from vse.batches import Batch, EpochSampler
 from vse.losses.lseh import LSEH
+from vse.published import PUBLISHED_SETS
 from vse.training import TrainingStep
+from VSRN_LSEH import data, train
 from VSRN_LSEH.model import VSRN
 
 REGIONS, FEATURES, EMBED, VOCABULARY, WORD, HIDDEN, DESCRIPTION = 36, 2048, 2048, 8481, 300, 512, 400
@@ -93,10 +99,13 @@ def measure(work: Callable[[], object], products: float) -> Measurement:
     work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     after = product_rate()
-    kilobyte = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte
     wall_rate, cpu_rate = ((one + other) / 2 for one, other in zip(before, after, strict=True))
-    return Measurement(wall, cpu, products, wall_rate, cpu_rate, peak)
+    return Measurement(wall, cpu, products, wall_rate, cpu_rate, peak_memory())
+
+
+def peak_memory() -> float:
+    """Bytes that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measure_step(pairs: int, threads: int) -> Measurement:
@@ -129,6 +138,32 @@ def measure_evaluation(images: int, threads: int) -> Measurement:
         return measure(lambda: network.encode_images(batch), sum(image_products(images)))
 
 
+def write_coco_size(folder: Path) -> None:
+    """A data set with as many images and captions as MS-COCO: 33 GB of zeros that take no room, made-up words."""
+    words, generator = [f"word{number}" for number in range(10_000)], random.Random(0)
+    for split in ("train", "dev"):
+        images, captions = PUBLISHED_SETS["coco"][split]
+        shape = (images, REGIONS, FEATURES)
+        np.lib.format.open_memmap(folder / f"{split}_ims.npy", mode="w+", dtype=np.float32, shape=shape)
+        lines = (" ".join(generator.choices(words, k=11)) for _ in range(captions))
+        (folder / f"{split}_caps.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if split == "train":
+            shape = (captions, DESCRIPTION)
+            np.lib.format.open_memmap(folder / "train_svd.npy", mode="w+", dtype=np.float32, shape=shape)
+
+
+def measure_start(folder: Path) -> tuple[float, float]:
+    """All that happens before the first step: data opened, network built, first batch -> CPU seconds, peak bytes."""
+    torch.set_num_threads(1)
+    started = time.process_time()
+    options = train.Options(data_path=str(folder), data_name="coco", max_violation=True)
+    training = data.training_data(options, needs_descriptions=True)
+    network = train.build(options, training.pairs.split.images.shape, len(training.vocabulary))
+    torch.optim.Adam(network.parameter_groups(options.learning_rate))
+    training.pairs[next(iter(EpochSampler(len(training.pairs), options.batch_size, seed=0, epoch=0)))]
+    return time.process_time() - started, peak_memory()
+
+
 def report(what: str, m: Measurement) -> None:
     print(f"{what}: {m.wall:.1f} s, {m.cpu:.1f} CPU-s; {m.products / 1e9:,.0f} GFLOP of matrix products")
     print(
@@ -145,9 +180,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--start", action="store_true", help="memory of a training start, instead of a step")
     arguments = parser.parse_args()
     # A process each, so that its peak memory is its own.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        if arguments.start:
+            with tempfile.TemporaryDirectory() as folder:
+                pool.apply(write_coco_size, [Path(folder)])
+                cpu, peak = pool.apply(measure_start, [Path(folder)])
+            print(f"training start, MS-COCO's size: {cpu:.1f} CPU-s, peak memory {peak / 2**30:.2f} GiB")
+            return
         sizes = (arguments.batch_size, arguments.threads)
         print(f"{arguments.batch_size} pairs, {arguments.threads} threads", flush=True)
         report("training step", pool.apply(measure_step, sizes))

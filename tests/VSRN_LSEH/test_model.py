@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+import vse.training
 from vse.batches import Batch
+from vse.losses.max_hinge import MaxHinge
 from VSRN_LSEH.model import VSRN, ImageEncoding
 
 VOCABULARY = 12
@@ -178,3 +180,21 @@ def test_a_published_checkpoint_leaves_the_captioner_as_it_is() -> None:
     network.load_state_dict(network.import_published(parts, {}))
     assert (network.image_encoder.fc.weight == 1).all()
     assert all(torch.equal(tensor, captioner[name]) for name, tensor in network.captioner.state_dict().items())
+
+
+def test_regions_are_not_sent_to_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered = []
+
+    def record(encoding):
+        gathered.append(encoding)
+        return encoding
+
+    monkeypatch.setattr(vse.training, "gather_rows", record)
+    vse.training.TrainingStep(make_network(), MaxHinge())(make_batch())
+    assert len(gathered) == 4
+    assert all(isinstance(rows, torch.Tensor) and rows.ndim < 3 for rows in gathered)
+
+
+def test_a_training_batch_holds_two_pairs_at_least_where_a_batchnorm_sees_one_vector_a_pair() -> None:
+    assert make_network(final_batchnorm=True).smallest_batch == 2
+    assert make_network().smallest_batch == 1

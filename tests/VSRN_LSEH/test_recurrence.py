@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from vse.recurrence import GRU
+from vse.recurrence import GRU, pad
 
 LENGTHS = torch.tensor([3, 9, 1, 4, 4, 7])
 
@@ -43,6 +43,17 @@ def graph(result: Tensor) -> list[object]:
         names.append(node.name())
         pending += [parent for parent, _ in node.next_functions if parent is not None]
     return names
+
+
+@pytest.mark.parametrize("sort", [False, True])
+def test_padding_is_that_of_torch(sort: bool) -> None:
+    inputs = torch.randn(6, 9, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    lengths = LENGTHS.sort(descending=True).values if sort else LENGTHS
+    packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=sort)
+    mine, wanted = pad(packed, 11), pad_packed_sequence(packed, batch_first=True, total_length=11)[0]
+    assert torch.equal(mine, wanted)
+    weights = torch.randn(6, 11, 5)
+    assert torch.equal(*(torch.autograd.grad((padded * weights).sum(), inputs)[0] for padded in (mine, wanted)))
 
 
 def test_gradient_by_finite_differences() -> None:
