@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from vse.batches import Batch
-from vse.recurrence import GRU
+from vse.recurrence import GRU, pad
 
 Encoding = Tensor | tuple[Tensor, ...]
 """Encoded items: a tensor whose first dimension counts the items, or a (named) tuple of such tensors.
@@ -125,7 +125,7 @@ class CaptionGRU(nn.Module):
         """[B, T] ids, [B] lengths (in any order) -> [B, T, D] states, exactly 0 at padding."""
         words = self.dropout(self.embed(captions))
         packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=captions.shape[1])
+        states = pad(self.rnn(packed)[0], captions.shape[1])
         if self.rnn.bidirectional:
             states = states.unflatten(-1, (2, -1)).mean(dim=-2)
         return states

@@ -59,15 +59,33 @@ def _last_rows(rows: Tensor, sizes: list[int]) -> Tensor:
 def _backwards(sizes: list[int]) -> Tensor:
     """[P] for each row the row that takes its place when every sequence is read from its end."""
     starts, lengths = _places(sizes)
-    sequences = torch.cat([torch.arange(size) for size in sizes])
-    steps = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    sequences, steps = _rows(sizes)
     return starts[lengths[sequences] - 1 - steps] + sequences
+
+
+def _rows(sizes: list[int]) -> tuple[Tensor, Tensor]:
+    """Sequence and step of each of the P rows."""
+    steps = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    return torch.cat([torch.arange(size) for size in sizes]), steps
 
 
 def _places(sizes: list[int]) -> tuple[Tensor, Tensor]:
     """The first row of every step, the length of every sequence; one ends where the next step has fewer rows."""
     counts = torch.tensor(sizes)
     return counts.cumsum(0) - counts, (counts[:, None] > torch.arange(sizes[0])).sum(dim=0)
+
+
+def pad(packed: PackedSequence, length: int) -> Tensor:
+    """A packed sequence as [B, length, H], 0 at padding.
+
+    torch's `pad_packed_sequence` writes a slice for each distinct length, and its backward pass copies the gradient of
+    the whole result for each of them.
+    """
+    sequences, steps = _rows(packed.batch_sizes.tolist())
+    if packed.sorted_indices is not None:
+        sequences = packed.sorted_indices[sequences.to(packed.data.device)]
+    padded = packed.data.new_zeros(int(packed.batch_sizes[0]), length, packed.data.shape[1])
+    return padded.index_put((sequences.to(packed.data.device), steps.to(packed.data.device)), packed.data)
 
 
 class _Recurrence(torch.autograd.Function):

@@ -53,7 +53,10 @@ def test_padding_is_that_of_torch(sort: bool) -> None:
     mine, wanted = pad(packed, 11), pad_packed_sequence(packed, batch_first=True, total_length=11)[0]
     assert torch.equal(mine, wanted)
     weights = torch.randn(6, 11, 5)
-    assert torch.equal(*(torch.autograd.grad((padded * weights).sum(), inputs)[0] for padded in (mine, wanted)))
+    gradients = [
+        torch.autograd.grad((states * weights).sum(), inputs, retain_graph=True)[0] for states in (mine, wanted)
+    ]
+    assert torch.equal(*gradients)
 
 
 def test_gradient_by_finite_differences() -> None:
