@@ -19,6 +19,7 @@ from vse.batches import Batch, EvaluationData
 from vse.encoders import Encoding, Network
 from vse.errors import InputError
 from vse.files import write_atomically
+from vse.pairs import PairScorer
 
 MEMORY_BUDGET = 2**28
 """Bytes that scoring a block may take by default, beyond the encodings and the result."""
@@ -199,6 +200,74 @@ def score_split(
     """Encode and score a split -> float32 [images, captions] on the CPU; see `encode_split` and `score_matrix`."""
     images, captions = encode_split(network, data.images(), data.texts(), device, precision)
     return score_matrix(network, images, captions, memory_budget, device, progress)
+
+
+def best_candidates(cheap: Tensor, count: int) -> Tensor:
+    """Cheap scores [N, M] -> bool [N, M]: each image's best `count` captions and each caption's best `count` images."""
+    chosen = torch.zeros_like(cheap, dtype=torch.bool)
+    for dim in (0, 1):
+        best = cheap.topk(min(count, cheap.shape[dim]), dim=dim, sorted=False).indices
+        chosen.scatter_(dim, best, True)
+    return chosen
+
+
+def candidate_recall(chosen: Tensor, caption_image: np.ndarray) -> dict[str, float]:
+    """Percentage of images, and of captions, that have a match among their candidates [N, M]: what reranking can reach.
+
+    Args:
+        caption_image: [M] image of each caption.
+    """
+    owner = torch.as_tensor(caption_image, device=chosen.device)
+    found = chosen[owner, torch.arange(len(owner), device=chosen.device)]
+    images = owner.unique()
+    return {
+        "image_to_text": 100 * torch.isin(images, owner[found]).float().mean().item(),
+        "text_to_image": 100 * found.float().mean().item(),
+    }
+
+
+def score_candidates(
+    network: PairScorer,
+    images: Encoding,
+    captions: Encoding,
+    chosen: Tensor,
+    memory_budget: int = MEMORY_BUDGET,
+    device: torch.device | None = None,
+    progress: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
+) -> Tensor:
+    """Scores [N, M] where `chosen` [N, M] is true, as `score_matrix` has them, and 0 elsewhere; float32 on the CPU.
+
+    Captions are taken longest first, as many at a time as fill half of `memory_budget` with the encodings of their
+    pairs, besides what the network takes for its own temporaries.
+    """
+    lengths: Tensor | None = getattr(captions, "lengths", None)
+    order = torch.arange(chosen.shape[1])
+    if lengths is not None:
+        order = lengths.cpu().argsort(descending=True, stable=True)
+    image_bytes, caption_bytes = (sum(field[0].nbytes for field in _fields(side)) for side in (images, captions))
+    taken = (chosen.sum(0)[order] * image_bytes + caption_bytes).cumsum(0)
+    sizes = ((taken - taken[0]) // max(1, memory_budget // 2)).unique_consecutive(return_counts=True)[1]
+    home = _fields(images)[0].device if device is None else device
+    scores = torch.zeros(chosen.shape)
+    with evaluating(network):  # type: ignore[arg-type]
+        for columns in progress(order.split(sizes.tolist())):
+            rows, column = chosen[:, columns].nonzero(as_tuple=True)
+            own, row = rows.unique(return_inverse=True)
+            longest = None if lengths is None else int(lengths[columns[0].to(lengths.device)])
+            pairs = network.similarity_of_pairs(
+                _rows(images, own, device), _rows(captions, columns, device, longest), row.to(home), column.to(home)
+            )
+            scores[rows, columns[column]] = pairs.float().cpu()
+    return scores
+
+
+def _rows(encoding: Encoding, rows: Tensor, device: torch.device | None, longest: int | None = None) -> Encoding:
+    """Some items of an encoding on `device`, their local features cut to `longest`."""
+
+    def take(field: Tensor) -> Tensor:
+        return (field[:, :longest] if field.ndim > 2 else field)[rows.to(field.device)]
+
+    return _on(_map(encoding, take), device)
 
 
 def ensemble(matrices: Sequence[Tensor]) -> Tensor:
