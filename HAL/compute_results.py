@@ -1,0 +1,75 @@
+"""Evaluate a trained HAL network, as evaluation.py does, and keep its embeddings and a line of its results.
+
+python3 compute_results.py --data_path data/data/resnet_precomp --fold5 --model_path runs/COCO/model_best.pth.tar
+python3 compute_results.py --data_path data/data --model_path runs/f30k/model_best.pth.tar --save_csv results.csv
+"""
+
+MODEL_PATH = "runs/runX/model_best.pth.tar"  # what `python train.py` saves
+DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+
+from collections.abc import Mapping  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+from HAL import evaluation  # noqa: E402
+from vse.batches import EvaluationData  # noqa: E402
+from vse.distributed import choose_device  # noqa: E402
+from vse.encoders import Network  # noqa: E402
+from vse.errors import InputError  # noqa: E402
+from vse.evaluation import report, score  # noqa: E402
+from vse.files import write_atomically  # noqa: E402
+from vse.options import run, say  # noqa: E402
+from vse.similarity import encode_split  # noqa: E402
+
+
+@dataclass
+class Options(evaluation.Options):
+    """What to evaluate, and what to keep."""
+
+    model_path: str = MODEL_PATH
+    """Checkpoint to evaluate."""
+    data_path: str | None = DATA_PATH
+    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
+    save_embeddings: bool = False
+    """Write the embeddings to RUN_img_and_cap_embeddings.npz, RUN being the checkpoint's folder."""
+    save_csv: str = ""
+    """Append a line of results to this file; with --fold5 to FILE_fold1 (the first fold) and FILE_fold5 (the mean)."""
+
+
+def main(options: Options) -> None:
+    """Print the recall table; write what is asked for."""
+    trained, network, data, title = evaluation.opened(options)
+    metrics = report(score(network, data, options), data.split, options, title)
+    if options.save_embeddings:
+        save_embeddings(
+            Path(f"{trained.path.resolve().parent.name}_img_and_cap_embeddings.npz"), network, data, options
+        )
+    if options.save_csv and options.fold5:
+        append_results(f"{options.save_csv}_fold1", trained.options.logger_name, metrics["fold5"]["folds"][0])
+        append_results(f"{options.save_csv}_fold5", trained.options.logger_name, metrics["fold5"])
+    elif options.save_csv:
+        append_results(options.save_csv, trained.options.logger_name, metrics)
+
+
+def save_embeddings(path: Path, network: Network, data: EvaluationData, options: Options) -> None:
+    """Write float32 `img_embs` [N, E], `cap_embs` [M, E] and `caption_image` [M], each caption's row of `img_embs`."""
+    images, captions = encode_split(network, data.images(), data.texts(), choose_device(options.device))
+    arrays = {"img_embs": images.numpy(), "cap_embs": captions.numpy(), "caption_image": data.split.caption_image}  # type: ignore[union-attr]
+    write_atomically(path, lambda file: np.savez(file, **arrays))
+    say(f"embeddings of {len(images)} images, {len(captions)} captions: {path}")
+
+
+def append_results(path: str, name: str, metrics: Mapping[str, float]) -> None:
+    """One line: name, then R@1, R@5, R@10, median and mean rank of both directions, and rsum."""
+    columns = ("r1", "r5", "r10", "medr", "meanr", "r1i", "r5i", "r10i", "medri", "meanri", "rsum")
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(", ".join([name, *(f"{metrics[column]:.1f}" for column in columns)]) + "\n")
+    except OSError as problem:
+        raise InputError(f"--save_csv {path}: cannot be written ({problem.strerror}); give another file") from None
+
+
+if __name__ == "__main__":
+    run(main, Options)

@@ -1,0 +1,137 @@
+"""HAL trains as the published code does, with and without memory bank (tests/golden/hal: numbers that it produced)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from HAL.loss import HALOptions, chosen, objective
+from HAL.model import VSEpp
+from vse.batches import Batch
+from vse.captions import read_captions, token_ids
+from vse.similarity import evaluating
+from vse.training import TrainingStep
+from vse.vocabulary import Vocabulary
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "hal"
+
+
+class Golden:
+    """One golden file: arrays by name, the published options, a batch of its inputs."""
+
+    def __init__(self, name: str) -> None:
+        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
+            self.arrays = {key: file[key] for key in file.files}
+        self.config = json.loads(str(self.arrays["config"]))
+        self.options = SimpleNamespace(**self.config["opt"])
+
+    def parameters(self, prefix: str = "") -> dict[str, torch.Tensor]:
+        names = {"image_encoder.": f"{prefix}img_enc.", "caption_encoder.": f"{prefix}txt_enc."}
+        return {
+            ours + key.removeprefix(theirs): torch.from_numpy(array)
+            for ours, theirs in names.items()
+            for key, array in self.arrays.items()
+            if key.startswith(theirs)
+        }
+
+    def batch(self, prefix: str) -> Batch:
+        tensor = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in self.arrays.items() if k.startswith(prefix)}
+        ids = tensor["caption_ids"]
+        return Batch(tensor["images"].double(), tensor["captions"].long(), tensor["lengths"].long(), ids // 5, ids)
+
+    def network(self) -> VSEpp:
+        o = self.options
+        return VSEpp((o.img_dim,), o.vocab_size, o.word_dim, o.embed_size, o.num_layers)
+
+    def train_step_by_step(self, network: VSEpp, loss: torch.nn.Module) -> None:
+        """Take the golden steps; loss, gradient norm and final weights are the published ones."""
+        optimizer = torch.optim.Adam(network.parameter_groups(self.options.learning_rate))
+        for step in range(self.config["steps"]):
+            optimizer.zero_grad()
+            result = TrainingStep(network, loss)(self.batch(f"step{step}.in."))
+            result.loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), self.options.grad_clip)
+            optimizer.step()
+            assert result.loss.item() == pytest.approx(float(self.arrays[f"f64.step{step}.loss"]), rel=1e-8)
+            wanted = float(self.arrays[f"f64.step{step}.grad_norm_before_clip"])
+            assert norm.item() == pytest.approx(wanted, rel=1e-7)
+        final = self.parameters("f64.final.")  # kept in float32
+        for key, tensor in network.state_dict().items():
+            assert relative(tensor, final[key].numpy()) < 2e-7, key
+
+
+def relative(ours: torch.Tensor, golden: np.ndarray) -> float:
+    """Largest difference, as a share of the largest golden entry."""
+    wanted = torch.from_numpy(np.asarray(golden)).double()
+    return float((ours.detach().double() - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
+
+
+def test_a_seed_gives_the_published_initial_weights() -> None:
+    golden = Golden("init")
+    torch.manual_seed(golden.config["seed"])
+    wanted = golden.parameters()
+    for key, tensor in golden.network().state_dict().items():
+        if torch.__version__.startswith("2.14"):
+            assert torch.equal(tensor, wanted[key]), key
+        else:  # another version may draw other numbers from the same seed
+            assert tensor.abs().max() == pytest.approx(wanted[key].abs().max().item(), rel=0.1)
+
+
+def test_local_weighting_trains_to_the_published_weights() -> None:
+    golden = Golden("train")
+    network = golden.network()
+    network.load_state_dict(golden.parameters("init."))
+    golden.train_step_by_step(network.double(), objective(HALOptions()))
+
+
+def test_global_weighting_trains_to_the_published_weights() -> None:
+    golden = Golden("train_mb")
+    network = golden.network()
+    network.load_state_dict(golden.parameters("init."))
+    network.double()
+    loss = objective(HALOptions(memory_bank=True, mb_k=golden.options.mb_k))
+    kept = np.nonzero(golden.arrays["bank.batch_kept"])[0]
+    batches = [golden.batch(f"loader{number}.in.") for number in kept]
+    with evaluating(network):
+        images = torch.cat([network.encode_images(batch) for batch in batches])
+        captions = torch.cat([network.encode_captions(batch) for batch in batches])
+    assert relative(images, golden.arrays["bank.img"]) < 1e-6
+    assert relative(captions, golden.arrays["bank.cap"]) < 1e-6
+    caption_ids = torch.cat([batch.caption_ids for batch in batches])
+    np.testing.assert_array_equal(caption_ids, golden.arrays["bank.ind"])
+    loss.bank.remember(images, captions, caption_ids // 5, caption_ids)
+    golden.train_step_by_step(network, loss)
+
+
+def test_published_checkpoints_read_captions_from_the_notation_of_bytes() -> None:
+    folder = GOLDEN / "e2e"
+    captions_file = folder / "f30k_precomp" / "test_caps.txt"
+    vocabulary = Vocabulary.load(folder / "vocab" / "f30k_precomp_vocab.pkl", "bytes-repr")
+    expected = np.load(folder / "expected.npz", allow_pickle=False)
+    ids = token_ids(captions_file, vocabulary)
+    np.testing.assert_array_equal(ids.ids, expected["token_ids_flat"])
+    np.testing.assert_array_equal(ids.lengths, expected["token_lengths"])
+    clean = token_ids(captions_file, Vocabulary.load(folder / "vocab" / "f30k_precomp_vocab.pkl"))
+    assert len(clean) == len(read_captions(captions_file))
+    assert not np.array_equal(clean.lengths, ids.lengths)
+
+
+def test_the_published_constants_are_the_objectives_own_defaults() -> None:
+    from inspect import signature
+
+    from HAL.loss import PUBLISHED
+    from vse.losses import HAL
+
+    defaults = {name: parameter.default for name, parameter in signature(HAL).parameters.items()}
+    assert PUBLISHED["hal"] == {name: defaults[name] for name in PUBLISHED["hal"]}
+
+
+def test_options_of_a_published_checkpoint_choose_the_objective_it_was_trained_with() -> None:
+    assert chosen(HALOptions(max_violation=True, sum_violation=True)).loss == "max_hinge"
+    assert chosen(HALOptions(sum_violation=True)).loss == "sum_hinge"
+    assert chosen(HALOptions()).loss == "hal"
