@@ -7,7 +7,9 @@ from math import log
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from vse.recurrence import GRU, pad
 
 TEMPERATURE = 0.1
 PADDING = -10000.0
@@ -28,7 +30,7 @@ class GeneralisedPooling(nn.Module):
     def __init__(self, position_size: int = 32, hidden_size: int = 32) -> None:
         super().__init__()
         self.position_size = position_size
-        self.gru = nn.GRU(position_size, hidden_size, batch_first=True, bidirectional=True)
+        self.gru = GRU(position_size, hidden_size, batch_first=True, bidirectional=True)
         self.linear = nn.Linear(hidden_size, 1, bias=False)
 
     def weights(self, lengths: Tensor) -> Tensor:
@@ -42,7 +44,7 @@ class GeneralisedPooling(nn.Module):
             packed = pack_padded_sequence(
                 ranks.expand(len(distinct), -1, -1), distinct.cpu(), batch_first=True, enforce_sorted=False
             )
-            states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)
+            states = pad(self.gru(packed)[0], longest)
             scores = self.linear(states.unflatten(-1, (2, -1)).mean(dim=-2)).squeeze(-1)
             padding = torch.arange(longest, device=scores.device) >= distinct[:, None].to(scores.device)
             return (scores.masked_fill(padding, PADDING) / TEMPERATURE).softmax(dim=1)[which.to(scores.device)]

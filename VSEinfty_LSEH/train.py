@@ -36,6 +36,7 @@ DEMO = {
     "word_dim": 128,
     "learning_rate": 0.001,
     "lr_update": 6,
+    "vse_mean_warmup_epochs": 1,
 }
 
 
