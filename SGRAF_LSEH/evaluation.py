@@ -51,12 +51,8 @@ from vse.vocabulary import Vocabulary  # noqa: E402
 class Options(EvaluationOptions):
     """What to evaluate."""
 
-    model_path: str = MODEL_PATH
-    """Checkpoint to evaluate."""
-    model_path2: str | None = MODEL_PATH2
+    model_path2: str | None = None
     """Second checkpoint: evaluate the mean of both models' scores (SGRAF: one SGR, one SAF)."""
-    data_path: str | None = DATA_PATH
-    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
     rerank: int | None = None
     """Score each query's best K candidates by the cosine of global vectors only, the others follow in that order."""
 
@@ -150,4 +146,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, Options, defaults={"model_path": MODEL_PATH, "model_path2": MODEL_PATH2, "data_path": DATA_PATH})

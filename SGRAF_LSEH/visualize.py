@@ -244,7 +244,11 @@ def main(options: Options) -> None:
         InputError: no such image or caption, or what loading the network finds wrong.
     """
     wanted = EvaluationOptions(
-        options.data_path, options.data_name, options.vocab_path, options.split, device=options.device
+        data_path=options.data_path,
+        data_name=options.data_name,
+        vocab_path=options.vocab_path,
+        split=options.split,
+        device=options.device,
     )
     model = load(wanted, options.model_path)
     split, network = model.data.split, model.network

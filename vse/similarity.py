@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isqrt
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -233,7 +233,7 @@ def score_candidates(
     chosen: Tensor,
     memory_budget: int = MEMORY_BUDGET,
     device: torch.device | None = None,
-    progress: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
+    progress: Callable[[Sequence[Any]], Iterable[Any]] = iter,
 ) -> Tensor:
     """Scores [N, M] where `chosen` [N, M] is true, as `score_matrix` has them, and 0 elsewhere; float32 on the CPU.
 

@@ -6,21 +6,10 @@ python IAPRTC12/trainIAPRTC12.py --data_name IAPRTC_precomp --module_name SAF
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from SGRAF_LSEH import train
 from vse.options import run
 
-
-@dataclass
-class Options(train.Options):
-    """Defaults of the published IAPR TC-12 script."""
-
-    data_name: str | None = "iaprtc12"
-    """Data set."""
-    batch_size: int = 128
-    """Pairs in a training batch (of each process, under torchrun), items in an evaluation batch."""
-
+DEFAULTS = {"data_name": "iaprtc12", "batch_size": 128}
 
 if __name__ == "__main__":
-    run(train.main, Options)
+    run(train.main, train.Options, defaults=DEFAULTS)
