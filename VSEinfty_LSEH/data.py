@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vse.batches import EvaluationData, PairDataset
+from vse.batches import EvaluationData, PairDataset, TrainingData
 from vse.datasets import DEV_IMAGES, Split, find_data_set, open_split
 from vse.descriptions import find_or_make
 from vse.images import SquareTransform, open_pictures
@@ -37,15 +37,6 @@ class InputOptions:
     """BERT: a folder as transformers writes it, or a name on the Hugging Face hub or in its cache."""
 
 
-@dataclass
-class TrainingData:
-    """Training pairs, the dev split, and the text that both are read with."""
-
-    pairs: PairDataset
-    dev: EvaluationData
-    text: Words | WordPieces
-
-
 def split_opener(options: InputOptions) -> Callable[..., Split]:
     """(folder, split, img_dim, first_images) -> Split, with regions or with pictures."""
     if options.precomp_enc_type == "basic":
@@ -58,7 +49,7 @@ def split_opener(options: InputOptions) -> Callable[..., Split]:
     return open_named_split
 
 
-def training_data(options: Any, needs_descriptions: bool) -> TrainingData:
+def training_data(options: Any, needs_descriptions: bool) -> TrainingData[Words | WordPieces]:
     """Train and dev split, text, and description vectors if the objective reads them; captions are augmented.
 
     Raises:

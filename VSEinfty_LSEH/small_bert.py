@@ -1,4 +1,4 @@
-"""Make a small BERT from nothing: word pieces learned from a data set's captions, weights at random.
+"""Make a small BERT from nothing: words and letters of a data set's captions as its pieces, weights at random.
 
     python small_bert.py --data_path $DATA_PATH --data_name f30k --output small_bert
     python train.py --data_path $DATA_PATH --data_name f30k --bert small_bert
@@ -8,6 +8,8 @@ For trying `--text_encoder bert` without network, and for tests. It knows no lan
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +33,7 @@ class Options:
     output: str = "small_bert"
     """Folder to write config.json, vocab.txt and model.safetensors to."""
     pieces: int = 4000
-    """Word pieces at most."""
+    """Pieces at most: letters first, then the most frequent words; other words are spelled."""
     hidden_size: int = 128
     """Size of the states."""
     layers: int = 2
@@ -42,25 +44,29 @@ class Options:
     """Seed of the weights."""
 
 
+def choose_pieces(words: Iterable[str], most: int) -> list[str]:
+    """Special pieces, every letter at a word's beginning and within one, then the most frequent words."""
+    counts = Counter(words)
+    letters = sorted({letter for word in counts for letter in word})
+    pieces = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
+    frequent = sorted(counts.keys() - set(letters), key=lambda word: (-counts[word], word))
+    return [*pieces, *frequent[: max(0, most - len(pieces))]]
+
+
 def main(options: Options) -> None:
     """Write the folder that `--bert` names."""
     tokenizers, transformers = library("tokenizers"), library("transformers")
     captions = read_captions(find_data_set(options.data_path, options.data_name) / "train_caps.txt")
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    trainer = tokenizers.trainers.WordPieceTrainer(
-        vocab_size=options.pieces, special_tokens=SPECIAL, show_progress=False
-    )
-    tokenizer.train_from_iterator(captions, trainer)
-    ids = tokenizer.get_vocab()
+    normalise = tokenizers.normalizers.BertNormalizer(lowercase=True).normalize_str
+    split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    pieces = choose_pieces((word for caption in captions for word, _ in split(normalise(caption))), options.pieces)
 
     folder = writable_folder(options.output, "--output")
-    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in sorted(ids, key=ids.__getitem__)), "utf-8")
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces), "utf-8")
     torch.manual_seed(options.seed)
     bert = transformers.BertModel(
         transformers.BertConfig(
-            vocab_size=len(ids),
+            vocab_size=len(pieces),
             hidden_size=options.hidden_size,
             num_hidden_layers=options.layers,
             num_attention_heads=options.heads,
@@ -70,7 +76,7 @@ def main(options: Options) -> None:
     )
     transformers.logging.disable_progress_bar()
     bert.save_pretrained(folder)
-    say(f"{folder}: {len(ids)} word pieces, {sum(p.numel() for p in bert.parameters()):,} parameters")
+    say(f"{folder}: {len(pieces)} word pieces, {sum(p.numel() for p in bert.parameters()):,} parameters")
 
 
 if __name__ == "__main__":

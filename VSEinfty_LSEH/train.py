@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vse import checkpoints
 from vse.losses import LossName, ObjectiveOptions, check_combination
-from vse.options import DataOptions, TrainingOptions, run, say
+from vse.options import DataOptions, EncoderOptions, TrainingOptions, run, say
 from vse.runs import Run, start_run
 from vse.training import train
 from VSEinfty_LSEH import data, loss
@@ -41,17 +41,9 @@ DEMO = {
 
 
 @dataclass
-class NetworkOptions(data.InputOptions):
+class NetworkOptions(EncoderOptions, data.InputOptions):
     """The network's own options."""
 
-    embed_size: int = 1024
-    """Size of the joint embedding space."""
-    word_dim: int = 300
-    """bigru: size of the word vectors."""
-    num_layers: int = 1
-    """bigru: GRU layers."""
-    no_imgnorm: bool = False
-    """Do not normalise image embeddings."""
     no_txtnorm: bool = False
     """Do not normalise caption embeddings."""
     masked_batchnorm: bool = False
@@ -108,7 +100,7 @@ def main(options: Options) -> None:
     objective = loss.objective(options, options.vse_mean_warmup_epochs)
     training_run = start_run(options)
     training = data.training_data(options, objective.needs_descriptions)
-    network = build(options, training.pairs.split.images.shape, training.text)
+    network = build(options, training.pairs.split.images.shape, training.vocabulary)
     check_combination(objective, options, network.pairwise, network.bounded_scores)
     grids = isinstance(network.image_encoder, GridEncoder)
     if grids and options.warmup == "loss":
@@ -127,10 +119,8 @@ def main(options: Options) -> None:
         training_run,
         network,
         objective,
-        training.pairs,
-        training.dev,
+        training,
         options,
-        vocabulary=training.text.to_state(),
         optimizer=make_optimizer(network, objective, options),
         learning_rate_factor=learning_rate_factor(options, grids),
         prepare_epoch=prepare_epoch,
