@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from HAL.loss import HALOptions, chosen, objective
+from HAL.loss import HALOptions, objective
 from HAL.model import VSEpp
 from vse.batches import Batch
 from vse.captions import read_captions, token_ids
@@ -119,19 +119,3 @@ def test_published_checkpoints_read_captions_from_the_notation_of_bytes() -> Non
     clean = token_ids(captions_file, Vocabulary.load(folder / "vocab" / "f30k_precomp_vocab.pkl"))
     assert len(clean) == len(read_captions(captions_file))
     assert not np.array_equal(clean.lengths, ids.lengths)
-
-
-def test_the_published_constants_are_the_objectives_own_defaults() -> None:
-    from inspect import signature
-
-    from HAL.loss import PUBLISHED
-    from vse.losses import HAL
-
-    defaults = {name: parameter.default for name, parameter in signature(HAL).parameters.items()}
-    assert PUBLISHED["hal"] == {name: defaults[name] for name in PUBLISHED["hal"]}
-
-
-def test_options_of_a_published_checkpoint_choose_the_objective_it_was_trained_with() -> None:
-    assert chosen(HALOptions(max_violation=True, sum_violation=True)).loss == "max_hinge"
-    assert chosen(HALOptions(sum_violation=True)).loss == "sum_hinge"
-    assert chosen(HALOptions()).loss == "hal"
