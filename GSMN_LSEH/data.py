@@ -28,7 +28,7 @@ LEGACY_ACCESSES = 10
 """How often the published evaluation has divided the boxes of a float32 file when it scores them."""
 
 
-def training_data(options: Any, needs_descriptions: bool) -> TrainingData:
+def training_data(options: Any, needs_descriptions: bool) -> TrainingData[Vocabulary]:
     """Train and dev split with boxes and edges, vocabulary, and description vectors if the objective reads them.
 
     Raises:

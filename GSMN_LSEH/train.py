@@ -19,7 +19,7 @@ from GSMN_LSEH import data, loss
 from GSMN_LSEH.model import GSMN
 from vse.errors import InputError
 from vse.losses import ObjectiveOptions, check_combination
-from vse.options import DataOptions, TrainingOptions, run
+from vse.options import DataOptions, EncoderOptions, TrainingOptions, run
 from vse.runs import start_run
 from vse.training import train
 
@@ -36,19 +36,11 @@ DEMO = {
 
 
 @dataclass
-class NetworkOptions:
+class NetworkOptions(EncoderOptions):
     """The network's own options."""
 
-    word_dim: int = 300
-    """Size of the word vectors."""
-    embed_size: int = 1024
-    """Size of regions and words in the joint space."""
-    num_layers: int = 1
-    """GRU layers."""
     bi_gru: bool = False
     """Read captions in both directions (published recipe: yes)."""
-    no_imgnorm: bool = False
-    """Do not normalise regions."""
     no_txtnorm: bool = False
     """Do not normalise words."""
     lambda_softmax: float = 9.0
@@ -125,16 +117,7 @@ def main(options: Options) -> None:
     training_run = start_run(options)
     training = data.training_data(options, objective.needs_descriptions)
     network = build(options, training.pairs.split.images.shape, len(training.vocabulary))
-    train(
-        NAME,
-        training_run,
-        network,
-        objective,
-        training.pairs,
-        training.dev,
-        options,
-        vocabulary=training.vocabulary.to_state(),
-    )
+    train(NAME, training_run, network, objective, training, options)
 
 
 if __name__ == "__main__":

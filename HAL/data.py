@@ -7,6 +7,7 @@ from typing import Literal
 
 from vse.batches import TrainingData, open_training_data
 from vse.options import DataOptions
+from vse.vocabulary import Vocabulary
 from VSEpp_LSEH.data import PictureOptions, split_opener
 
 __all__ = ["HALDataOptions", "PictureOptions", "Tokeniser", "split_opener", "training_data"]
@@ -22,6 +23,6 @@ class HALDataOptions(PictureOptions, DataOptions):
     """bytes-repr reads captions as the published code does, with a slip (see README.md); ascii-lower as VSE++'s."""
 
 
-def training_data(options: HALDataOptions, needs_descriptions: bool) -> TrainingData:
+def training_data(options: HALDataOptions, needs_descriptions: bool) -> TrainingData[Vocabulary]:
     """Train and dev split, vocabulary, and description vectors if the objective reads them."""
     return open_training_data(options, needs_descriptions, split_opener(options), options.tokeniser)

@@ -66,10 +66,8 @@ def main(options: Options) -> None:
         training_run,
         network,
         objective,
-        training.pairs,
-        training.dev,
+        training,
         options,
-        vocabulary=training.vocabulary.to_state(),
         prepare_epoch=keep if options.save_all or options.record_val else None,
         tags=TAGS,
     )

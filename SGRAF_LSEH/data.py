@@ -8,10 +8,11 @@ from vse.batches import TrainingData, open_training_data
 from vse.datasets import Split
 from vse.errors import InputError
 from vse.options import DataOptions
+from vse.vocabulary import Vocabulary
 from VSRN_LSEH.data import vocabulary_path
 
 
-def training_data(options: DataOptions, needs_descriptions: bool) -> TrainingData:
+def training_data(options: DataOptions, needs_descriptions: bool) -> TrainingData[Vocabulary]:
     """Train and dev split, vocabulary, and description vectors if the objective reads them.
 
     Raises:

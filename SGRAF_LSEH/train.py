@@ -21,7 +21,7 @@ from SGRAF_LSEH import data, loss
 from SGRAF_LSEH.model import SGRAF
 from vse.datasets import DEMO, canonical_name
 from vse.losses import ObjectiveOptions, check_combination
-from vse.options import DataOptions, TrainingOptions, run
+from vse.options import DataOptions, EncoderOptions, TrainingOptions, run
 from vse.runs import start_run
 from vse.training import train
 
@@ -39,23 +39,15 @@ DEMO_OPTIONS = {
 
 
 @dataclass
-class NetworkOptions:
+class NetworkOptions(EncoderOptions):
     """The network's own options."""
 
     module_name: Literal["SGR", "SAF"] = "SGR"
     """SGR reasons over a graph of word-region similarities, SAF filters them."""
-    word_dim: int = 300
-    """Size of the word vectors."""
-    embed_size: int = 1024
-    """Size of regions and words in the joint space."""
     sim_dim: int = 256
     """Size of a similarity vector."""
-    num_layers: int = 1
-    """GRU layers."""
     bi_gru: bool = True
     """Read captions in both directions (the published flag turned it off; here --no_bi_gru does)."""
-    no_imgnorm: bool = False
-    """Do not normalise regions."""
     no_txtnorm: bool = False
     """Do not normalise words."""
     sgr_step: int = 3
@@ -117,17 +109,7 @@ def main(options: Options) -> None:
     training_run = start_run(options)
     training = data.training_data(options, objective.needs_descriptions)
     network = build(options, training.pairs.split.images.shape, len(training.vocabulary))
-    train(
-        NAME,
-        training_run,
-        network,
-        objective,
-        training.pairs,
-        training.dev,
-        options,
-        vocabulary=training.vocabulary.to_state(),
-        tags=TAGS,
-    )
+    train(NAME, training_run, network, objective, training, options, tags=TAGS)
 
 
 if __name__ == "__main__":

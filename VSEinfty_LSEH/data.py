@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from vse.batches import EvaluationData, PairDataset, TrainingData
 from vse.datasets import DEV_IMAGES, Split, find_data_set, open_split
 from vse.descriptions import find_or_make
-from vse.images import SquareTransform, open_pictures
+from vse.images import SquareTransform, picture_splits
 from VSEinfty_LSEH.text import Words
 from VSEinfty_LSEH.wordpieces import WordPieces
 
@@ -42,11 +41,7 @@ def split_opener(options: InputOptions) -> Callable[..., Split]:
     if options.precomp_enc_type == "basic":
         return open_split
     transform = SquareTransform(options.backbone_source, options.input_scale_factor)
-
-    def open_named_split(folder: Path, name: str, img_dim: int | None = None, first_images: int | None = None) -> Split:
-        return open_pictures(folder, name, transform, first_images, skip_broken=options.skip_broken)
-
-    return open_named_split
+    return picture_splits(transform, skip_broken=options.skip_broken)
 
 
 def training_data(options: Any, needs_descriptions: bool) -> TrainingData[Words | WordPieces]:

@@ -1,7 +1,7 @@
 """Evaluate trained VSE-infinity networks: the published name of evaluation.py, which has MODEL_PATH and DATA_PATH."""
 
 from vse.options import run
-from VSEinfty_LSEH.evaluation import Options, main
+from VSEinfty_LSEH.evaluation import DEFAULTS, Options, main
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, Options, defaults=DEFAULTS)

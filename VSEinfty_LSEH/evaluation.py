@@ -1,13 +1,13 @@
 """Evaluate trained VSE-infinity networks: recall of caption and image retrieval on a test split.
 
 python eval.py
-python eval.py --model_path runs/regions/model_best.pth.tar runs/grids/model_best.pth.tar      mean of two networks
+python eval.py --model_path runs/regions/model_best.pth.tar --ensemble runs/grids/model_best.pth.tar
 """
 
 MODEL_PATH = (
     "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
 )
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+DATA_PATH = None  # folder of the data sets; None: the data that the (first) model was trained on
 
 from dataclasses import dataclass, replace  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -29,12 +29,13 @@ from VSEinfty_LSEH.wordpieces import WordPieces  # noqa: E402
 class Options(EvaluationOptions):
     """What to evaluate."""
 
-    model_path: tuple[str, ...] = (MODEL_PATH,)
-    """Checkpoint to evaluate; of several the mean of their similarities."""
-    data_path: str | None = DATA_PATH
-    """Folder that holds the data set folders; default: where the first checkpoint's training data was."""
+    ensemble: tuple[str, ...] = ()
+    """Further checkpoints: evaluate the mean of all models' similarities."""
     bert: str = "bert-base-uncased"
     """Folder or hub name of the BERT whose word pieces a published checkpoint reads; ours carry their own."""
+
+
+DEFAULTS = {"model_path": MODEL_PATH, "data_path": DATA_PATH}
 
 
 def load(path: str) -> Trained:
@@ -53,7 +54,7 @@ def text_of(trained: Trained, options: Options, folder: Path) -> Words | WordPie
             return WordPieces.find(options.bert)
         return WordPieces(trained.vocabulary["tokenizer"], trained.vocabulary["shape"])
     if trained.vocabulary is None:
-        return Words.find(options.vocab_path, options.data_name or trained.options.data_name, folder)
+        return Words.find(options.vocab_path, trained.options.data_name, folder)
     return Words(Vocabulary.from_state(trained.vocabulary))
 
 
@@ -69,14 +70,13 @@ def evaluate(path: str, options: Options) -> tuple[Tensor, Split, Path]:
 
 def main(options: Options) -> None:
     """Print the recall table; write similarities and metrics if asked."""
-    first, split, folder = evaluate(options.model_path[0], options)
-    others = [
-        evaluate(path, replace(options, data_path=str(folder), data_name=None))[0] for path in options.model_path[1:]
-    ]
-    report(
-        ensemble([first, *others]), split, options, f"{' + '.join(options.model_path)} on {folder.name} {split.name}"
-    )
+    scores, split, folder = evaluate(options.model_path, options)
+    # The others see the first one's data, each in its own way: regions or pictures.
+    same_data = replace(options, data_path=str(folder), data_name=None)
+    others = [evaluate(path, same_data)[0] for path in options.ensemble]
+    models = " + ".join([options.model_path, *options.ensemble])
+    report(ensemble([scores, *others]), split, options, f"{models} on {folder.name} {split.name}")
 
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, Options, defaults=DEFAULTS)

@@ -12,13 +12,12 @@ Expect the loss to fall within the first epoch and recall on dev to rise from ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vse import checkpoints
 from vse.losses import LossName, ObjectiveOptions, check_combination
-from vse.options import DataOptions, EncoderOptions, TrainingOptions, run, say
-from vse.runs import Run, start_run
+from vse.options import DataOptions, EncoderOptions, TrainingOptions, run
+from vse.runs import start_run
 from vse.training import train
 from VSEinfty_LSEH import data, loss
 from VSEinfty_LSEH.backbones import CHANNELS, build_backbone
@@ -57,7 +56,7 @@ class Options(NetworkOptions, ScheduleOptions, ObjectiveOptions, TrainingOptions
     loss: LossName = "lseh"
     """Training objective."""
     reset_start_epoch: bool = False
-    """With --resume: take the weights only and begin with epoch 0."""
+    """With --resume: take the weights only, like --init_model, and begin with epoch 0."""
 
 
 def build(
@@ -84,17 +83,6 @@ def build(
     return VSEinfty(images, captions)
 
 
-def load_weights(network: VSEinfty, options: Options, training_run: Run) -> None:
-    """The weights of `--resume`, which is thereby done with: the run starts from its beginning."""
-    path = training_run.checkpoint if options.resume == "auto" else Path(str(options.resume))
-    content = checkpoints.load(path, NAME)
-    published = content.get("published", False)
-    state = network.import_published(content["model"], content["options"]) if published else content["model"]
-    checkpoints.load_state(network, state, path)
-    say(f"{path}: its weights; the run starts at epoch 0")
-    options.resume = None
-
-
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
     objective = loss.objective(options, options.vse_mean_warmup_epochs)
@@ -113,7 +101,8 @@ def main(options: Options) -> None:
             network.image_encoder.fix(fixed_blocks(epoch, options))
 
     if options.reset_start_epoch and options.resume is not None:
-        load_weights(network, options, training_run)
+        source = str(training_run.checkpoint) if options.resume == "auto" else options.resume
+        options = replace(options, init_model=source, resume=None)
     train(
         NAME,
         training_run,

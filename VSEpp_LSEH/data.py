@@ -11,6 +11,7 @@ from vse.datasets import Split, open_split
 from vse.images import CropTransform, picture_splits
 from vse.options import DataOptions
 from vse.pictures import holds_pictures
+from vse.vocabulary import Vocabulary
 
 
 @dataclass
@@ -36,6 +37,6 @@ def split_opener(options: PictureOptions) -> Callable[..., Split]:
     return open_named_split
 
 
-def training_data(options: DataOptions, pictures: PictureOptions, needs_descriptions: bool) -> TrainingData:
+def training_data(options: DataOptions, pictures: PictureOptions, needs_descriptions: bool) -> TrainingData[Vocabulary]:
     """Train and dev split, vocabulary, and description vectors if the objective reads them."""
     return open_training_data(options, needs_descriptions, split_opener(pictures))

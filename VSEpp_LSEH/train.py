@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from vse.datasets import Images
 from vse.features import Features
 from vse.images import cnn_backbone
 from vse.losses import ObjectiveOptions, check_combination
-from vse.options import DataOptions, TrainingOptions, run
+from vse.options import DataOptions, EmbeddingOptions, TrainingOptions, run
 from vse.runs import start_run
 from vse.training import train
 from VSEpp_LSEH import data, loss
@@ -39,21 +38,9 @@ DEMO = {
 
 
 @dataclass
-class NetworkOptions:
+class NetworkOptions(EmbeddingOptions):
     """The network's own options."""
 
-    word_dim: int = 300
-    """Size of the word vectors."""
-    embed_size: int = 1024
-    """Size of the joint embedding space."""
-    num_layers: int = 1
-    """GRU layers."""
-    measure: Literal["cosine", "order"] = "cosine"
-    """Similarity measure."""
-    use_abs: bool = False
-    """Absolute values of the embeddings (order embeddings)."""
-    no_imgnorm: bool = False
-    """Do not normalise image embeddings (VSE0)."""
     cnn_type: str = "vgg19"
     """torchvision network that reads pictures: vgg19 and resnet152 are published."""
     cnn_weights: str | None = None
@@ -103,17 +90,7 @@ def main(options: Options) -> None:
     training = data.training_data(options, options, objective.needs_descriptions)
     network = build(options, training.pairs.split.images, len(training.vocabulary))
     check_combination(objective, options, network.pairwise, network.bounded_scores)
-    train(
-        NAME,
-        training_run,
-        network,
-        objective,
-        training.pairs,
-        training.dev,
-        options,
-        vocabulary=training.vocabulary.to_state(),
-        tags=TAGS,
-    )
+    train(NAME, training_run, network, objective, training, options, tags=TAGS)
 
 
 if __name__ == "__main__":

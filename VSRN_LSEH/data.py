@@ -9,9 +9,10 @@ from vse.batches import TrainingData, open_training_data
 from vse.datasets import ALIASES, Split, canonical_name
 from vse.errors import InputError
 from vse.options import DataOptions
+from vse.vocabulary import Vocabulary
 
 
-def training_data(options: DataOptions, needs_descriptions: bool) -> TrainingData:
+def training_data(options: DataOptions, needs_descriptions: bool) -> TrainingData[Vocabulary]:
     """Train and dev split, vocabulary, and description vectors if the objective reads them.
 
     Raises:

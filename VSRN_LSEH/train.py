@@ -18,7 +18,7 @@ from typing import Literal
 from vse.datasets import canonical_name
 from vse.errors import InputError
 from vse.losses import check_combination
-from vse.options import DataOptions, TrainingOptions, run
+from vse.options import DataOptions, EmbeddingOptions, TrainingOptions, run
 from vse.runs import start_run
 from vse.training import recall_sum, train
 from VSRN_LSEH import data, loss
@@ -27,7 +27,7 @@ from VSRN_LSEH.model import VSRN
 NAME = "VSRN"
 TAGS = {"loss": "Le", "retrieval": "Le_retrieval", "captioning": "Le_caption", "rsum": "Sum of Recall"}
 DEMO = {
-    "max_violation": True,
+    "batch_size": 64,
     "num_epochs": 8,
     "embed_size": 128,
     "word_dim": 64,
@@ -39,21 +39,11 @@ DEMO = {
 
 
 @dataclass
-class NetworkOptions:
+class NetworkOptions(EmbeddingOptions):
     """The network's own options."""
 
-    word_dim: int = 300
-    """Size of the caption encoder's word vectors."""
     embed_size: int = 2048
     """Size of the joint embedding space, and of the regions while they are reasoned over."""
-    num_layers: int = 1
-    """GRU layers of the caption encoder."""
-    measure: Literal["cosine", "order"] = "cosine"
-    """Similarity measure."""
-    use_abs: bool = False
-    """Absolute values of the embeddings (order embeddings)."""
-    no_imgnorm: bool = False
-    """Do not normalise image embeddings."""
     final_batchnorm: Literal["published", "always", "never"] = "published"
     """BatchNorm after the GRU over regions, and none of the projected regions normalised: published is with f30k and
     iaprtc12 as --data_name only."""
@@ -137,18 +127,7 @@ def main(options: Options) -> None:
     training = data.training_data(options, objective.needs_descriptions)
     network = build(options, training.pairs.split.images.shape, len(training.vocabulary))
     check_combination(objective, options, network.pairwise, network.bounded_scores)
-    train(
-        NAME,
-        training_run,
-        network,
-        objective,
-        training.pairs,
-        training.dev,
-        options,
-        vocabulary=training.vocabulary.to_state(),
-        select=SELECTIONS[options.selection],
-        tags=TAGS,
-    )
+    train(NAME, training_run, network, objective, training, options, select=SELECTIONS[options.selection], tags=TAGS)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
 
 Each seed trains one model with sums of hinges (`WARM_UP`), because the hardest negatives collapse from a cold start at
 learning rates that suit the others; every objective begins with its weights. Network, schedule, learning rate and
-budget are the same for all (`SCHEDULE`); only the objective and its constants change (`OBJECTIVES`). The model with the best dev rsum, looked at after every epoch, is evaluated on test once. Seeds
-come one after the other, so that an unfinished comparison is a fair one; a run that is finished is not repeated.
+budget are the same for all (`SCHEDULE`); only the objective and its constants change (`OBJECTIVES`). The model with the
+best dev rsum, looked at after every epoch, is evaluated on test once. Seeds come one after the other, so that an
+unfinished comparison is a fair one; a run that is finished is not repeated.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -237,13 +237,23 @@ class EvaluationData:
         return caption_batches(self.split, self.captions, self.batch_size)
 
 
+class Text(Protocol):
+    """What turns captions into ids: a `Vocabulary`, or word pieces."""
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+
+
+TextType = TypeVar("TextType", bound=Text)
+
+
 @dataclass
-class TrainingData:
-    """What a network trains on: pairs, the dev split and the vocabulary that both are read with."""
+class TrainingData(Generic[TextType]):
+    """What a network trains on: pairs, the dev split, and the vocabulary (or word pieces) that both are read with."""
 
     pairs: PairDataset
     dev: EvaluationData
-    vocabulary: Vocabulary
+    vocabulary: TextType
 
 
 def open_training_data(
@@ -251,7 +261,7 @@ def open_training_data(
     needs_descriptions: bool,
     open_named_split: Callable[..., Split] = open_split,
     tokeniser: str = "punkt",
-) -> TrainingData:
+) -> TrainingData[Vocabulary]:
     """Open the data set that `DataOptions` and `TrainingOptions` name, for networks that read words.
 
     Description vectors that are missing are made; a vocabulary that is missing is built from train and dev captions.

@@ -71,6 +71,30 @@ class TrainingOptions:
 
 
 @dataclass
+class EncoderOptions:
+    """Sizes of the encoders."""
+
+    word_dim: int = 300
+    """Size of the word vectors."""
+    embed_size: int = 1024
+    """Size of the joint space."""
+    num_layers: int = 1
+    """Layers of the caption GRU."""
+    no_imgnorm: bool = False
+    """Do not normalise images (VSE0), or their regions."""
+
+
+@dataclass
+class EmbeddingOptions(EncoderOptions):
+    """Networks that give every image and caption one embedding."""
+
+    measure: Literal["cosine", "order"] = "cosine"
+    """Similarity measure."""
+    use_abs: bool = False
+    """Absolute values of the embeddings (order embeddings)."""
+
+
+@dataclass
 class EvaluationOptions:
     """What an evaluation script reads and writes."""
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vse import checkpoints
-from vse.batches import Batch, EpochSampler, EvaluationData, PairDataset, iterate, pair_loader
+from vse.batches import Batch, EpochSampler, PairDataset, TrainingData, iterate, pair_loader
 from vse.distributed import gather_rows
 from vse.encoders import Encoding, Network
 from vse.errors import InputError
@@ -100,11 +100,9 @@ def train(
     run: Run,
     network: Network,
     objective: Objective,
-    data: PairDataset,
-    dev: EvaluationData,
+    training: TrainingData[Any],
     options: Any,
     *,
-    vocabulary: dict[str, Any] | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     learning_rate_factor: Callable[[float], float] | None = None,
     select: Callable[[Mapping[str, float]], float] = recall_sum,
@@ -120,7 +118,6 @@ def train(
     Args:
         name: the network's name in checkpoints.
         options: the script's options; `TrainingOptions` and `DataOptions` are read here, all are saved.
-        vocabulary: plain values that turn captions into ids, saved with every checkpoint; words also as vocab.json.
         optimizer: default Adam over `network.parameter_groups` and the objective's own parameters.
         learning_rate_factor: epoch, with the part of it that is done, -> factor on every group's initial learning rate;
             default `step_decay(lr_update)`.
@@ -133,6 +130,7 @@ def train(
     Raises:
         InputError: the batch is larger than the data, the checkpoint does not fit, or losses stay non-finite.
     """
+    data, dev = training.pairs, training.dev
     if options.batch_size * run.world_size > len(data):
         raise InputError(
             f"--batch_size {options.batch_size}: {run.world_size * options.batch_size} pairs a step are more than the "
@@ -160,7 +158,8 @@ def train(
     if options.init_model is not None and progress.step == 0:
         initialise(options.init_model, name, network)
 
-    if vocabulary is not None and "words" in vocabulary and run.rank == 0:
+    vocabulary = training.vocabulary.to_state()
+    if "words" in vocabulary and run.rank == 0:
         Vocabulary.from_state(vocabulary).save(run.folder / "vocab.json")
     step_module: nn.Module = TrainingStep(network, objective, options.precision == "bf16")
     if run.world_size > 1:

@@ -2,7 +2,7 @@
 
 from vse.options import run
 from VSEinfty_LSEH import evaluation
-from VSEinfty_LSEH.IAPRTC12.evaluationIAPRTC12 import Options
+from VSEinfty_LSEH.IAPRTC12.evaluationIAPRTC12 import DEFAULTS
 
 if __name__ == "__main__":
-    run(evaluation.main, Options)
+    run(evaluation.main, evaluation.Options, defaults=DEFAULTS)

@@ -1,23 +1,12 @@
 """Evaluate VSE-infinity networks trained on IAPR TC-12."""
 
 MODEL_PATH = "runs/IAPR/model_best.pth.tar"
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
-
-from dataclasses import dataclass  # noqa: E402
+DATA_PATH = None  # folder of the data sets; None: the data that the (first) model was trained on
 
 from vse.options import run  # noqa: E402
 from VSEinfty_LSEH import evaluation  # noqa: E402
 
-
-@dataclass
-class Options(evaluation.Options):
-    """What to evaluate."""
-
-    model_path: tuple[str, ...] = (MODEL_PATH,)
-    """Checkpoint to evaluate; of several the mean of their similarities."""
-    data_path: str | None = DATA_PATH
-    """Folder that holds the data set folders; default: where the first checkpoint's training data was."""
-
+DEFAULTS = {"model_path": MODEL_PATH, "data_path": DATA_PATH}
 
 if __name__ == "__main__":
-    run(evaluation.main, Options)
+    run(evaluation.main, evaluation.Options, defaults=DEFAULTS)

@@ -28,8 +28,8 @@ def child(folder, *more):
     pid = os.fork()
     if pid == 0:
         sys.argv = ["train.py", "--data_path", sys.argv[1], "--data_name", "small", "--logger_name", folder,
-                    "--embed_size", "16", "--word_dim", "8", "--batch_size", "8", "--num_epochs", "4", "--val_step", "3",
-                    "--max_violation", "--learning_rate", "0.01", "--lr_update", "2",
+                    "--embed_size", "16", "--word_dim", "8", "--batch_size", "8", "--num_epochs", "4",
+                    "--val_step", "3", "--max_violation", "--learning_rate", "0.01", "--lr_update", "2",
                     "--seed", "7", *more]
         with open(os.devnull, "w") as silent, contextlib.redirect_stdout(silent):
             run(train.main, train.Options, demo=train.DEMO)
