@@ -5,30 +5,26 @@ python evaluation.py --model_path runs/dense/model_best.pth.tar --ensemble_with 
 python evaluation.py --model_path PUBLISHED --data_path $DATA_PATH --vocab_path $VOCAB_PATH --legacy_boxes
 """
 
-MODEL_PATH = (
-    "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
-)
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+# What `python train.py` saves; any checkpoint of ours or the published code.
+MODEL_PATH = "runs/runX/model_best.pth.tar"
+# Folder of the data sets; None: the data that the model was trained on.
+DATA_PATH = None
 
-from dataclasses import dataclass, replace  # noqa: E402
+from dataclasses import dataclass, replace
 
-from torch import Tensor  # noqa: E402
+from torch import Tensor
 
-from GSMN_LSEH import data, train  # noqa: E402
-from vse.datasets import Split  # noqa: E402
-from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of  # noqa: E402
-from vse.options import EvaluationOptions, run  # noqa: E402
-from vse.similarity import ensemble  # noqa: E402
+from GSMN_LSEH import data, train
+from vse.datasets import Split
+from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of
+from vse.options import EvaluationOptions, run
+from vse.similarity import ensemble
 
 
 @dataclass
 class Options(EvaluationOptions):
     """What to evaluate."""
 
-    model_path: str = MODEL_PATH
-    """Checkpoint to evaluate."""
-    data_path: str | None = DATA_PATH
-    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
     ensemble_with: str | None = None
     """Second checkpoint: evaluate the mean of both models' scores (published: one dense, one sparse)."""
     legacy_boxes: bool = False
@@ -60,4 +56,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})

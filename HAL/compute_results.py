@@ -4,34 +4,32 @@ python3 compute_results.py --data_path data/data/resnet_precomp --fold5 --model_
 python3 compute_results.py --data_path data/data --model_path runs/f30k/model_best.pth.tar --save_csv results.csv
 """
 
-MODEL_PATH = "runs/runX/model_best.pth.tar"  # what `python train.py` saves
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+# What `python train.py` saves.
+MODEL_PATH = "runs/runX/model_best.pth.tar"
+# Folder of the data sets; None: the data that the model was trained on.
+DATA_PATH = None
 
-from collections.abc import Mapping  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from pathlib import Path  # noqa: E402
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from HAL import evaluation  # noqa: E402
-from vse.batches import EvaluationData  # noqa: E402
-from vse.distributed import choose_device  # noqa: E402
-from vse.encoders import Network  # noqa: E402
-from vse.errors import InputError  # noqa: E402
-from vse.evaluation import report, score  # noqa: E402
-from vse.files import write_atomically  # noqa: E402
-from vse.options import run, say  # noqa: E402
-from vse.similarity import encode_split  # noqa: E402
+from HAL import evaluation
+from vse.batches import EvaluationData
+from vse.distributed import choose_device
+from vse.encoders import Network
+from vse.errors import InputError
+from vse.evaluation import report, score
+from vse.files import write_atomically
+from vse.options import run, say
+from vse.similarity import encode_split
 
 
 @dataclass
 class Options(evaluation.Options):
     """What to evaluate, and what to keep."""
 
-    model_path: str = MODEL_PATH
-    """Checkpoint to evaluate."""
-    data_path: str | None = DATA_PATH
-    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
     save_embeddings: bool = False
     """Write the embeddings to RUN_img_and_cap_embeddings.npz, RUN being the checkpoint's folder."""
     save_csv: str = ""
@@ -72,4 +70,4 @@ def append_results(path: str, name: str, metrics: Mapping[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})

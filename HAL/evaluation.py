@@ -1,29 +1,25 @@
 """Evaluate a trained HAL network: recall of caption and image retrieval on a test split, and how many hubs it has."""
 
-MODEL_PATH = (
-    "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
-)
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+# What `python train.py` saves; any checkpoint of ours or the published code.
+MODEL_PATH = "runs/runX/model_best.pth.tar"
+# Folder of the data sets; None: the data that the model was trained on.
+DATA_PATH = None
 
-from dataclasses import dataclass  # noqa: E402
+from dataclasses import dataclass
 
-from HAL import train  # noqa: E402
-from HAL.data import Tokeniser, split_opener  # noqa: E402
-from vse.batches import EvaluationData  # noqa: E402
-from vse.encoders import Network  # noqa: E402
-from vse.errors import InputError  # noqa: E402
-from vse.evaluation import Trained, evaluation_split, load_trained, report, restore, score, words_of  # noqa: E402
-from vse.options import EvaluationOptions, run  # noqa: E402
+from HAL import train
+from HAL.data import Tokeniser, split_opener
+from vse.batches import EvaluationData
+from vse.encoders import Network
+from vse.errors import InputError
+from vse.evaluation import Trained, evaluation_split, load_trained, report, restore, score, words_of
+from vse.options import EvaluationOptions, run
 
 
 @dataclass
 class Options(EvaluationOptions):
     """What to evaluate."""
 
-    model_path: str = MODEL_PATH
-    """Checkpoint to evaluate."""
-    data_path: str | None = DATA_PATH
-    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
     tokeniser: Tokeniser | None = None
     """How a published checkpoint reads captions; default: bytes-repr for HAL's, punkt for others. Ours know theirs."""
 
@@ -54,4 +50,4 @@ def opened(options: Options) -> tuple[Trained, Network, EvaluationData, str]:
 
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})

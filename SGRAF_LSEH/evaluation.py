@@ -1,32 +1,33 @@
 """Evaluate SGR, SAF or their ensemble SGRAF: recall of caption and image retrieval on a test split.
 
 python evaluation.py
-python evaluation.py --model_path runs/f30k_SGR/checkpoint/model_best.pth.tar --model_path2 runs/f30k_SAF/checkpoint/model_best.pth.tar
+python evaluation.py --model_path SGR_CHECKPOINT --model_path2 SAF_CHECKPOINT        the ensemble SGRAF
 python evaluation.py --model_path PUBLISHED --data_path $DATA_PATH --vocab_path $VOCAB_PATH --split testall --fold5
 python evaluation.py --rerank 50                           score 50 candidates a query only
-"""  # noqa: E501
+"""
 
-MODEL_PATH = (
-    "runs/demo_SGR/checkpoint/model_best.pth.tar"  # what `python train.py` saves; ours or of the published code
-)
-MODEL_PATH2 = None  # second checkpoint: SGRAF is the mean of an SGR's and a SAF's scores
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+# What `python train.py` saves; ours or of the published code.
+MODEL_PATH = "runs/demo_SGR/checkpoint/model_best.pth.tar"
+# Second checkpoint: SGRAF is the mean of an SGR's and a SAF's scores.
+MODEL_PATH2 = None
+# Folder of the data sets; None: the data that the model was trained on.
+DATA_PATH = None
 
-from collections.abc import Sequence  # noqa: E402
-from dataclasses import dataclass, replace  # noqa: E402
-from typing import Any, NamedTuple  # noqa: E402
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
+import torch
+from torch import Tensor
 
-from SGRAF_LSEH import train  # noqa: E402
-from SGRAF_LSEH.data import check_regions  # noqa: E402
-from SGRAF_LSEH.model import SGRAF  # noqa: E402
-from SGRAF_LSEH.similarity import Regions, Words  # noqa: E402
-from vse.batches import EvaluationData  # noqa: E402
-from vse.distributed import choose_device  # noqa: E402
-from vse.errors import InputError  # noqa: E402
-from vse.evaluation import (  # noqa: E402
+from SGRAF_LSEH import train
+from SGRAF_LSEH.data import check_regions
+from SGRAF_LSEH.model import SGRAF
+from SGRAF_LSEH.similarity import Regions, Words
+from vse.batches import EvaluationData
+from vse.distributed import choose_device
+from vse.errors import InputError
+from vse.evaluation import (
     evaluation_split,
     load_trained,
     progress_bar,
@@ -35,16 +36,16 @@ from vse.evaluation import (  # noqa: E402
     score,
     words_of,
 )
-from vse.options import EvaluationOptions, run, say  # noqa: E402
-from vse.reports import save_json  # noqa: E402
-from vse.similarity import (  # noqa: E402
+from vse.options import EvaluationOptions, run, say
+from vse.reports import save_json
+from vse.similarity import (
     best_candidates,
     candidate_recall,
     encode_split,
     ensemble,
     score_candidates,
 )
-from vse.vocabulary import Vocabulary  # noqa: E402
+from vse.vocabulary import Vocabulary
 
 
 @dataclass

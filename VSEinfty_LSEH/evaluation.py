@@ -4,25 +4,25 @@ python eval.py
 python eval.py --model_path runs/regions/model_best.pth.tar --ensemble runs/grids/model_best.pth.tar
 """
 
-MODEL_PATH = (
-    "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
-)
-DATA_PATH = None  # folder of the data sets; None: the data that the (first) model was trained on
+# What `python train.py` saves; any checkpoint of ours or the published code.
+MODEL_PATH = "runs/runX/model_best.pth.tar"
+# Folder of the data sets; None: the data that the (first) model was trained on.
+DATA_PATH = None
 
-from dataclasses import dataclass, replace  # noqa: E402
-from pathlib import Path  # noqa: E402
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from torch import Tensor  # noqa: E402
+from torch import Tensor
 
-from vse.batches import EvaluationData  # noqa: E402
-from vse.datasets import Split  # noqa: E402
-from vse.evaluation import Trained, evaluation_split, load_trained, report, restore, score  # noqa: E402
-from vse.options import EvaluationOptions, run  # noqa: E402
-from vse.similarity import ensemble  # noqa: E402
-from vse.vocabulary import Vocabulary  # noqa: E402
-from VSEinfty_LSEH import data, train  # noqa: E402
-from VSEinfty_LSEH.text import Words  # noqa: E402
-from VSEinfty_LSEH.wordpieces import WordPieces  # noqa: E402
+from vse.batches import EvaluationData
+from vse.datasets import Split
+from vse.evaluation import Trained, evaluation_split, load_trained, report, restore, score
+from vse.options import EvaluationOptions, run
+from vse.similarity import ensemble
+from vse.vocabulary import Vocabulary
+from VSEinfty_LSEH import data, train
+from VSEinfty_LSEH.text import Words
+from VSEinfty_LSEH.wordpieces import WordPieces
 
 
 @dataclass

@@ -1,15 +1,18 @@
 """Evaluate two VSRN networks together: the mean of their similarities, as VSRN's published numbers are made."""
 
-MODEL_PATH = "runs/runX.1/model_best.pth.tar"  # what `python train.py` saves, where a second run moves it aside
-MODEL_PATH2 = "runs/runX/model_best.pth.tar"  # what that second run saves, e.g. `python train.py --seed 1`
-DATA_PATH = None  # folder of the data sets; None: the data that the first model was trained on
+# What `python train.py` saves, where a second run moves it aside.
+MODEL_PATH = "runs/runX.1/model_best.pth.tar"
+# What that second run saves, e.g. `python train.py --seed 1`.
+MODEL_PATH2 = "runs/runX/model_best.pth.tar"
+# Folder of the data sets; None: the data that the first model was trained on.
+DATA_PATH = None
 
-from dataclasses import dataclass, replace  # noqa: E402
+from dataclasses import dataclass, replace
 
-from vse.evaluation import report  # noqa: E402
-from vse.options import EvaluationOptions, run  # noqa: E402
-from vse.similarity import ensemble  # noqa: E402
-from VSRN_LSEH.evaluation import evaluate  # noqa: E402
+from vse.evaluation import report
+from vse.options import EvaluationOptions, run
+from vse.similarity import ensemble
+from VSRN_LSEH.evaluation import evaluate
 
 
 @dataclass
@@ -34,4 +37,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})

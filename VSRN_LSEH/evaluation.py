@@ -4,41 +4,37 @@ python evaluation.py
 python evaluation.py --captions 20                         generated captions beside the true ones, with BLEU-4
 """
 
-MODEL_PATH = (
-    "runs/runX/model_best.pth.tar"  # what `python train.py` saves; any checkpoint of ours or the published code
-)
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+# What `python train.py` saves; any checkpoint of ours or the published code.
+MODEL_PATH = "runs/runX/model_best.pth.tar"
+# Folder of the data sets; None: the data that the model was trained on.
+DATA_PATH = None
 
-import warnings  # noqa: E402
-from dataclasses import dataclass, replace  # noqa: E402
-from typing import NamedTuple  # noqa: E402
+import warnings
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
+import numpy as np
+import torch
+from torch import Tensor
 
-from vse.datasets import Split  # noqa: E402
-from vse.distributed import choose_device  # noqa: E402
-from vse.errors import InputError  # noqa: E402
-from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of  # noqa: E402
-from vse.options import EvaluationOptions, run, say  # noqa: E402
-from vse.reports import save_json  # noqa: E402
-from vse.similarity import evaluating  # noqa: E402
-from vse.tokens import tokenise  # noqa: E402
-from vse.vocabulary import Vocabulary  # noqa: E402
-from VSRN_LSEH import train  # noqa: E402
-from VSRN_LSEH.data import check_regions  # noqa: E402
-from VSRN_LSEH.model import VSRN  # noqa: E402
+from vse.datasets import Split
+from vse.distributed import choose_device
+from vse.errors import InputError
+from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of
+from vse.options import EvaluationOptions, run, say
+from vse.reports import save_json
+from vse.similarity import evaluating
+from vse.tokens import tokenise
+from vse.vocabulary import Vocabulary
+from VSRN_LSEH import train
+from VSRN_LSEH.data import check_regions
+from VSRN_LSEH.model import VSRN
 
 
 @dataclass
 class Options(EvaluationOptions):
     """What to evaluate."""
 
-    model_path: str = MODEL_PATH
-    """Checkpoint to evaluate."""
-    data_path: str | None = DATA_PATH
-    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
     captions: int = 0
     """Generate captions of so many images, spread evenly over the split."""
     beam_size: int = 5
@@ -134,4 +130,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})

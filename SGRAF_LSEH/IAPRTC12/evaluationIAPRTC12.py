@@ -1,13 +1,15 @@
 """Evaluate SGR, SAF or their ensemble, trained on IAPR TC-12."""
 
 MODEL_PATH = "runs/iaprtc12_SGR/checkpoint/model_best.pth.tar"
-MODEL_PATH2 = None  # second checkpoint: SGRAF is the mean of an SGR's and a SAF's scores
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+# Second checkpoint: SGRAF is the mean of an SGR's and a SAF's scores.
+MODEL_PATH2 = None
+# Folder of the data sets; None: the data that the model was trained on.
+DATA_PATH = None
 
-from dataclasses import replace  # noqa: E402
+from dataclasses import replace
 
-from SGRAF_LSEH import evaluation  # noqa: E402
-from vse.options import run  # noqa: E402
+from SGRAF_LSEH import evaluation
+from vse.options import run
 
 
 def main(options: evaluation.Options) -> None:

@@ -1,25 +1,16 @@
 """Evaluate a VSRN network trained on IAPR TC-12."""
 
 MODEL_PATH = "runs/iaprtc12_VSRN/model_best.pth.tar"
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+# Folder of the data sets; None: the data that the model was trained on.
+DATA_PATH = None
 
-from dataclasses import dataclass, replace  # noqa: E402
+from dataclasses import replace
 
-from vse.options import run  # noqa: E402
-from VSRN_LSEH import evaluation  # noqa: E402
-
-
-@dataclass
-class Options(evaluation.Options):
-    """What to evaluate."""
-
-    model_path: str = MODEL_PATH
-    """Checkpoint to evaluate."""
-    data_path: str | None = DATA_PATH
-    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
+from vse.options import run
+from VSRN_LSEH import evaluation
 
 
-def main(options: Options) -> None:
+def main(options: evaluation.Options) -> None:
     """As evaluation.py, on IAPR TC-12 under `--data_path`: the published checkpoints call it f30k_precomp."""
     if options.data_path is not None and options.data_name is None:
         options = replace(options, data_name="iaprtc12")
@@ -27,4 +18,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, evaluation.Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})
