@@ -4,42 +4,43 @@
     python visualize.py --image 12 --caption 63                caption 63 against image 12
     python visualize.py --image 12 --text "a red car on a street"
 
-Writes a PNG and an HTML page to --out. A tile per word: the brighter a place, the more of the word's attention goes to
-regions that cover it; the frame is the region with the largest share. The table below says which similarity vectors
-make the score: SAF's gates, or the edges by which SGR's global node listens to all nodes, step by step.
+Writes a PNG and an HTML page to --out. A tile per word: a place is as bright as the word's attention to the most
+attended region that covers it; the region with the largest share is framed. Where all is bright, the word looks
+everywhere alike. The table below says which similarity vectors make the score: SAF's gates, or the edges by which SGR's
+global node listens to all nodes, step by step.
 """
 
-MODEL_PATH = (
-    "runs/demo_SGR/checkpoint/model_best.pth.tar"  # what `python train.py` saves; ours or of the published code
-)
-DATA_PATH = None  # folder of the data sets; None: the data that the model was trained on
+# What `python train.py` saves; ours or of the published code.
+MODEL_PATH = "runs/demo_SGR/checkpoint/model_best.pth.tar"
+# Folder of the data sets; None: the data that the model was trained on.
+DATA_PATH = None
 
-import base64  # noqa: E402
-import html  # noqa: E402
-import io  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from typing import Any, NamedTuple  # noqa: E402
+import base64
+import html
+import io
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image, ImageDraw, ImageFont  # noqa: E402
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
 
-from GSMN_LSEH.boxes import read_boxes  # noqa: E402
-from SGRAF_LSEH.evaluation import load  # noqa: E402
-from SGRAF_LSEH.model import SGRAF  # noqa: E402
-from SGRAF_LSEH.nodes import TEMPERATURE  # noqa: E402
-from SGRAF_LSEH.similarity import Regions, Words  # noqa: E402
-from vse.attention import attention_over_regions, inner_products  # noqa: E402
-from vse.batches import Batch  # noqa: E402
-from vse.captions import encode  # noqa: E402
-from vse.datasets import Split  # noqa: E402
-from vse.distributed import choose_device  # noqa: E402
-from vse.errors import InputError  # noqa: E402
-from vse.files import write_atomically  # noqa: E402
-from vse.options import EvaluationOptions, run, say, writable_folder  # noqa: E402
-from vse.pictures import picture_folder  # noqa: E402
-from vse.similarity import evaluating  # noqa: E402
-from vse.tokens import tokenise  # noqa: E402
+from GSMN_LSEH.boxes import read_boxes
+from SGRAF_LSEH.evaluation import load
+from SGRAF_LSEH.model import SGRAF
+from SGRAF_LSEH.nodes import TEMPERATURE
+from SGRAF_LSEH.similarity import Regions, Words
+from vse.attention import attention_over_regions, inner_products
+from vse.batches import Batch
+from vse.captions import encode
+from vse.datasets import Split
+from vse.distributed import choose_device
+from vse.errors import InputError
+from vse.files import write_atomically
+from vse.options import EvaluationOptions, run, say, writable_folder
+from vse.pictures import picture_folder
+from vse.similarity import evaluating
+from vse.tokens import tokenise
 
 TILE = 256
 """Longer side of a tile in pixels."""
@@ -142,9 +143,7 @@ def tiles(
     inside = coverage(corners, size)
     drawn = []
     for label, attention in zip(labels, reasoning.attention, strict=True):
-        heat = np.tensordot(attention, inside, axes=1)
-        # A region that covers the whole picture says nothing about a place: only differences are shown.
-        heat = (heat - heat.min()) / max(float(np.ptp(heat)), 1e-6)
+        heat = np.where(inside, attention[:, None, None], 0).max(axis=0) / attention.max()
         tile = Image.fromarray((pixels * (0.15 + 0.85 * heat[..., None])).astype(np.uint8))
         draw = ImageDraw.Draw(tile)
         best = int(attention.argmax())
@@ -177,9 +176,9 @@ def sheet(
     """Title, picture and tiles, and the table of node weights on one picture."""
     width, height = drawn[0].size
     shown = ([] if picture is None else [picture.resize((width, height))]) + drawn
-    columns = min(len(shown), 5)
-    rows = -(-len(shown) // columns)
     gap, line, label = 8, 24, 90
+    columns = min(len(shown), max(5, (label + 64 * len(nodes)) // (width + gap)))
+    rows = -(-len(shown) // columns)
     cell = max(64, (columns * (width + gap) - label) // len(nodes))
     page = max(columns * (width + gap) + gap, label + cell * len(nodes) + gap)
     top = len(title) * line + gap
@@ -295,4 +294,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Options)
+    run(main, Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})
