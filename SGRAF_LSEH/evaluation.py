@@ -7,7 +7,7 @@ python evaluation.py --rerank 50                           score 50 candidates a
 """
 
 # What `python train.py` saves; ours or of the published code.
-MODEL_PATH = "runs/demo_SGR/checkpoint/model_best.pth.tar"
+MODEL_PATH = "runs/demo_SAF/checkpoint/model_best.pth.tar"
 # Second checkpoint: SGRAF is the mean of an SGR's and a SAF's scores.
 MODEL_PATH2 = None
 # Folder of the data sets; None: the data that the model was trained on.

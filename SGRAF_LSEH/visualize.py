@@ -11,7 +11,7 @@ global node listens to all nodes, step by step.
 """
 
 # What `python train.py` saves; ours or of the published code.
-MODEL_PATH = "runs/demo_SGR/checkpoint/model_best.pth.tar"
+MODEL_PATH = "runs/demo_SAF/checkpoint/model_best.pth.tar"
 # Folder of the data sets; None: the data that the model was trained on.
 DATA_PATH = None
 

@@ -80,7 +80,7 @@ class LocalFeatures(nn.Module):
 class RegionEncoder(LocalFeatures):
     """Regions [B, R, F], or global features [B, F] as one region each, -> embeddings [B, E].
 
-    In training each region is dropped with probability 0.2, but never all regions of an image.
+    In training each region is dropped with probability 0.2.
     """
 
     def __init__(self, img_dim: int, embed_size: int, normalise: bool = True, masked_batchnorm: bool = False) -> None:
@@ -90,8 +90,7 @@ class RegionEncoder(LocalFeatures):
         """`lengths` [B]: only so many regions of each image, none of them dropped."""
         regions = images[:, None] if images.ndim == 2 else images
         if lengths is None and self.training:
-            draws = torch.rand(regions.shape[:2], device=regions.device)
-            regions, lengths = keep(regions, (draws > DROPPED) | (draws == draws.amax(dim=1, keepdim=True)))
+            regions, lengths = drop(regions, DROPPED)
         return super().forward(regions, count(regions) if lengths is None else lengths)
 
 
@@ -114,12 +113,10 @@ class GridEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         cells = self.backbone(images).flatten(2).transpose(1, 2)
-        lengths = count(cells)
-        if self.training:
-            draws = torch.rand(cells.shape[:2], device=cells.device)
-            share = torch.rand(len(cells), 1, device=cells.device)
-            cells, lengths = keep(cells, (draws > DROPPED * share) | (share <= DROPPED))
-        return self.image_encoder(cells, lengths)
+        if not self.training:
+            return self.image_encoder(cells, count(cells))
+        share = torch.rand(len(cells), 1, device=cells.device)
+        return self.image_encoder(*drop(cells, torch.where(share > DROPPED, DROPPED * share, 0.0)))
 
     def train(self, mode: bool = True) -> GridEncoder:
         super().train(mode)
@@ -219,6 +216,16 @@ class VSEinfty(Network):
             for name, parameters in members.items()
             if parameters
         ]
+
+
+def drop(features: Tensor, rate: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Drop each of the features [B, N, F] with probability `rate` ([B, 1] or one for all), but never all of an image.
+
+    Returns:
+        What `keep` does.
+    """
+    draws = torch.rand(features.shape[:2], device=features.device)
+    return keep(features, (draws >= rate) | (draws == draws.amax(dim=1, keepdim=True)))
 
 
 def keep(features: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from vse.captions import find_vocabulary, token_ids
 from vse.datasets import DEV_IMAGES, Extra, Split, find_data_set, open_split
 from vse.descriptions import find_or_make
+from vse.distributed import first_process_first
 from vse.errors import InputError
 from vse.features import Features
 from vse.vocabulary import Vocabulary
@@ -273,13 +274,14 @@ def open_training_data(
     Raises:
         InputError: something is missing, damaged or does not belong together.
     """
-    folder = find_data_set(options.data_path, options.data_name)
-    split = open_named_split(folder, "train", options.img_dim)
-    dev = open_named_split(folder, "dev", options.img_dim, DEV_IMAGES)
-    vocabulary, location = find_vocabulary(options.vocab_path, options.data_name, folder, tokeniser=tokeniser)
-    descriptions = None
-    if needs_descriptions:
-        descriptions = find_or_make(folder, split.captions_file, len(split.captions))
+    with first_process_first():
+        folder = find_data_set(options.data_path, options.data_name)
+        split = open_named_split(folder, "train", options.img_dim)
+        dev = open_named_split(folder, "dev", options.img_dim, DEV_IMAGES)
+        vocabulary, location = find_vocabulary(options.vocab_path, options.data_name, folder, tokeniser=tokeniser)
+        descriptions = None
+        if needs_descriptions:
+            descriptions = find_or_make(folder, split.captions_file, len(split.captions))
     pairs = PairDataset(
         split,
         token_ids(split.captions_file, vocabulary, location),

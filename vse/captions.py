@@ -9,16 +9,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vse.errors import InputError
 from vse.files import write_atomically
 from vse.options import say, warn
 from vse.tokens import tokenise
 from vse.vocabulary import END, START, UNKNOWN, Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # What bytes.strip() removes in the published readers. Other Unicode spaces stay: they show in HAL's byte tokens.
@@ -99,6 +101,8 @@ class TokenIds:
         Returns:
             ids [B, T] int64, padded with 0 to the longest of these captions; lengths [B] int64.
         """
+        import torch  # SVDdescriptions.py reads captions and does without
+
         starts = self.offsets[captions]
         lengths = self.offsets[captions + 1] - starts
         positions = np.arange(lengths.max(initial=0))

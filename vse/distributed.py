@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vse.encoders import Encoding
 from vse.errors import InputError
+
+if TYPE_CHECKING:
+    from vse.encoders import Encoding
 
 
 def start(device: torch.device) -> tuple[int, int, torch.device]:
@@ -44,6 +48,17 @@ def choose_device(name: str | None) -> torch.device:
     if name is not None and name.split(":")[0] not in there:
         raise InputError(f"--device {name}: not available here; expected one of {', '.join(there)}")
     return torch.device(name or there[0])
+
+
+@contextmanager
+def first_process_first() -> Iterator[None]:
+    """The first process goes ahead, the others follow: what it makes and keeps (vocabulary, vectors) is made once."""
+    several = dist.is_initialized() and dist.get_world_size() > 1
+    if several and dist.get_rank() > 0:
+        dist.barrier()
+    yield
+    if several and dist.get_rank() == 0:
+        dist.barrier()
 
 
 class _GatherRows(torch.autograd.Function):

@@ -108,21 +108,21 @@ def test_as_they_stand_the_scripts_evaluate_what_training_saves_alone_together_a
     # The demo's place is taken by a data set of that name, and its sizes by small ones.
     make_data_set(tmp_path / "data" / "demo_precomp", images=(24, 8, 10))
     make_data_set(tmp_path / "data" / "iaprtc12_precomp", captions=1, images=(40, 8, 8))
-    training = f"python train.py --data_path {tmp_path}/data --data_name demo{TINY}"
-    script("SGRAF_LSEH", training)
-    script("SGRAF_LSEH", f"{training} --module_name SAF --log_step 1")
+    training = f"python train.py --data_path {tmp_path}/data --data_name demo{TINY} --module_name"
+    script("SGRAF_LSEH", f"{training} SAF --log_step 1")
+    script("SGRAF_LSEH", f"{training} SGR")
     done = script("SGRAF_LSEH", "python evaluation.py --save_similarities a.npy --json a.json")
-    assert "runs/demo_SGR/checkpoint/model_best.pth.tar on demo_precomp test (10 images, 50 captions)" in done.output
+    assert "runs/demo_SAF/checkpoint/model_best.pth.tar on demo_precomp test (10 images, 50 captions)" in done.output
 
     events = EventAccumulator(str(done.folder / "runs/demo_SAF/checkpoint")).Reload()
     assert {"Loss", "LeS", "LeIm", "Eit", "lr", "r1", "r5i", "medr", "r_sum"} <= set(events.Tags()["scalars"])
 
-    saf = "runs/demo_SAF/checkpoint/model_best.pth.tar"
-    script("SGRAF_LSEH", f"python evaluation.py --model_path {saf} --save_similarities b.npy")
+    sgr = "runs/demo_SGR/checkpoint/model_best.pth.tar"
+    script("SGRAF_LSEH", f"python evaluation.py --model_path {sgr} --save_similarities b.npy")
     done = script(
-        "SGRAF_LSEH", f"python evaluation.py --model_path2 {saf} --save_similarities c.npy --fold5 --json c.json"
+        "SGRAF_LSEH", f"python evaluation.py --model_path2 {sgr} --save_similarities c.npy --fold5 --json c.json"
     )
-    assert "mean of runs/demo_SGR/" in done.output
+    assert "mean of runs/demo_SAF/" in done.output
     a, b, c = (np.load(done.folder / f"{name}.npy") for name in "abc")
     assert not np.allclose(a, b, atol=1e-4)
     np.testing.assert_allclose(c, (a + b) / 2, atol=1e-6)
@@ -133,7 +133,7 @@ def test_as_they_stand_the_scripts_evaluate_what_training_saves_alone_together_a
     np.testing.assert_allclose(np.load(done.folder / "d.npy"), a, atol=1e-6)
 
     done = script(
-        "SGRAF_LSEH", f"python evaluation.py --model_path2 {saf} --rerank 2 --json r.json --save_similarities r.npy"
+        "SGRAF_LSEH", f"python evaluation.py --model_path2 {sgr} --rerank 2 --json r.json --save_similarities r.npy"
     )
     reranked = json.loads((done.folder / "r.json").read_text())
     r, summary = np.load(done.folder / "r.npy"), reranked["rerank"]

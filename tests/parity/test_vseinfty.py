@@ -274,7 +274,7 @@ def test_grid_features_and_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert relative(cells, golden["out_eval/base_features"]) < CLOSE
     assert relative(encoder(images), golden["out_eval/img_emb"]) < CLOSE
 
-    draws = [golden["in/rand_list_1"].double(), golden["in/rand_list_2"].double()[:, None]]
+    draws = [golden["in/rand_list_2"].double()[:, None], golden["in/rand_list_1"].double()]
     monkeypatch.setattr(model.torch, "rand", lambda *_shape, **_where: draws.pop(0))
     seen = []
     encoder.image_encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
