@@ -28,7 +28,7 @@ from vse.training import train
 NAME = "SGRAF"
 TAGS = {"loss": "Loss", "image_to_text": "LeS", "text_to_image": "LeIm", "rsum": "r_sum"}
 DEMO_OPTIONS = {
-    # SAF on the sum of hinges leaves the plateau within a hundred steps; SGR and hardest negatives need thousands.
+    # SAF with the sum of hinges leaves the plateau within a hundred steps; with hardest negatives it takes epochs.
     "module_name": "SAF",
     "max_violation": False,
     "num_epochs": 6,
