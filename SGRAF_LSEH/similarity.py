@@ -204,7 +204,7 @@ class SimilarityEncoder(nn.Module):
         if not self.filters:
             score = partial(checkpointed, score)
         if all_images:
-            words = self.memory_budget // 2 // self.bytes_per_row // count
+            words = min(self.memory_budget // 2 // self.bytes_per_row // count, len(shared.workspace))
         else:
             words = len(shared.workspace) // min(count, 8)
         order, columns, moments = [], [], []

@@ -38,7 +38,6 @@ DEMO_OPTIONS = {
     "sim_dim": 32,
     "learning_rate": 0.002,
     "lr_update": 5,
-    "memory_budget": 0.05,
 }
 
 
