@@ -18,6 +18,7 @@ import resource
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,8 @@ from vse.published import PUBLISHED_SETS
 from vse.training import TrainingStep
 from VSRN_LSEH import data, train
 from VSRN_LSEH.model import VSRN
+
+warnings.filterwarnings("ignore", ".*duplicate parameters")  # the captioner's, on purpose
 
 REGIONS, FEATURES, EMBED, VOCABULARY, WORD, HIDDEN, DESCRIPTION = 36, 2048, 2048, 8481, 300, 512, 400
 
