@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 import transformers
 from PIL import Image
 
 from tests.conftest import ROOT, Finished
+from vse import svd
 from VSEinfty_LSEH import small_bert
 
+IMPORTED = (svd, transformers.BertModel, transformers.AutoTokenizer)  # once, not by every forked script
 FOLDER = "VSEinfty_LSEH"
 SMALL = " --embed_size 16 --batch_size 16 --num_epochs 1"
 WORDS = " --text_encoder bigru --word_dim 8"
@@ -30,7 +33,7 @@ def root(tmp_path: Path, make_data_set) -> Path:
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory, monkeypatch_module) -> str:
-    """A small untrained BERT; transformers is imported here once, not by every forked script."""
+    """A small untrained BERT."""
     from tests.conftest import write_data_set
 
     monkeypatch_module.setenv("TOKENIZERS_PARALLELISM", "false")
@@ -41,7 +44,6 @@ def bert(tmp_path_factory, monkeypatch_module) -> str:
             data_path=str(data), output=str(folder / "small"), pieces=100, hidden_size=8, layers=1, heads=2
         )
     )
-    assert transformers.BertModel
     return f" --bert {folder / 'small'}"
 
 
@@ -187,17 +189,22 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_grids_train_on_pictures_by_stages_and_go_on_to_the_same_weights(script, pictures: Path) -> None:
+def test_grids_train_on_pictures_by_stages_and_go_on_to_the_same_weights(
+    script, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = (
         "python train.py --data_path $DATA_PATH --data_name photos --precomp_enc_type backbone "
         "--backbone_source imagenet_res50 --backbone_path $WEIGHTS --input_scale_factor 0.13 --embed_size 8 "
         f"--batch_size 6 --embedding_warmup_epochs 1 --backbone_warmup_epochs 0 --loss lmh{WORDS}"
     )
-    import torchvision
 
+    def shallow(_name: str, weights: None) -> torchvision.models.ResNet:
+        return torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1])
+
+    monkeypatch.setattr("torchvision.models.get_model", shallow)  # forked scripts see it too
     torch.manual_seed(0)
     weights = pictures / "resnet50.pth"
-    torch.save(torchvision.models.resnet50(weights=None).state_dict(), weights)
+    torch.save(shallow("resnet50", None).state_dict(), weights)
     variables = {"DATA_PATH": pictures, "WEIGHTS": weights}
     done = script(FOLDER, f"{command} --num_epochs 1 --logger_name runs/a", **variables)
     before = torch.load(weights, weights_only=True)
