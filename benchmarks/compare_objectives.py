@@ -32,7 +32,6 @@ OBJECTIVES = {
     "LUWM": "--loss luwm",
     "HAL, Flickr30K's constants": "--loss hal --local_alpha 60 --local_ep 0.7",
     "InfoNCE": "--loss infonce",
-    "HAL, MS-COCO's constants": "--loss hal --local_alpha 30 --local_ep 0.3",
 }
 NETWORK = "--embed_size 128 --word_dim 64 --batch_size 128 --val_step 1000000 --log_step 50"
 WARM_UP = "--loss sum_hinge --learning_rate 0.002 --num_epochs 3"
