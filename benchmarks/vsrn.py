@@ -146,13 +146,13 @@ def write_coco_size(folder: Path) -> None:
     words, generator = [f"word{number}" for number in range(10_000)], random.Random(0)
     for split in ("train", "dev"):
         images, captions = PUBLISHED_SETS["coco"][split]
-        shape = (images, REGIONS, FEATURES)
-        np.lib.format.open_memmap(folder / f"{split}_ims.npy", mode="w+", dtype=np.float32, shape=shape)
+        regions = (images, REGIONS, FEATURES)
+        np.lib.format.open_memmap(folder / f"{split}_ims.npy", mode="w+", dtype=np.float32, shape=regions)
         lines = (" ".join(generator.choices(words, k=11)) for _ in range(captions))
         (folder / f"{split}_caps.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         if split == "train":
-            shape = (captions, DESCRIPTION)
-            np.lib.format.open_memmap(folder / "train_svd.npy", mode="w+", dtype=np.float32, shape=shape)
+            vectors = (captions, DESCRIPTION)
+            np.lib.format.open_memmap(folder / "train_svd.npy", mode="w+", dtype=np.float32, shape=vectors)
 
 
 def measure_start(folder: Path) -> tuple[float, float]:
