@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import runpy
 import shlex
@@ -98,6 +99,9 @@ def script(tmp_path: Path) -> Script:
     so that runs/ stay out of the checkout. The script gets a process of its own, forked from this one, which has the
     libraries imported already.
     """
+
+    for slow in ("torch._dynamo", "torch.utils.tensorboard", "vse.svd"):  # once here, not in every script
+        importlib.import_module(slow)
 
     def run_script(folder: str, command: str, status: int = 0, **variables: object) -> Finished:
         working = tmp_path / "work" / folder
