@@ -54,8 +54,10 @@ def main(options: Options) -> None:
 def save_embeddings(path: Path, network: Network, data: EvaluationData, options: Options) -> None:
     """Write float32 `img_embs` [N, E], `cap_embs` [M, E] and `caption_image` [M], each caption's row of `img_embs`."""
     images, captions = encode_split(network, data.images(), data.texts(), choose_device(options.device))
-    arrays = {"img_embs": images.numpy(), "cap_embs": captions.numpy(), "caption_image": data.split.caption_image}  # type: ignore[union-attr]
-    write_atomically(path, lambda file: np.savez(file, **arrays))
+    assert isinstance(images, Tensor)
+    assert isinstance(captions, Tensor)
+    img_embs, cap_embs, owner = images.numpy(), captions.numpy(), data.split.caption_image
+    write_atomically(path, lambda file: np.savez(file, img_embs=img_embs, cap_embs=cap_embs, caption_image=owner))
     say(f"embeddings of {len(images)} images, {len(captions)} captions: {path}")
 
 
