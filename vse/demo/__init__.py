@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from vse.demo.captions import describe
@@ -59,7 +60,8 @@ def make_demo(folder: Path, sizes: tuple[int, int, int] = SIZES) -> None:
             "writable or give --data_path"
         ) from None
     try:
-        _write(unfinished, sizes)
+        with threadpool_limits(1):  # the products are small: more threads would only wait for each other
+            _write(unfinished, sizes)
         (unfinished / VERSION_FILE).write_text(stamp, encoding="utf-8")
         unfinished.chmod(0o755)
         _put(unfinished, folder)
