@@ -32,6 +32,8 @@ class ScheduleOptions:
     """Grids: first epochs, with the whole CNN frozen."""
     backbone_warmup_epochs: int = 5
     """Grids: epochs after which one more of the CNN's blocks is unfrozen, from the last to the first."""
+    bert_lr_factor: float | None = None
+    """BERT: share of the learning rate that it gets; default 0.1, with sgd 1, as published."""
     backbone_lr_factor: float = 0.01
     """Grids: share of the learning rate that the CNN gets."""
     warmup: Literal["loss", "learning_rate"] = "loss"
@@ -42,10 +44,10 @@ def make_optimizer(network: VSEinfty, objective: Objective, options: ScheduleOpt
     """AdamW or SGD over the network's and the objective's parameters, with the published weight decays."""
     grids = isinstance(network.image_encoder, GridEncoder)
     sgd = options.optim == "sgd"
-    # SGD leaves out BERT's smaller learning rate, as published.
-    groups = network.parameter_groups(
-        options.learning_rate, 1.0 if sgd else BERT_FACTOR, backbone_factor=options.backbone_lr_factor
-    )
+    bert_factor = options.bert_lr_factor
+    if bert_factor is None:
+        bert_factor = 1.0 if sgd else BERT_FACTOR
+    groups = network.parameter_groups(options.learning_rate, bert_factor, options.backbone_lr_factor)
     own = list(objective.parameters())
     if own:
         groups.append({"name": "objective", "params": own, "lr": options.learning_rate, "weight_decay": 0.0})

@@ -37,7 +37,7 @@ class Golden:
         with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
             self.arrays = {key: file[key] for key in file.files}
         self.config = json.loads(str(self.arrays["config"]))
-        self.options = SimpleNamespace(**self.config.get("opt", {}))
+        self.options = SimpleNamespace(**self.config.get("opt", {}), bert_lr_factor=None)
 
     def __getitem__(self, name: str) -> Tensor:
         return torch.from_numpy(self.arrays[name])
@@ -219,7 +219,7 @@ def test_four_adamw_steps_with_objective_warm_up_and_decay_end_at_the_published_
 
 def test_lseh_step() -> None:
     golden = Golden("region_bert")
-    golden.options = SimpleNamespace(**golden.config["lseh_opt"])
+    golden.options = SimpleNamespace(**golden.config["lseh_opt"], bert_lr_factor=None)
     network = golden.network().train()
     objective = loss.objective(ObjectiveOptions(same_image_key="legacy_div5"))
     batch = golden.under("lseh/in/")
