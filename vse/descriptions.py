@@ -146,7 +146,8 @@ def find_or_make(
     say(f"{folder / TEXT}: not there, made from {captions_file.name} now, once")
     descriptions = fit(captions, source=captions_file)
     for place in (folder, *other_places):
-        if place == output and _holds_vectors(place):
+        read_only = place.is_dir() and not place.stat().st_mode & 0o222  # root could write all the same
+        if read_only or (place == output and _holds_vectors(place)):
             continue
         try:
             place.mkdir(parents=True, exist_ok=True)
