@@ -15,6 +15,7 @@ from vse.demo.kinds import COLOURS, KINDS
 from vse.demo.pictures import draw_scene
 from vse.demo.regions import find_regions
 from vse.demo.scenes import HEIGHT, WIDTH, compose
+from vse.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,15 @@ def test_it_is_made_once_and_anew_when_the_generator_changed(demo: Path) -> None
     make_demo(demo, sizes=(6, 3, 3))
     assert (demo / "train_caps.txt").stat().st_mtime_ns != before
     assert not [path for path in demo.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_somebodys_own_files_are_never_replaced(tmp_path: Path) -> None:
+    own = tmp_path / "demo_precomp" / "mine.txt"
+    own.parent.mkdir()
+    own.write_text("precious")
+    with pytest.raises(InputError, match="not the demo data set"):
+        make_demo(own.parent, sizes=(1, 1, 1))
+    assert own.read_text() == "precious"
 
 
 def test_features_follow_the_pixels_of_their_region_alone() -> None:

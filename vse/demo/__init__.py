@@ -44,12 +44,16 @@ def make_demo(folder: Path, sizes: tuple[int, int, int] = SIZES) -> None:
     its number alone; regions and features come from its pixels before they are compressed.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or holds somebody's own files.
     """
     stamp = f"version {DEMO_VERSION}, pictures {' '.join(map(str, sizes))}\n"
     version_file = folder / VERSION_FILE
     if version_file.is_file() and version_file.read_text(encoding="utf-8") == stamp:
         return
+    if folder.exists() and not version_file.is_file() and any(folder.iterdir()):
+        raise InputError(
+            f"{folder}: holds files that are not the demo data set; move them away, or give --data_path and --data_name"
+        )
     say(f"making the embedded demo data set, once: {folder}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
