@@ -16,12 +16,12 @@ import orjson
 import torch
 from torch import Tensor
 
-from GSMN_LSEH.boxes import Boxes, read_boxes
 from vse.batches import Batch, BatchRequest, EvaluationData, PairDataset, TrainingData, open_training_data
 from vse.captions import TokenIds
 from vse.datasets import Split
 from vse.errors import InputError
 from vse.options import say
+from vse.regions import Boxes, check_regions, read_boxes
 from vse.vocabulary import Vocabulary
 
 LEGACY_ACCESSES = 10
@@ -53,6 +53,7 @@ def add_graphs(
             for five folds.
     """
     split = data.split
+    check_regions(split, "GSMN")
     ids = published_ids(split, vocabulary)
     if ids is not None:
         data.captions = ids

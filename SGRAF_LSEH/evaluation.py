@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from SGRAF_LSEH import train
-from SGRAF_LSEH.data import check_regions
 from SGRAF_LSEH.model import SGRAF
 from SGRAF_LSEH.similarity import Regions, Words
 from vse.batches import EvaluationData
@@ -37,6 +36,7 @@ from vse.evaluation import (
     words_of,
 )
 from vse.options import EvaluationOptions, run, say
+from vse.regions import check_regions
 from vse.reports import save_json
 from vse.similarity import (
     best_candidates,
@@ -76,7 +76,7 @@ def load(options: EvaluationOptions, model_path: str) -> Model:
     """
     trained = load_trained(model_path, train.NAME, train.Options)
     split, folder = evaluation_split(options, trained)
-    check_regions(split)
+    check_regions(split, train.NAME)
     # A published checkpoint's words are those of the data it was trained on, whatever it is evaluated on.
     vocabulary, data = words_of(split, folder, replace(options, data_name=None), trained)
     trained.options = replace(trained.options, memory_budget=options.memory_budget)

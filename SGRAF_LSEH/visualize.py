@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from GSMN_LSEH.boxes import read_boxes
 from SGRAF_LSEH.evaluation import load
 from SGRAF_LSEH.model import SGRAF
 from SGRAF_LSEH.nodes import TEMPERATURE
@@ -39,6 +38,7 @@ from vse.errors import InputError
 from vse.files import write_atomically
 from vse.options import EvaluationOptions, run, say, writable_folder
 from vse.pictures import picture_folder
+from vse.regions import read_boxes
 from vse.similarity import evaluating
 from vse.tokens import tokenise
 

@@ -22,12 +22,12 @@ from vse.distributed import choose_device
 from vse.errors import InputError
 from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of
 from vse.options import EvaluationOptions, run, say
+from vse.regions import check_regions
 from vse.reports import save_json
 from vse.similarity import evaluating
 from vse.tokens import tokenise
 from vse.vocabulary import Vocabulary
 from VSRN_LSEH import train
-from VSRN_LSEH.data import check_regions
 from VSRN_LSEH.model import VSRN
 
 
@@ -61,7 +61,7 @@ def evaluate(options: EvaluationOptions, model_path: str) -> Evaluated:
     if trained.published:
         trained.options = replace(trained.options, no_captioning=True)  # published checkpoints lack that branch
     split, folder = evaluation_split(options, trained)
-    check_regions(split)
+    check_regions(split, train.NAME)
     # A published checkpoint's words are those of the data it was trained on, whatever it is evaluated on.
     vocabulary, data = words_of(split, folder, replace(options, data_name=None), trained)
     network = train.build(trained.options, split.images.shape, len(vocabulary))

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import vse.captions
 import vse.tokens
-from vse.captions import encode, find_vocabulary, read_captions, token_ids
+from vse.captions import encode, read_captions, token_ids
+from vse.datasets import find_vocabulary
 from vse.errors import InputError
 from vse.tokens import _LOWER, TOKENISERS, _sentences, _split, tokenise
 from vse.vocabulary import SPECIAL_WORDS, Vocabulary
@@ -330,6 +331,21 @@ def test_a_vocabulary_is_found_with_and_without_precomp(tmp_path, name, data_nam
     found, location = find_vocabulary(tmp_path, data_name, tmp_path / "no data needed")
     assert found.digest == vocabulary().digest
     assert location == tmp_path
+
+
+@pytest.mark.parametrize("data_name", ["iaprtc12", "IAPRTC12_precomp", "IAPR"])
+def test_iapr_tc_12_without_a_vocabulary_is_read_with_flickr30ks(tmp_path, data_name, capsys):
+    vocabulary().save(tmp_path / "f30k_precomp_vocab.json")
+    assert find_vocabulary(tmp_path, data_name, tmp_path / "no data needed")[0].digest == vocabulary().digest
+    assert "Flickr30K's vocabulary" in capsys.readouterr().out
+    Vocabulary.build(["its own words"], 1).save(tmp_path / "IAPRTC_precomp_vocab.json")
+    assert "own" in find_vocabulary(tmp_path, data_name, tmp_path)[0].word2idx
+
+
+def test_other_data_sets_do_not_borrow_a_vocabulary(tmp_path, caption_file):
+    vocabulary().save(tmp_path / "f30k_precomp_vocab.json")
+    assert find_vocabulary(tmp_path, "coco", tmp_path, threshold=1)[1] == tmp_path
+    assert (tmp_path / "coco_vocab.json").is_file()
 
 
 def test_json_goes_before_pickle_and_a_file_may_be_named(tmp_path):

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vse.captions import find_vocabulary, token_ids
-from vse.datasets import DEV_IMAGES, Extra, Split, find_data_set, open_split
+from vse.captions import token_ids
+from vse.datasets import DEV_IMAGES, Extra, Split, find_data_set, find_vocabulary, open_split
 from vse.descriptions import find_or_make
 from vse.distributed import first_process_first
 from vse.errors import InputError

@@ -15,7 +15,6 @@ import numpy as np
 
 from vse.errors import InputError
 from vse.files import write_atomically
-from vse.options import say, warn
 from vse.tokens import tokenise
 from vse.vocabulary import END, START, UNKNOWN, Vocabulary
 
@@ -161,55 +160,3 @@ def _read_cache(path: Path, key: str, words: int) -> TokenIds | None:
     except Exception:  # a damaged archive may raise almost anything
         return None
     return TokenIds(ids, offsets) if sound else None
-
-
-def find_vocabulary(
-    vocab_path: str | Path | None,
-    data_name: str | None,
-    data_folder: Path,
-    threshold: int = 4,
-    tokeniser: str = "punkt",
-) -> tuple[Vocabulary, Path | None]:
-    """The vocabulary of a data set; one that does not exist is built from its train and dev captions and saved.
-
-    Looked for are NAME_vocab.json and NAME_vocab.pkl in `vocab_path`, NAME being `data_name` with and without
-    `_precomp`; without `vocab_path` the same in `data_folder`, and vocab.json.
-
-    Args:
-        vocab_path: folder of vocabulary files, or one such file.
-        threshold: how often a word must occur to enter a new vocabulary.
-        tokeniser: what captions are to be read with, see `vse.tokens.TOKENISERS`.
-
-    Returns:
-        The vocabulary, and the folder it lies in: where `token_ids` may cache. None if a new one could not be saved.
-
-    Raises:
-        InputError: the vocabulary is damaged or of another tokeniser, or there are no captions to build one from.
-    """
-    folder = Path(data_folder if vocab_path is None else vocab_path)
-    if folder.suffix in (".json", ".pkl") or folder.is_file():
-        return Vocabulary.load(folder, tokeniser), folder.parent
-    bare = (data_name or "").removesuffix("_precomp")
-    names = [data_name, bare, f"{bare}_precomp"] if data_name else []
-    candidates = [folder / f"{name}_vocab{suffix}" for name in names for suffix in (".json", ".pkl")]
-    if vocab_path is None or not names:
-        candidates.insert(0, folder / "vocab.json")
-    for candidate in candidates:
-        if candidate.is_file():
-            return Vocabulary.load(candidate, tokeniser), folder
-    return _build_vocabulary(candidates[0], Path(data_folder), threshold, tokeniser)
-
-
-def _build_vocabulary(path: Path, data_folder: Path, threshold: int, tokeniser: str) -> tuple[Vocabulary, Path | None]:
-    files = [data_folder / "train_caps.txt", data_folder / "dev_caps.txt"]
-    files = [files[0], *(file for file in files[1:] if file.exists())]
-    vocabulary = Vocabulary.build(chain.from_iterable(map(read_captions, files)), threshold, tokeniser)
-    built = f"vocabulary of {len(vocabulary)} words built from {' and '.join(file.name for file in files)}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        vocabulary.save(path)
-    except (InputError, OSError):
-        warn(f"{built} is kept in memory only: {path} cannot be written")
-        return vocabulary, None
-    say(f"{built}: {path}")
-    return vocabulary, path.parent

@@ -18,6 +18,7 @@ from vse.descriptions import load as load_descriptions
 from vse.errors import InputError
 from vse.features import Features
 from vse.published import PUBLISHED_SETS
+from vse.regions import load_array, read_sizes
 
 BLOCK_BYTES = 2**26
 
@@ -115,9 +116,9 @@ def _companions(folder: Path, split: Split) -> Iterator[str]:
         if not path.exists():
             continue
         try:
-            length = len(np.load(path, mmap_mode="r", allow_pickle=False))
-        except (ValueError, OSError, EOFError):
-            yield f"{path}: truncated, or Python objects in place of numbers; write it again with numpy.save"
+            length = len(read_sizes(path) if suffix == "ims_size.npy" else load_array(path))
+        except InputError as problem:
+            yield str(problem)
             continue
         if length != rows:
             yield f"{path}: {length} rows; expected one for each of the {rows} feature rows"

@@ -1,9 +1,10 @@
-"""Find a data set's folder and open its splits: captions, images and which caption belongs to which image."""
+"""Find a data set's folder and vocabulary, and open its splits: captions, images and which caption is whose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from vse import REPOSITORY
 from vse.captions import read_captions
 from vse.errors import InputError
 from vse.features import Features, check_img_dim, open_features, rows_per_image
+from vse.options import say, warn
+from vse.vocabulary import Vocabulary
 
 DEMO = "demo"
 DEV_IMAGES = 1000
@@ -149,3 +152,61 @@ def open_split(folder: Path, name: str, img_dim: int | None = None, first_images
 def open_dev(folder: Path, img_dim: int | None = None) -> Split:
     """The dev split as the published protocol validates on it: its first 1,000 images."""
     return open_split(folder, "dev", img_dim, first_images=DEV_IMAGES)
+
+
+def find_vocabulary(
+    vocab_path: str | Path | None,
+    data_name: str | None,
+    data_folder: Path,
+    threshold: int = 4,
+    tokeniser: str = "punkt",
+) -> tuple[Vocabulary, Path | None]:
+    """The vocabulary of a data set; one that does not exist is built from its train and dev captions and saved.
+
+    Looked for are NAME_vocab.json and NAME_vocab.pkl in `vocab_path`, NAME being `data_name` with and without
+    `_precomp`; without `vocab_path` the same in `data_folder`, and vocab.json. In `vocab_path` IAPR TC-12 falls back on
+    Flickr30K's vocabulary, which the published code reads it with, having none of its own.
+
+    Args:
+        vocab_path: folder of vocabulary files, or one such file.
+        threshold: how often a word must occur to enter a new vocabulary.
+        tokeniser: what captions are to be read with, see `vse.tokens.TOKENISERS`.
+
+    Returns:
+        The vocabulary, and the folder it lies in: where `token_ids` may cache. None if a new one could not be saved.
+
+    Raises:
+        InputError: the vocabulary is damaged or of another tokeniser, or there are no captions to build one from.
+    """
+    folder = Path(data_folder if vocab_path is None else vocab_path)
+    if folder.suffix in (".json", ".pkl") or folder.is_file():
+        return Vocabulary.load(folder, tokeniser), folder.parent
+    bare = (data_name or "").removesuffix("_precomp")
+    names = [data_name, bare, f"{bare}_precomp"] if data_name else []
+    if vocab_path is not None and canonical_name(bare) == "iaprtc12":
+        own = [f"{alias}{suffix}" for alias in ALIASES["iaprtc12"] for suffix in ("", "_precomp")]
+        names = [*names, *own, "f30k_precomp"]
+    candidates = [folder / f"{name}_vocab{suffix}" for name in names for suffix in (".json", ".pkl")]
+    if vocab_path is None or not names:
+        candidates.insert(0, folder / "vocab.json")
+    for candidate in candidates:
+        if candidate.is_file():
+            if candidate.stem == "f30k_precomp_vocab" and canonical_name(bare) != "f30k":
+                say(f"{data_name} is read with Flickr30K's vocabulary, as published: {candidate}")
+            return Vocabulary.load(candidate, tokeniser), folder
+    return _build_vocabulary(candidates[0], Path(data_folder), threshold, tokeniser)
+
+
+def _build_vocabulary(path: Path, data_folder: Path, threshold: int, tokeniser: str) -> tuple[Vocabulary, Path | None]:
+    files = [data_folder / "train_caps.txt", data_folder / "dev_caps.txt"]
+    files = [files[0], *(file for file in files[1:] if file.exists())]
+    vocabulary = Vocabulary.build(chain.from_iterable(map(read_captions, files)), threshold, tokeniser)
+    built = f"vocabulary of {len(vocabulary)} words built from {' and '.join(file.name for file in files)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        vocabulary.save(path)
+    except (InputError, OSError):
+        warn(f"{built} is kept in memory only: {path} cannot be written")
+        return vocabulary, None
+    say(f"{built}: {path}")
+    return vocabulary, path.parent

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from vse import checkpoints
 from vse.batches import EvaluationData
-from vse.captions import find_vocabulary, token_ids
-from vse.datasets import Split, find_data_set, holds_splits, open_split
+from vse.captions import token_ids
+from vse.datasets import Split, find_data_set, find_vocabulary, holds_splits, open_split
 from vse.distributed import choose_device
 from vse.encoders import Network
 from vse.options import EvaluationOptions, say

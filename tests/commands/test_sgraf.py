@@ -251,7 +251,7 @@ def test_attention_and_weights_are_those_the_score_is_made_of() -> None:
     [
         ("--loss hal --memory_bank", "--memory_bank remembers one embedding"),
         ("--loss lmh --semantic_weight 0.1", "does nothing for --loss lmh"),
-        ("--data_name global", "SGRAF attends to regions"),
+        ("--data_name global", "SGRAF needs features of regions"),
     ],
 )
 def test_senseless_combinations_are_refused_before_the_first_batch(

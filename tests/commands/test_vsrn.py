@@ -193,7 +193,7 @@ def test_senseless_combinations_are_refused_before_the_first_batch(script, root:
 def test_images_without_regions_are_refused(script, tmp_path: Path, make_data_set) -> None:
     make_data_set(tmp_path / "data" / "global_precomp", regions=0)
     done = script("VSRN_LSEH", f"python train.py --data_path {tmp_path}/data --data_name global{SMALL}", status=2)
-    assert "VSRN reasons over regions" in done.errors
+    assert "VSRN needs features of regions" in done.errors
 
 
 @pytest.fixture(scope="module")

@@ -149,11 +149,21 @@ def test_check_names_every_problem_of_a_data_set(data_root: Path, capsys: pytest
     edit(folder / "dev_ims.npy", lambda a: np.where(np.arange(8)[:, None, None] == 3, 0, a).astype(a.dtype))
     write_vectors(folder, rows=119)
     np.save(folder / "test_ims_bbx.npy", np.zeros((7, 4, 4), np.float32))
+    np.save(folder / "test_ims_size.npy", np.zeros((8, 2), np.float32))
+    published = np.array([{"image_w": 300.0, "image_h": 200.0}] * 8, dtype=object)
+    np.save(folder / "dev_ims_size.npy", published, allow_pickle=True)
     with pytest.raises(SystemExit, match="2"):
         check.main(check.Options(str(folder)))
     problems = [line for line in capsys.readouterr().out.splitlines() if line.startswith("problem: ")]
-    for words in ("1 rows with NaN or infinity, first 17", "1 all-zero rows, first 3", "train_svd.txt", "7 rows"):
+    for words in (
+        "1 rows with NaN or infinity, first 17",
+        "1 all-zero rows, first 3",
+        "train_svd.txt",
+        "7 rows",
+        "not all positive",
+    ):
         assert sum(words in problem for problem in problems) == 1, words
+    assert not any("dev_ims_size" in problem for problem in problems)
 
 
 def test_losses_that_stay_non_finite_stop_the_run_and_name_the_batch(script, data_root: Path, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from GSMN_LSEH.boxes import Boxes
 from GSMN_LSEH.graphs import GaussianKernels, adjacency, polar, region_weights
 from GSMN_LSEH.loss import objective
 from GSMN_LSEH.matching import match, nodes
@@ -22,6 +21,7 @@ from vse import checkpoints
 from vse.batches import Batch
 from vse.losses import ObjectiveOptions
 from vse.ranking import evaluate
+from vse.regions import Boxes
 from vse.similarity import ensemble
 from vse.training import TrainingStep
 

@@ -1,4 +1,4 @@
-"""The boxes of an image's regions and the sizes of images: files of a data set folder, ours and the published ones."""
+"""Regions of images: that there are any, their boxes and the images' sizes, in our files and the published ones."""
 
 from __future__ import annotations
 
@@ -31,6 +31,20 @@ class Boxes(NamedTuple):
         return torch.from_numpy(corners.astype(np.float32))
 
 
+def check_regions(split: Split, network: str) -> None:
+    """Refuse images without regions.
+
+    Raises:
+        InputError: one vector an image, or pictures; the message names `network`.
+    """
+    shape = split.images.shape
+    if not isinstance(split.images, Features) or len(shape) != 2:
+        raise InputError(
+            f"{split.captions_file.parent}: an image of the {split.name} split has shape {list(shape)}; "
+            f"{network} needs features of regions, [regions, dimensions] an image: extract region or grid features"
+        )
+
+
 def read_boxes(split: Split, stand_in: bool) -> Boxes:
     """The boxes of a split's regions.
 
@@ -38,25 +52,21 @@ def read_boxes(split: Split, stand_in: bool) -> Boxes:
     no `*_ims_size.npy`.
 
     Raises:
-        InputError: features without regions, no boxes and no stand-in, or files that do not fit the features.
+        InputError: no boxes and no stand-in, or files that do not fit the features.
     """
     features = split.images
-    if not isinstance(features, Features) or len(features.shape) != 2:
-        raise InputError(
-            f"{split.captions_file.parent}: images of shape {list(features.shape)}; GSMN needs features of regions, "
-            "[images, regions, dimensions]"
-        )
+    assert isinstance(features, Features), "see check_regions"
     path = split.captions_file.with_name(f"{split.name}_ims_bbx.npy")
     if not path.exists():
         if not stand_in:
             raise InputError(
                 f"{path}: no such file; --graph propagate needs the boxes of the regions, float [images, regions, 4]: "
-                "x1 y1 x2 y2 (python -m vse convert writes them), or choose --graph reference"
+                "x1 y1 x2 y2 (python -m vse convert writes them) (GSMN can do without: --graph reference)"
             )
         say(f"{path}: no such file; a regular grid stands in for the boxes of the {features.shape[0]} regions")
         corners = grid(features.shape[0])[None].repeat(features.images, axis=0)
         return Boxes(corners, np.ones((features.images, 2), np.float32))
-    corners = _load(path)
+    corners = load_array(path)
     if corners.shape[1:] != (features.shape[0], 4) or corners.dtype.kind not in "fiu":
         raise InputError(
             f"{path}: {list(corners.shape)} {corners.dtype}; expected numbers [images, {features.shape[0]}, 4], a box "
@@ -170,7 +180,12 @@ class _SizesReader(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {f'{module}.{name}'!r}")
 
 
-def _load(path: Path) -> np.ndarray:
+def load_array(path: Path) -> np.ndarray:
+    """Memory-map an array of numbers.
+
+    Raises:
+        InputError: truncated, or it holds Python objects.
+    """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError):
