@@ -1,19 +1,7 @@
 """What a batch of VSRN holds: the regions of an image and the word ids of one of its captions."""
 
-from __future__ import annotations
+from functools import partial
 
-from vse.batches import TrainingData, open_training_data
-from vse.options import DataOptions
-from vse.regions import check_regions
-from vse.vocabulary import Vocabulary
+from vse.regions import region_training_data
 
-
-def training_data(options: DataOptions, needs_descriptions: bool) -> TrainingData[Vocabulary]:
-    """Train and dev split, vocabulary, and description vectors if the objective reads them.
-
-    Raises:
-        InputError: the images have no regions, or what `open_training_data` finds wrong.
-    """
-    training = open_training_data(options, needs_descriptions)
-    check_regions(training.pairs.split, "VSRN")
-    return training
+training_data = partial(region_training_data, network="VSRN")

@@ -23,7 +23,7 @@ from vse.reports import recall_table, save_json
 from vse.similarity import Block, save_similarities, score_split
 from vse.vocabulary import Vocabulary
 
-TrainOptions = TypeVar("TrainOptions")
+Options = TypeVar("Options", bound=EvaluationOptions)
 
 
 @dataclass
@@ -74,6 +74,13 @@ def evaluation_split(
     if name is None:
         name = "testall" if options.fold5 and (folder / "testall_caps.txt").exists() else "test"
     return open_named_split(folder, name), folder
+
+
+def on_iaprtc12(options: Options) -> Options:
+    """The options with IAPR TC-12 as the data set under `--data_path`; published checkpoints call it f30k_precomp."""
+    if options.data_path is not None and options.data_name is None:
+        return replace(options, data_name="iaprtc12")
+    return options
 
 
 def words_of(

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vse.batches import TrainingData, open_training_data
 from vse.datasets import Split
 from vse.errors import InputError
 from vse.features import Features
-from vse.options import say
+from vse.options import DataOptions, say
+from vse.vocabulary import Vocabulary
 
 
 class Boxes(NamedTuple):
@@ -43,6 +45,17 @@ def check_regions(split: Split, network: str) -> None:
             f"{split.captions_file.parent}: an image of the {split.name} split has shape {list(shape)}; "
             f"{network} needs features of regions, [regions, dimensions] an image: extract region or grid features"
         )
+
+
+def region_training_data(options: DataOptions, needs_descriptions: bool, network: str) -> TrainingData[Vocabulary]:
+    """Train and dev split of a network that reads regions and words, its vocabulary, and description vectors if asked.
+
+    Raises:
+        InputError: the images have no regions, or what `open_training_data` finds wrong.
+    """
+    training = open_training_data(options, needs_descriptions)
+    check_regions(training.pairs.split, network)
+    return training
 
 
 def read_boxes(split: Split, stand_in: bool) -> Boxes:

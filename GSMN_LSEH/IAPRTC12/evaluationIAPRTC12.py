@@ -6,7 +6,12 @@ DATA_PATH = None
 
 
 from GSMN_LSEH import evaluation
+from vse.evaluation import on_iaprtc12
 from vse.options import run
 
 if __name__ == "__main__":
-    run(evaluation.main, evaluation.Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})
+    run(
+        lambda options: evaluation.main(on_iaprtc12(options)),
+        evaluation.Options,
+        defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH},
+    )

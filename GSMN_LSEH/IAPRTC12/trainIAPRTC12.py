@@ -3,23 +3,10 @@
 python IAPRTC12/trainIAPRTC12.py --data_path "$DATA_PATH" --data_name IAPRTC_precomp --bi_gru --max_violation
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-
 from GSMN_LSEH import train
 from vse.options import run
 
-
-@dataclass
-class Options(train.Options):
-    """Defaults for IAPR TC-12."""
-
-    data_name: str | None = "iaprtc12"
-    """Data set."""
-    logger_name: str = "runs/iaprtc12"
-    """Run folder."""
-
+DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/iaprtc12"}
 
 if __name__ == "__main__":
-    run(train.main, Options)
+    run(train.main, train.Options, defaults=DEFAULTS)

@@ -4,10 +4,11 @@ MODEL_PATH = "runs/IAPR/model_best.pth.tar"
 # Folder of the data sets; None: the data that the (first) model was trained on.
 DATA_PATH = None
 
+from vse.evaluation import on_iaprtc12
 from vse.options import run
 from VSEinfty_LSEH import evaluation
 
 DEFAULTS = {"model_path": MODEL_PATH, "data_path": DATA_PATH}
 
 if __name__ == "__main__":
-    run(evaluation.main, evaluation.Options, defaults=DEFAULTS)
+    run(lambda options: evaluation.main(on_iaprtc12(options)), evaluation.Options, defaults=DEFAULTS)

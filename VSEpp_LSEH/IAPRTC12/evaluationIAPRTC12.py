@@ -5,8 +5,13 @@ MODEL_PATH = "runs/iaprtc12_vse++/model_best.pth.tar"
 DATA_PATH = None
 
 
+from vse.evaluation import on_iaprtc12
 from vse.options import EvaluationOptions, run
 from VSEpp_LSEH import evaluation
 
 if __name__ == "__main__":
-    run(evaluation.main, EvaluationOptions, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})
+    run(
+        lambda options: evaluation.main(on_iaprtc12(options)),
+        EvaluationOptions,
+        defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH},
+    )

@@ -3,27 +3,10 @@
 python IAPRTC12/trainIAPRTC12.py --data_path $DATA_PATH --data_name IAPRTC12_precomp --logger_name runs/IAPR_VSRN --max_violation --max_len 60
 """  # noqa: E501
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-
 from vse.options import run
 from VSRN_LSEH import train
 
-
-@dataclass
-class Options(train.Options):
-    """Defaults of the published IAPR TC-12 script."""
-
-    data_name: str | None = "iaprtc12"
-    """Data set."""
-    logger_name: str = "runs/iaprtc12_VSRN"
-    """Run folder."""
-    learning_rate: float = 0.0005
-    """Initial learning rate."""
-    lr_update: int = 20
-    """Epochs between divisions of the learning rate by ten."""
-
+DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/iaprtc12_VSRN", "learning_rate": 0.0005, "lr_update": 20}
 
 if __name__ == "__main__":
-    run(train.main, Options)
+    run(train.main, train.Options, defaults=DEFAULTS)
