@@ -9,6 +9,7 @@ from typing import Any, Literal
 from vse.batches import EvaluationData, PairDataset, TrainingData
 from vse.datasets import DEV_IMAGES, Split, find_data_set, open_split
 from vse.descriptions import find_or_make
+from vse.distributed import first_process_first
 from vse.images import SquareTransform, picture_splits
 from VSEinfty_LSEH.text import Words
 from VSEinfty_LSEH.wordpieces import WordPieces
@@ -50,17 +51,18 @@ def training_data(options: Any, needs_descriptions: bool) -> TrainingData[Words 
     Raises:
         InputError: something is missing, damaged or does not belong together.
     """
-    folder = find_data_set(options.data_path, options.data_name)
-    opener = split_opener(options)
-    split = opener(folder, "train", options.img_dim)
-    dev = opener(folder, "dev", options.img_dim, DEV_IMAGES)
-    text: Words | WordPieces
-    if options.text_encoder == "bert":
-        text = WordPieces.find(options.bert)
-    else:
-        text = Words.find(options.vocab_path, options.data_name, folder)
-    descriptions = None
-    if needs_descriptions:
-        descriptions = find_or_make(folder, split.captions_file, len(split.captions))
+    with first_process_first():
+        folder = find_data_set(options.data_path, options.data_name)
+        opener = split_opener(options)
+        split = opener(folder, "train", options.img_dim)
+        dev = opener(folder, "dev", options.img_dim, DEV_IMAGES)
+        text: Words | WordPieces
+        if options.text_encoder == "bert":
+            text = WordPieces.find(options.bert)
+        else:
+            text = Words.find(options.vocab_path, options.data_name, folder)
+        descriptions = None
+        if needs_descriptions:
+            descriptions = find_or_make(folder, split.captions_file, len(split.captions))
     pairs = PairDataset(split, text.captions(split.captions_file), descriptions, options.seed, augment=True)
     return TrainingData(pairs, EvaluationData(dev, text.captions(dev.captions_file), options.batch_size), text)
