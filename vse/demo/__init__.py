@@ -27,7 +27,7 @@ from vse.demo.scenes import HEIGHT, WIDTH, compose
 from vse.errors import InputError
 from vse.options import say
 
-DEMO_VERSION = 1
+DEMO_VERSION = 2
 """Counts the changes of what is generated; a folder made by another version is made anew."""
 
 VERSION_FILE = "demo_version.txt"

@@ -97,11 +97,12 @@ def vague(scene: Scene, rng: random.Random) -> str:
     where = rng.choice(SETTINGS[scene.setting].phrases)
     common = KINDS[first.kind].general[0]
     if common == KINDS[second.kind].general[0] and common in PLURALS:
-        return sentence(f"two {rng.choice(PLURALS[common])} {where}")
+        names = f"{phrase(first, rng, 1)} and {phrase(second, rng, 1)}"
+        return sentence(f"two {rng.choice(PLURALS[common])} {where}, {names}")
     if rng.random() < 0.5:
         relation = rng.choice(RELATION_WORDS[scene.relation])
-        return sentence(f"{phrase(first, rng, 1, True)} {relation} {phrase(second, rng, 0)} {where}")
-    return sentence(f"{phrase(first, rng, 0)} and {phrase(second, rng, 1, True)} {where}")
+        return sentence(f"{phrase(first, rng, 2, True)} {relation} {phrase(second, rng, 1)} {where}")
+    return sentence(f"{phrase(first, rng, 1)} and {phrase(second, rng, 2, True)} {where}")
 
 
 def partial(scene: Scene, rng: random.Random) -> str:
@@ -121,15 +122,18 @@ def narrated(scene: Scene, rng: random.Random) -> str:
     if others:
         other = rng.choice(others)
         name = phrase(other, rng, 1)
-        more = {
+        choices: dict[str, tuple[str, ...]] = {
             "ground": (
                 f"{name} is in the background",
                 f"behind them there is {name}",
                 f"{name} can be seen further away",
-            ),
+            )
+            if other.y < min(first.y, second.y)
+            else (f"{name} is there, too", f"there is also {name}"),
             "air": (f"{name} {verb(other, rng)} in the sky", f"there is {name} in the air"),
             "water": (f"{name} {verb(other, rng)} on the water", f"on the water there is {name}"),
-        }[other.place]
+        }
+        more = choices[other.place]
     elif scene.sun and rng.random() < 0.6:
         more = ("the sun is shining", "it is a sunny day")
     else:

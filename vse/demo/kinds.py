@@ -350,13 +350,13 @@ SETTINGS = {
     "beach": Setting(
         ("dog", "man", "woman", "ball", "umbrella", "chair", "box", "horse", "umbrella"),
         ("kite", "bird"), ("boat", "boat", "duck"),
-        ("on the beach", "on the sand", "by the sea", "at the seaside", "outdoors"),
+        ("on the beach", "on the sand", "by the sea", "at the seaside"),
         ("The sea is calm.", "The water is blue.", "It is a day at the beach."),
         126, 78, ("#4aa8e6", "#dff3fb"), ("#ecd9a0", "#dcb973")),
     "street": Setting(
         ("car", "bus", "bicycle", "man", "woman", "dog", "cat", "house", "tree", "box", "car"),
         ("balloon", "bird"), (),
-        ("on the street", "in the city", "on a road", "in town", "outdoors"),
+        ("on the street", "in the city", "on a road", "in town"),
         ("Tall buildings line the street.", "The road is empty otherwise.", "It is a quiet day in the city."),
         120, 112, ("#8fb4d2", "#e6edf0"), ("#8b8e94", "#5f6268")),
     "room": Setting(
@@ -368,19 +368,19 @@ SETTINGS = {
     "night": Setting(
         ("house", "tree", "car", "bus", "cat", "dog", "man", "woman", "bicycle", "horse"),
         ("balloon",), (),
-        ("at night", "under the moon", "in the dark", "under a starry sky", "outdoors"),
+        ("at night", "under the moon", "in the dark", "under a starry sky"),
         ("The moon is in the sky.", "It is dark.", "Stars shine above."),
         104, 94, ("#10163c", "#3a4478"), ("#4d6a5a", "#2c4438")),
     "snow": Setting(
         ("fir", "house", "snowman", "man", "woman", "dog", "horse", "sheep", "car", "box", "cat"),
         ("bird", "kite"), (),
-        ("in the snow", "on a snowy field", "in winter", "on a cold day", "outdoors"),
+        ("in the snow", "on a snowy field", "in winter", "on a cold day"),
         ("The ground is covered with snow.", "It is a winter day.", "Snow lies everywhere."),
         104, 90, ("#a9bfd3", "#e9eff4"), ("#f4f8fc", "#d5e1ee")),
     "lake": Setting(
         ("dog", "man", "woman", "tree", "chair", "bicycle", "horse", "fir", "cat", "flower"),
         ("bird", "balloon", "kite"), ("boat", "duck", "duck"),
-        ("by a lake", "at the lake", "on the shore", "near the water", "outdoors"),
+        ("by a lake", "at the lake", "on the shore", "near the water"),
         ("The lake is still.", "Mountains rise behind the water.", "The water is calm."),
         128, 72, ("#86b9e6", "#f6e6d4"), ("#8cb866", "#5d8f46")),
 }  # fmt: skip

@@ -34,8 +34,7 @@ def salient_boxes(pixels: NDArray[np.uint8]) -> Array:
     a box of its own. Candidates that nearly repeat a larger one are dropped; what is missing is filled up with the
     picture's quarters and halves.
     """
-    cell = 4
-    small = pixels.reshape(HEIGHT // cell, cell, WIDTH // cell, cell, 3).mean(axis=(1, 3), dtype=np.float32)
+    small = shrink(pixels, CELL)
     contrast = np.abs(small - np.median(small, axis=1, keepdims=True)).max(axis=2)
     salient = contrast > 32
     level = np.floor(small / 64).astype(int) @ [1, 4, 16]
@@ -59,7 +58,7 @@ def salient_boxes(pixels: NDArray[np.uint8]) -> Array:
             break
         if not kept or np.max(intersection_over_union(box, boxes[kept])) < 0.7:
             kept.append(i)
-    return boxes[kept] * np.float32(cell)
+    return boxes[kept] * np.float32(CELL)
 
 
 FILLERS = [
@@ -79,12 +78,21 @@ def intersection_over_union(box: Array, boxes: Array) -> Array:
 
 
 ORIENTATIONS = 8
+CELL = 4  # pixels; features are summed over cells of this size
 
 
-def pixel_maps(pixels: NDArray[np.uint8]) -> Array:
+def shrink(maps: NDArray, factor: int) -> Array:
+    """[H, W, C] -> [H / factor, W / factor, C], means."""
+    rows = np.add.reduce([maps[i::factor] for i in range(factor)], dtype=np.float32)
+    means: Array = np.add.reduce([rows[:, i::factor] for i in range(factor)], dtype=np.float32) / np.float32(factor**2)
+    return means
+
+
+def cell_maps(pixels: NDArray[np.uint8]) -> Array:
     """[H, W, 3] -> [H/4, W/4, 36]: soft colour histogram (27), edge strength by orientation (8), fine texture (1)."""
-    half = pixels.reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).mean(axis=(1, 3), dtype=np.float32) / np.float32(255)
-    levels = np.maximum(0, 1 - 2 * np.abs(half[..., None] - np.array([0, 0.5, 1], np.float32)))  # [h, w, 3, 3]
+    half = shrink(pixels, 2) / np.float32(255)
+    small = shrink(half, CELL // 2)
+    levels = np.maximum(0, 1 - 2 * np.abs(small[..., None] - np.array([0, 0.5, 1], np.float32)))  # [h, w, 3, 3]
     red, green, blue = levels[..., 0, :], levels[..., 1, :], levels[..., 2, :]
     colour = red[..., :, None, None] * green[..., None, :, None] * blue[..., None, None, :]
     grey = half.mean(axis=2)
@@ -93,13 +101,8 @@ def pixel_maps(pixels: NDArray[np.uint8]) -> Array:
     distance = np.abs(angle[..., None] - np.arange(ORIENTATIONS, dtype=np.float32))
     weight = np.maximum(0, 1 - np.minimum(distance, ORIENTATIONS - distance))
     fine = np.abs(grey - ndimage.uniform_filter(grey, 3))
-    maps = np.concatenate(
-        [colour.reshape(*grey.shape, 27), 4 * strength[..., None] * weight, 4 * fine[..., None]],
-        axis=2,
-        dtype=np.float32,
-    )
-    rows = maps[0::2] + maps[1::2]
-    return np.asarray((rows[:, 0::2] + rows[:, 1::2]) / 4, dtype=np.float32)
+    edges = shrink(np.concatenate([strength[..., None] * weight, fine[..., None]], axis=2), CELL // 2)
+    return np.concatenate([colour.reshape(*small.shape[:2], 27), 4 * edges], axis=2)
 
 
 @cache
@@ -113,17 +116,17 @@ def projection(size: int) -> tuple[Array, Array]:
 def region_features(pixels: NDArray[np.uint8], boxes: Array) -> Array:
     """Pixels [H, W, 3] and boxes [R, 4] (pixels) -> features [R, 256], each of its own region's pixels and place.
 
-    Means of `pixel_maps` over the region and its 2 x 2 and 3 x 3 cells (colour layout, shape, texture), their square
+    Means of `cell_maps` over the region and its 2 x 2 and 3 x 3 cells (colour layout, shape, texture), their square
     roots, the box's place and size; then one fixed random layer with ReLU: non-negative like a detector's features.
     """
-    maps = pixel_maps(pixels)
+    maps = cell_maps(pixels)
     integral = np.zeros((maps.shape[0] + 1, maps.shape[1] + 1, maps.shape[2]))
     np.cumsum(maps, axis=0, out=integral[1:, 1:])
     np.cumsum(integral[1:, 1:], axis=1, out=integral[1:, 1:])
 
     cells = np.concatenate([grid[None] for grid in cell_grids()], axis=1)  # [1, 14, 4]
     origin, extent = boxes[:, None, [0, 1, 0, 1]], np.tile(boxes[:, None, 2:] - boxes[:, None, :2], 2)
-    corners = (origin + cells * extent) / 4
+    corners = (origin + cells * extent) / CELL
     x1, y1 = np.floor(corners[..., :2]).astype(int).transpose(2, 0, 1)
     x2, y2 = np.ceil(corners[..., 2:]).astype(int).transpose(2, 0, 1)
     x2, y2 = np.minimum(x2, maps.shape[1]), np.minimum(y2, maps.shape[0])

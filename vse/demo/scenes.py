@@ -25,7 +25,7 @@ class Thing:
 
     @property
     def height(self) -> float:
-        return KINDS[self.kind].height * self.scale * SIZE_FACTOR[self.size]
+        return 1.15 * KINDS[self.kind].height * self.scale * SIZE_FACTOR[self.size]
 
     @property
     def width(self) -> float:
