@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from functools import cached_property
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +14,7 @@ from GSMN_LSEH.loss import objective
 from GSMN_LSEH.matching import match, nodes
 from GSMN_LSEH.model import GSMN
 from GSMN_LSEH.train import Options, build
+from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
 from vse.batches import Batch
 from vse.losses import ObjectiveOptions
@@ -25,7 +23,6 @@ from vse.regions import Boxes
 from vse.similarity import ensemble
 from vse.training import TrainingStep
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "gsmn"
 PARTS = ("img_enc", "txt_enc", "i2t_match_G", "t2i_match_G")
 STEPS = ("dense_hinge_sum_unigru", "lseh_dense_max", "sparse_edgecases")
 NO_GRADIENT = ("region_matching.out_2.bias", "word_matching.out_2.bias")
@@ -41,25 +38,15 @@ def padded_edges(rows: np.ndarray, captions: int) -> Tensor:
     return torch.from_numpy(edges)
 
 
-class Golden:
-    """One golden file: arrays by name, the network and the batch that they describe."""
+class Golden(GoldenFile):
+    """What the published code was run with, the network and the batch that a file describes."""
 
     def __init__(self, name: str) -> None:
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-            self.arrays = {key: file[key] for key in file.files}
-
-    def __getitem__(self, key: str) -> Tensor:
-        return torch.from_numpy(self.arrays[key])
-
-    @cached_property
-    def config(self) -> SimpleNamespace:
-        return SimpleNamespace(**json.loads(str(self.arrays["config"])))
+        super().__init__("gsmn", name)
+        self.config = SimpleNamespace(**self.settings)
 
     def parts(self, kind: str) -> list[dict[str, Tensor]]:
-        return [
-            {key.removeprefix(f"{kind}/{part}/"): self[key] for key in self.arrays if key.startswith(f"{kind}/{part}/")}
-            for part in PARTS
-        ]
+        return [self.under(f"{kind}/{part}/") for part in PARTS]
 
     def network(self, options: dict, kind: str = "param", **changes: object) -> GSMN:
         known = {key: value for key, value in options.items() if key in Options.__dataclass_fields__}
@@ -218,14 +205,14 @@ def test_the_published_evaluation_takes_other_images_boxes() -> None:
 
 
 def test_a_published_checkpoint_is_imported() -> None:
-    content = checkpoints.load(GOLDEN / "dense_ckpt.pth.tar", "GSMN")
+    content = checkpoints.load(GOLDEN / "gsmn" / "dense_ckpt.pth.tar", "GSMN")
     golden = Golden("ckpt_expected")
     assert content["published"]
     assert any(name.endswith("weight_g") for name in content["model"][2])
     options = Options(**{k: v for k, v in content["options"].items() if k in Options.__dataclass_fields__})
     network = build(options, (36, 40), content["options"]["vocab_size"])
     state = network.import_published(content["model"], content["options"])
-    checkpoints.load_state(network, state, GOLDEN / "dense_ckpt.pth.tar")
+    checkpoints.load_state(network, state, GOLDEN / "gsmn" / "dense_ckpt.pth.tar")
     batch = Batch(
         golden["dense/images"],
         golden["dense/captions"],

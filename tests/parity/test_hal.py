@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,35 +10,26 @@ import torch
 
 from HAL.loss import HALOptions, objective
 from HAL.model import VSEpp
+from tests.parity.golden import GOLDEN, GoldenFile, relative
 from vse.batches import Batch
 from vse.captions import read_captions, token_ids
 from vse.similarity import evaluating
 from vse.training import TrainingStep
 from vse.vocabulary import Vocabulary
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "hal"
 
-
-class Golden:
-    """One golden file: arrays by name, the published options, a batch of its inputs."""
+class Golden(GoldenFile):
+    """The published options, and batches of the file's inputs."""
 
     def __init__(self, name: str) -> None:
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-            self.arrays = {key: file[key] for key in file.files}
-        self.config = json.loads(str(self.arrays["config"]))
-        self.options = SimpleNamespace(**self.config["opt"])
+        super().__init__("hal", name)
+        self.options = SimpleNamespace(**self.settings["opt"])
 
     def parameters(self, prefix: str = "") -> dict[str, torch.Tensor]:
-        names = {"image_encoder.": f"{prefix}img_enc.", "caption_encoder.": f"{prefix}txt_enc."}
-        return {
-            ours + key.removeprefix(theirs): torch.from_numpy(array)
-            for ours, theirs in names.items()
-            for key, array in self.arrays.items()
-            if key.startswith(theirs)
-        }
+        return self.renamed({f"{prefix}img_enc.": "image_encoder.", f"{prefix}txt_enc.": "caption_encoder."})
 
     def batch(self, prefix: str) -> Batch:
-        tensor = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in self.arrays.items() if k.startswith(prefix)}
+        tensor = self.under(prefix)
         ids = tensor["caption_ids"]
         return Batch(tensor["images"].double(), tensor["captions"].long(), tensor["lengths"].long(), ids // 5, ids)
 
@@ -51,7 +40,7 @@ class Golden:
     def train_step_by_step(self, network: VSEpp, loss: torch.nn.Module) -> None:
         """Take the golden steps; loss, gradient norm and final weights are the published ones."""
         optimizer = torch.optim.Adam(network.parameter_groups(self.options.learning_rate))
-        for step in range(self.config["steps"]):
+        for step in range(self.settings["steps"]):
             optimizer.zero_grad()
             result = TrainingStep(network, loss)(self.batch(f"step{step}.in."))
             result.loss.backward()
@@ -65,15 +54,9 @@ class Golden:
             assert relative(tensor, final[key].numpy()) < 2e-7, key
 
 
-def relative(ours: torch.Tensor, golden: np.ndarray) -> float:
-    """Largest difference, as a share of the largest golden entry."""
-    wanted = torch.from_numpy(np.asarray(golden)).double()
-    return float((ours.detach().double() - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
-
-
 def test_a_seed_gives_the_published_initial_weights() -> None:
     golden = Golden("init")
-    torch.manual_seed(golden.config["seed"])
+    torch.manual_seed(golden.settings["seed"])
     wanted = golden.parameters()
     for key, tensor in golden.network().state_dict().items():
         if torch.__version__.startswith("2.14"):
@@ -109,7 +92,7 @@ def test_global_weighting_trains_to_the_published_weights() -> None:
 
 
 def test_published_checkpoints_read_captions_from_the_notation_of_bytes() -> None:
-    folder = GOLDEN / "e2e"
+    folder = GOLDEN / "hal" / "e2e"
     captions_file = folder / "f30k_precomp" / "test_caps.txt"
     vocabulary = Vocabulary.load(folder / "vocab" / "f30k_precomp_vocab.pkl", "bytes-repr")
     expected = np.load(folder / "expected.npz", allow_pickle=False)

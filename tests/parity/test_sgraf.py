@@ -5,8 +5,6 @@ The published runs were in float64 with dropout off; gradients were stored in fl
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,42 +13,32 @@ import torch
 from torch import Tensor, nn
 
 from SGRAF_LSEH.model import SGRAF
+from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
 from vse.batches import Batch
 from vse.losses import LSEH, MaxHinge, Objective, Pairs, SumHinge
 from vse.pairs import training_scores
 from vse.training import TrainingStep
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "sgraf"
 NAMES = ("sgr_a", "saf_a", "sgr_options", "saf_lseh")
 OURS = {
     "img_enc.": "image_encoder.",
-    "txt_enc.cap_rnn.": "caption_encoder.rnn.",
     "txt_enc.": "caption_encoder.",
     "sim_enc.": "similarity_encoder.",
 }
 
 
-class Golden:
-    """One golden file: arrays by name, the published options, its network and batch."""
+class Golden(GoldenFile):
+    """What the published code was run with, its network and batch."""
 
     def __init__(self, name: str) -> None:
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-            self.arrays = {key: file[key] for key in file.files}
-        self.config = SimpleNamespace(**json.loads(str(self.arrays["config"])))
-
-    def tensor(self, key: str) -> Tensor:
-        return torch.from_numpy(self.arrays[key])
+        super().__init__("sgraf", name)
+        self.config = SimpleNamespace(**self.settings)
 
     def named(self, prefix: str) -> dict[str, Tensor]:
         """Arrays under `prefix` by the names of our parameters."""
-        named = {}
-        for key in self.arrays:
-            if key.startswith(prefix):
-                published = key.removeprefix(prefix)
-                theirs = next(part for part in OURS if published.startswith(part))
-                named[OURS[theirs] + published.removeprefix(theirs)] = self.tensor(key)
-        return named
+        tensors = self.renamed({prefix + theirs: ours for theirs, ours in OURS.items()})
+        return {name.replace(".cap_rnn.", ".rnn."): tensor for name, tensor in tensors.items()}
 
     def network(self, dtype: torch.dtype = torch.float64, memory_budget: int = 2**28) -> SGRAF:
         c = self.config
@@ -77,12 +65,12 @@ class Golden:
 
     def batch(self, dtype: torch.dtype = torch.float64) -> Batch:
         return Batch(
-            self.tensor("in/regions").to(dtype),
-            self.tensor("in/captions"),
-            self.tensor("in/lengths"),
-            self.tensor("in/img_ids"),
-            self.tensor("in/ids"),
-            self.tensor("in/svd").to(dtype),
+            self["in/regions"].to(dtype),
+            self["in/captions"],
+            self["in/lengths"],
+            self["in/img_ids"],
+            self["in/ids"],
+            self["in/svd"].to(dtype),
         )
 
     def objective(self, name: str | None = None) -> Objective:
@@ -112,13 +100,13 @@ def test_embeddings_and_scores_are_the_published_ones(name: str, mode: str) -> N
         network = golden.network(dtype).train(mode == "train")
         batch = golden.batch(dtype)
         images, captions = network.encode_images(batch), network.encode_captions(batch)
-        assert (images.vectors - golden.tensor(f"{mode}64/img_glo")).abs().max() < tolerance
-        assert (captions.vectors - golden.tensor(f"{mode}64/cap_glo")).abs().max() < tolerance
+        assert (images.vectors - golden[f"{mode}64/img_glo"]).abs().max() < tolerance
+        assert (captions.vectors - golden[f"{mode}64/cap_glo"]).abs().max() < tolerance
         scores = network.similarity(images, captions)
-        assert (scores - golden.tensor(f"{mode}64/sims")).abs().max() < tolerance
+        assert (scores - golden[f"{mode}64/sims"]).abs().max() < tolerance
         if "eval64/img_emb" in golden.arrays:
-            assert (images.features - golden.tensor("eval64/img_emb")).abs().max() < tolerance
-            assert (captions.features - golden.tensor("eval64/cap_emb")).abs().max() < tolerance
+            assert (images.features - golden["eval64/img_emb"]).abs().max() < tolerance
+            assert (captions.features - golden["eval64/cap_emb"]).abs().max() < tolerance
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -178,7 +166,7 @@ def test_five_training_steps_follow_the_published_trajectory(name: str) -> None:
             nn.utils.clip_grad_norm_(network.parameters(), golden.config.grad_clip)
         optimizer.step()
     scores = scored(golden, network, "eval")
-    assert (scores - golden.tensor("traj64/sims_eval")).abs().max() < 1e-8
+    assert (scores - golden["traj64/sims_eval"]).abs().max() < 1e-8
 
 
 def test_the_similarity_vectors_are_the_published_ones() -> None:
@@ -195,13 +183,13 @@ def test_the_similarity_vectors_are_the_published_ones() -> None:
         first.register_forward_pre_hook(lambda _, inputs, at=argument, seen=nodes: seen.append(inputs[at]))
         shortest = type(captions)(*(part[last:] for part in captions))
         network.similarity(images, shortest)
-        wanted = golden.tensor(f"eval64/nodes_cap{last}")
+        wanted = golden[f"eval64/nodes_cap{last}"]
         assert (nodes[0][:, 0] - wanted).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("module", ["SGR", "SAF"])
 def test_a_published_checkpoint_loads_and_scores_as_published(module: str) -> None:
-    path = GOLDEN / f"ckpt_{module}.pth.tar"
+    path = GOLDEN / "sgraf" / f"ckpt_{module}.pth.tar"
     content = checkpoints.load(path, "SGRAF")
     options = SimpleNamespace(**content["options"])
     assert options.module_name == module
@@ -220,7 +208,7 @@ def test_a_published_checkpoint_loads_and_scores_as_published(module: str) -> No
         options.sgr_step,
     ).eval()
     checkpoints.load_state(network, network.import_published(content["model"], content["options"]), path)
-    with np.load(GOLDEN / f"ckpt_{module}_io.npz", allow_pickle=False) as file:
+    with np.load(GOLDEN / "sgraf" / f"ckpt_{module}_io.npz", allow_pickle=False) as file:
         lengths = torch.from_numpy(file["in/lengths"])
         ids = torch.arange(len(lengths))
         batch = Batch(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 from transformers import BertConfig, BertModel
 
+from tests.parity.golden import GOLDEN, GoldenFile, relative
 from vse import checkpoints
 from vse.batches import Batch
 from vse.losses import Objective, ObjectiveOptions, build_objective
@@ -26,24 +25,15 @@ from VSEinfty_LSEH.schedule import fixed_blocks, make_optimizer
 from VSEinfty_LSEH.text import AugmentedCaptions
 from VSEinfty_LSEH.wordpieces import WordPieces
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "vseinfty"
 CLOSE = 1e-6  # the golden numbers are stored in float32
 
 
-class Golden:
-    """One golden file: arrays by name, options, the network they describe in float64, batches of its inputs."""
+class Golden(GoldenFile):
+    """Options, the network they describe in float64, batches of the file's inputs."""
 
     def __init__(self, name: str) -> None:
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-            self.arrays = {key: file[key] for key in file.files}
-        self.config = json.loads(str(self.arrays["config"]))
-        self.options = SimpleNamespace(**self.config.get("opt", {}), bert_lr_factor=None)
-
-    def __getitem__(self, name: str) -> Tensor:
-        return torch.from_numpy(self.arrays[name])
-
-    def under(self, prefix: str) -> dict[str, Tensor]:
-        return {key.removeprefix(prefix): self[key] for key in self.arrays if key.startswith(prefix)}
+        super().__init__("vseinfty", name)
+        self.options = SimpleNamespace(**self.settings.get("opt", {}), bert_lr_factor=None)
 
     def parameters(self, prefix: str) -> dict[str, Tensor]:
         """Expected values by our names."""
@@ -58,8 +48,8 @@ class Golden:
         else:
             images = RegionEncoder(o.img_dim, o.embed_size, not o.no_imgnorm)
         captions: BertEncoder | WordEncoder
-        if "bert_config" in self.config:
-            bert = {**self.config["bert_config"], "hidden_act": "gelu"}
+        if "bert_config" in self.settings:
+            bert = {**self.settings["bert_config"], "hidden_act": "gelu"}
             captions = BertEncoder(
                 BertModel(BertConfig(**bert, attn_implementation="sdpa")),
                 bert["hidden_size"],
@@ -67,7 +57,7 @@ class Golden:
                 not o.no_txtnorm,
             )
         else:
-            case = self.config["case"]
+            case = self.settings["case"]
             captions = WordEncoder(case["vocab"], case["word_dim"], o.embed_size, case["layers"], not o.no_txtnorm)
         network = VSEinfty(images, captions)
         state = network.import_published([self.under("img/"), self.under("txt/")], {})
@@ -83,12 +73,12 @@ class Golden:
 
     def _backbone(self) -> nn.Module:
         """A Caffe-style ResNet of a sixteenth of the width, one block a stage."""
-        width = self.config["width"]
+        width = self.settings["width"]
         network = nn.Module()
         network.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         network.bn1, network.relu, network.maxpool = nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         before = width
-        for stage, blocks in enumerate(self.config["blocks"]):
+        for stage, blocks in enumerate(self.settings["blocks"]):
             planes, stride = width * 2**stage, 1 if stage == 0 else 2
             down = nn.Sequential(nn.Conv2d(before, 4 * planes, 1, stride, bias=False), nn.BatchNorm2d(4 * planes))
             rest = [Bottleneck(4 * planes, planes) for _ in range(blocks - 1)]
@@ -103,12 +93,6 @@ class Golden:
         batch = self.under(prefix)
         images = network.image_encoder(batch["images"].double(), batch["image_lengths"].long())
         return network.similarity(images, network.caption_encoder(batch["captions"], batch["lengths"]))
-
-
-def relative(ours: Tensor, golden: Tensor) -> float:
-    """Largest difference, as a share of the largest golden entry."""
-    wanted = golden.double()
-    return float((ours.detach().double() - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
 
 
 def hinge(name: str, margin: float) -> Objective:
@@ -131,7 +115,7 @@ def update(network: VSEinfty, optimizer: torch.optim.Optimizer, loss_: Tensor, c
 @pytest.mark.parametrize("case", ["c0_varlen", "c1_crop", "c4_ties_relu"])
 def test_pooling(case: str) -> None:
     golden = Golden("gpo")
-    sizes = next(entry for entry in golden.config["cases"] if entry["name"] == case)
+    sizes = next(entry for entry in golden.settings["cases"] if entry["name"] == case)
     pooling = GeneralisedPooling(sizes["d_pe"], sizes["d_hidden"])
     pooling.load_state_dict(golden.under(f"{case}/param/"))
     pooling.double()
@@ -219,7 +203,7 @@ def test_four_adamw_steps_with_objective_warm_up_and_decay_end_at_the_published_
 
 def test_lseh_step() -> None:
     golden = Golden("region_bert")
-    golden.options = SimpleNamespace(**golden.config["lseh_opt"], bert_lr_factor=None)
+    golden.options = SimpleNamespace(**golden.settings["lseh_opt"], bert_lr_factor=None)
     network = golden.network().train()
     objective = loss.objective(ObjectiveOptions(same_image_key="legacy_div5"))
     batch = golden.under("lseh/in/")
@@ -288,7 +272,7 @@ def test_a_stage_of_unfreezing_trains_the_published_parameters() -> None:
     golden = Golden("grid")
     encoder = golden.network().image_encoder
     assert isinstance(encoder, GridEncoder)
-    for stage, names in golden.config["trainable"].items():
+    for stage, names in golden.settings["trainable"].items():
         encoder.fix(4 if stage == "frozen" else int(stage[-1]))
         published = {name.replace("backbone.resnet.", "backbone.") for name in names}
         ours = {name for name, parameter in encoder.named_parameters() if parameter.requires_grad}
@@ -316,7 +300,7 @@ def test_grid_parameter_groups_are_the_published_ones(kind: str) -> None:
     }
     parameters = dict(network.named_parameters())
     prefixes = {"txt/": "caption_encoder.", "img/": "image_encoder."}
-    groups = zip(golden.config["groups"][kind], golden.config["group_options"][kind], strict=True)
+    groups = zip(golden.settings["groups"][kind], golden.settings["group_options"][kind], strict=True)
     for first, wanted in groups:
         name = prefixes[first[:4]] + first[4:]
         for published, layers in (
@@ -333,15 +317,15 @@ def test_grid_parameter_groups_are_the_published_ones(kind: str) -> None:
 
 def test_a_published_checkpoint_gives_the_published_similarities() -> None:
     golden = Golden("checkpoint")
-    content = checkpoints.load(GOLDEN / "published.pth", "VSEinfty")
+    content = checkpoints.load(GOLDEN / "vseinfty" / "published.pth", "VSEinfty")
     options, state = content["options"], content["model"]
     hidden = state[1]["module.bert.pooler.dense.bias"].shape[0]
     layers = 1 + max(int(name.split(".")[4]) for name in state[1] if ".layer." in name)
     bert = BertConfig(
-        vocab_size=len(golden.config["vocab"]),
+        vocab_size=len(golden.settings["vocab"]),
         hidden_size=hidden,
         num_hidden_layers=layers,
-        num_attention_heads=golden.config["bert_heads"],
+        num_attention_heads=golden.settings["bert_heads"],
         intermediate_size=state[1]["module.bert.encoder.layer.0.intermediate.dense.bias"].shape[0],
         max_position_embeddings=state[1]["module.bert.embeddings.position_embeddings.weight"].shape[0],
         attn_implementation="sdpa",
@@ -350,7 +334,7 @@ def test_a_published_checkpoint_gives_the_published_similarities() -> None:
         RegionEncoder(options["img_dim"], options["embed_size"]),
         BertEncoder(BertModel(bert), hidden, options["embed_size"]),
     ).eval()
-    checkpoints.load_state(network, network.import_published(state, options), GOLDEN / "published.pth")
+    checkpoints.load_state(network, network.import_published(state, options), GOLDEN / "vseinfty" / "published.pth")
     rows = torch.arange(len(golden["captions"]))
     with torch.no_grad():
         images = network.encode_images(Batch(golden["test_ims"], None, None, rows, rows))
@@ -395,7 +379,7 @@ class Recorded:
 
 
 def test_word_pieces_and_their_augmentation() -> None:
-    config = Golden("text").config
+    config = Golden("text").settings
     pieces = pieces_of(config["vocab"])
     tokens, begins = pieces.encode(config["captions"])
     assert [tokens[caption].tolist() for caption in range(len(tokens))] == config["eval_ids"]
@@ -410,7 +394,7 @@ def test_word_pieces_and_their_augmentation() -> None:
 
 def test_region_dropping_of_a_published_batch() -> None:
     golden = Golden("text")
-    ds = golden.config["ds"]
+    ds = golden.settings["ds"]
     images = golden["ds/in/ims"][torch.tensor(ds["indices"]) // ds["im_div"]]
     np.random.seed(ds["numpy_seed"])  # noqa: NPY002
     draws = torch.from_numpy(np.stack([np.random.rand(images.shape[1]) for _ in images]))  # noqa: NPY002

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
+from tests.parity.golden import GoldenFile, relative
 from vse.batches import Batch
 from vse.losses import ObjectiveOptions, build_objective
 from vse.losses.objective import Pairs
 from vse.training import TrainingStep
 from VSEpp_LSEH.model import PictureEncoder, VSEpp
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "vsepp"
 
-
-class Golden:
-    """One golden file: arrays by name, the published options, a batch of its inputs."""
+class Golden(GoldenFile):
+    """The published options, the network, the objective and batches that a file describes."""
 
     def __init__(self, name: str) -> None:
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-            self.arrays = {key: file[key] for key in file.files}
-        self.config = json.loads(str(self.arrays["config"]))
-        self.options = SimpleNamespace(**self.config["opt"])
+        super().__init__("vsepp", name)
+        self.options = SimpleNamespace(**self.settings["opt"])
 
     def parameters(self, prefix: str = "") -> dict[str, torch.Tensor]:
-        names = {"image_encoder.": f"{prefix}img_enc.", "caption_encoder.": f"{prefix}txt_enc."}
-        return {
-            ours + key.removeprefix(theirs): torch.from_numpy(array)
-            for ours, theirs in names.items()
-            for key, array in self.arrays.items()
-            if key.startswith(theirs)
-        }
+        return self.renamed({f"{prefix}img_enc.": "image_encoder.", f"{prefix}txt_enc.": "caption_encoder."})
 
     def batch(self, prefix: str = "in.", dtype: torch.dtype = torch.float64) -> Batch:
-        tensor = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in self.arrays.items() if k.startswith(prefix)}
+        tensor = self.under(prefix)
         return Batch(
             tensor["images"].to(dtype),
             tensor["captions"],
@@ -58,18 +46,12 @@ class Golden:
 
     def objective(self) -> torch.nn.Module:
         o = self.options
-        lseh = self.config["kind"].startswith("vsepp_lseh")
+        lseh = self.settings["kind"].startswith("vsepp_lseh")
         name = "lseh" if lseh else ("max_hinge" if o.max_violation else "sum_hinge")
         constants = {"margin": o.margin}
         if lseh:
             constants |= {"max_violation": o.max_violation, "same_image_key": "legacy_div5"}
         return build_objective(ObjectiveOptions(loss=name), {name: constants})
-
-
-def relative(ours: torch.Tensor, golden: np.ndarray) -> float:
-    """Largest difference, as a share of the largest golden entry."""
-    wanted = torch.from_numpy(np.asarray(golden)).double()
-    return float((ours.detach().double() - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
 
 
 NETWORKS = (
@@ -121,7 +103,7 @@ def test_the_training_step_gives_the_published_loss_in_float32() -> None:
 @pytest.mark.parametrize("name", ["init", "lseh_init"])
 def test_a_seed_gives_the_published_initial_weights(name: str) -> None:
     golden = Golden(name)
-    torch.manual_seed(golden.config["seed"])
+    torch.manual_seed(golden.settings["seed"])
     network = golden.network(dtype=torch.float32)
     wanted = golden.parameters()
     for key, tensor in network.state_dict().items():
@@ -137,8 +119,8 @@ def test_optimizer_steps_end_at_the_published_weights(name: str) -> None:
     network = golden.network(golden.parameters("init."))
     objective = golden.objective()
     optimizer = torch.optim.Adam(network.parameter_groups(golden.options.learning_rate))
-    steps = golden.config["steps"]
-    rates = golden.config.get("lr_per_step", [golden.options.learning_rate] * steps)
+    steps = golden.settings["steps"]
+    rates = golden.settings.get("lr_per_step", [golden.options.learning_rate] * steps)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rates[step]
         optimizer.zero_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
 from vse.batches import Batch
 from vse.losses.lseh import LSEH
@@ -19,7 +19,6 @@ from vse.training import TrainingStep
 from VSRN_LSEH.captioning import Captioner, caption_labels
 from VSRN_LSEH.model import VSRN, ImageEncoding
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "vsrn"
 PREFIXES = {
     "img_enc/": "image_encoder.",
     "txt_enc/": "caption_encoder.",
@@ -31,27 +30,17 @@ WITHOUT_GRADIENT = "W.0.bias"
 """A BatchNorm follows these biases: their true gradient is 0, the published one rounding noise, its Adam step +-lr."""
 
 
-class Golden:
-    """One golden file: arrays by name, the published options, the network and the batch that they describe."""
+class Golden(GoldenFile):
+    """The published options, the network and the batch that a file describes."""
 
     def __init__(self, name: str) -> None:
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-            self.arrays = {key: file[key] for key in file.files}
-        config = json.loads(str(self.arrays["config"]))
-        self.seed = config["seed"]
-        self.options = SimpleNamespace(**config["opt"])
-
-    def __getitem__(self, key: str) -> Tensor:
-        return torch.from_numpy(self.arrays[key])
+        super().__init__("vsrn", name)
+        self.seed = self.settings["seed"]
+        self.options = SimpleNamespace(**self.settings["opt"])
 
     def tensors(self, kind: str) -> dict[str, Tensor]:
         """`kind`/<published module>/<key> under our names."""
-        return {
-            ours + key.removeprefix(f"{kind}/{theirs}"): torch.from_numpy(array)
-            for theirs, ours in PREFIXES.items()
-            for key, array in self.arrays.items()
-            if key.startswith(f"{kind}/{theirs}")
-        }
+        return self.renamed({f"{kind}/{theirs}": ours for theirs, ours in PREFIXES.items()})
 
     def network(self, captioner_updates: int = 2) -> VSRN:
         o = self.options
@@ -234,7 +223,7 @@ def test_seeded_construction_draws_the_published_weights() -> None:
 
 
 def test_caption_labels_from_token_ids() -> None:
-    with np.load(GOLDEN / "labels.npz") as file:
+    with np.load(GOLDEN / "vsrn" / "labels.npz") as file:
         lengths, tokens = torch.from_numpy(file["target_lengths"]), file["targets_concat"]
         wanted, masks, max_len = torch.from_numpy(file["caption_labels"]), file["caption_masks"], int(file["max_len"])
     captions = torch.nn.utils.rnn.pad_sequence(
@@ -248,7 +237,7 @@ def test_caption_labels_from_token_ids() -> None:
 @pytest.mark.parametrize("legacy", [True, False])
 def test_published_checkpoint(legacy: bool, tmp_path: Path) -> None:
     """The file of PyTorch 0.4 (not a zip archive), and the same content in today's form."""
-    path = GOLDEN / "published_legacy.pth.tar"
+    path = GOLDEN / "vsrn" / "published_legacy.pth.tar"
     if not legacy:
         content = torch.load(path, weights_only=False)
         path = tmp_path / "published.pth.tar"
@@ -257,7 +246,7 @@ def test_published_checkpoint(legacy: bool, tmp_path: Path) -> None:
     o = SimpleNamespace(**checkpoint["options"])
     network = VSRN(o.vocab_size, o.img_dim, o.embed_size, o.word_dim, final_batchnorm=True, dim_hidden=8, dim_word=8)
     checkpoints.load_state(network, network.import_published(checkpoint["model"], checkpoint["options"]), path)
-    with np.load(GOLDEN / "published.npz") as file:
+    with np.load(GOLDEN / "vsrn" / "published.npz") as file:
         given = {key: torch.from_numpy(file[key]) for key in file.files}
     rows = torch.arange(len(given["lengths"]))
     batch = Batch(given["images"], given["captions"], given["lengths"], rows, rows)
