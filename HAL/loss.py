@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import VSEpp_LSEH.loss
 from vse.errors import InputError
-from vse.losses import LossName, Objective, ObjectiveOptions, build_objective
+from vse.losses import LossName, ObjectiveOptions, build_objective
 
 PUBLISHED = {
     **VSEpp_LSEH.loss.PUBLISHED,
@@ -53,6 +54,5 @@ def chosen(options: Options) -> Options:
     return options
 
 
-def objective(options: ObjectiveOptions) -> Objective:
-    """The objective of `--loss`, with HAL's constants where no option says otherwise."""
-    return build_objective(options, PUBLISHED)
+objective = partial(build_objective, published=PUBLISHED)
+"""The objective of `--loss`, with HAL's constants where no option says otherwise."""

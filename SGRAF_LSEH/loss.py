@@ -1,8 +1,8 @@
 """The objectives' constants in SGRAF and its LSEH variant."""
 
-from __future__ import annotations
+from functools import partial
 
-from vse.losses import Objective, ObjectiveOptions, build_objective
+from vse.losses import build_objective
 
 PUBLISHED = {
     "lseh": {"margin": 0.185, "semantic_weight": 0.025},
@@ -11,7 +11,5 @@ PUBLISHED = {
 }
 """LSEH: Gong & Cosma's code; hinges: Diao et al."""
 
-
-def objective(options: ObjectiveOptions) -> Objective:
-    """The objective of `--loss`, with SGRAF's constants where no option says otherwise."""
-    return build_objective(options, PUBLISHED)
+objective = partial(build_objective, published=PUBLISHED)
+"""The objective of `--loss`, with SGRAF's constants where no option says otherwise."""

@@ -14,9 +14,7 @@ GEMM floor is the time that the inner products of all pairs alone would take at 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -28,6 +26,7 @@ from torch.nn.functional import leaky_relu, softmax
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
 from GSMN_LSEH.graphs import KERNELS, polar
 from GSMN_LSEH.model import GSMN, Words
 from vse.attention import EPSILON
@@ -80,29 +79,9 @@ def loop_similarity(network: GSMN, images: Tensor, boxes: Tensor, words: Tensor,
     return torch.stack(columns, dim=1)
 
 
-def gemm_rate() -> float:
-    """Best GFLOP per CPU second of this process on a product of the size that dominates."""
-    left, right = torch.randn(1024, EMBED), torch.randn(EMBED, 1024)
-    best = float("inf")
-    for _ in range(10):
-        start = time.process_time()
-        left @ right
-        best = min(best, time.process_time() - start)
-    return 2 * EMBED * 1024 * 1024 / best / 1e9
-
-
-def reset_peak_memory() -> int:
-    """Resident KiB now; where the system can (Linux), the peak is counted from here."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def synthetic(images: int, captions: int) -> Batch:
     """Random features, boxes, and captions of 14 words on average, longest first."""
-    lengths = (2 + torch.poisson(torch.full((captions,), 12.2))).long().sort(descending=True).values
-    ids = torch.randint(4, VOCABULARY, (captions, int(lengths[0])))
-    ids *= torch.arange(ids.shape[1]) < lengths[:, None]
+    ids, lengths = random_captions(captions, VOCABULARY)
     corner = torch.rand(images, REGIONS, 2) * 0.6
     return Batch(
         images=torch.randn(images, REGIONS, IMAGE_DIM).relu_(),
@@ -140,7 +119,7 @@ def measure(method: str, task: str, options: argparse.Namespace) -> dict[str, fl
         optimizer.step()
 
     step(synthetic(2, 2))  # optimizer state and libraries in place
-    rate = gemm_rate()
+    rate = product_rate(1024, EMBED, 1024)
     batch = (
         synthetic(options.images, options.captions) if task == "evaluate" else synthetic(options.batch, options.batch)
     )
@@ -164,7 +143,7 @@ def measure(method: str, task: str, options: argparse.Namespace) -> dict[str, fl
     return {
         "cpu_s": cpu,
         "wall_s": wall,
-        "memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "memory_mb": peak_memory_since(before),
         "floor_s": 2 * len(batch.images) * int(batch.lengths.sum()) * REGIONS * EMBED / 1e9 / rate,
     }
 

@@ -12,10 +12,7 @@ floor is the time that the matrix products of the faster procedure would take at
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -23,10 +20,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, linear, relu, softmax
+from torch.nn.functional import leaky_relu, relu, softmax
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
 from SGRAF_LSEH.model import SGRAF, Regions, Words
 from vse.attention import EPSILON
 from vse.batches import Batch
@@ -92,30 +90,9 @@ def step_gflop(module: str, words: int, batch: int) -> float:
     return 3 * encoders / 1e9 + pairs * (1 + 9 / batch if module == "SGR" else 3)
 
 
-def gemm_rate() -> float:
-    """Best GFLOP per CPU second of this process on a product of the size that dominates."""
-    rows, weight = torch.randn(4096, EMBED), torch.randn(SIM, EMBED)
-    best = float("inf")
-    for _ in range(10):
-        start = time.process_time()
-        linear(rows, weight)
-        best = min(best, time.process_time() - start)
-    return 2 * len(rows) * EMBED * SIM / best / 1e9
-
-
-def reset_peak_memory() -> int:
-    """Resident KiB now; where the system can (Linux), freed memory is returned first and the peak counted from here."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def synthetic(images: int, captions: int) -> Batch:
     """Random features and captions of 14 words on average, longest first."""
-    lengths = (2 + torch.poisson(torch.full((captions,), 12.2))).long().sort(descending=True).values
-    ids = torch.randint(4, VOCABULARY, (captions, int(lengths[0])))
-    ids *= torch.arange(ids.shape[1]) < lengths[:, None]
+    ids, lengths = random_captions(captions, VOCABULARY)
     return Batch(
         images=torch.randn(images, REGIONS, IMAGE_DIM).relu_(),
         captions=ids,
@@ -160,7 +137,7 @@ def measure(module: str, method: str, task: str, options: argparse.Namespace) ->
         with torch.no_grad():
             images, captions = network.encode_images(batch), network.encode_captions(batch)
             similarity(Regions(*(part[:2] for part in images)), Words(*(part[:2] for part in captions)))
-    rate = gemm_rate()
+    rate = product_rate(4096, EMBED, SIM)
     before = reset_peak_memory()
     cpu = wall = float("inf")
     for _ in range(options.rounds):
@@ -178,7 +155,7 @@ def measure(module: str, method: str, task: str, options: argparse.Namespace) ->
     return {
         "cpu_s": cpu,
         "wall_s": wall,
-        "memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "memory_mb": peak_memory_since(before),
         "floor_s": gflop / rate,
     }
 

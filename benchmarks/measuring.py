@@ -1,0 +1,43 @@
+"""What the benchmarks share: peak memory from now on, the machine's rate, captions of ordinary length."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import resource
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+def reset_peak_memory() -> int:
+    """Resident KiB now; where the system can (Linux), freed memory is returned first and the peak counted from here."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def peak_memory_since(before: int) -> float:
+    """MB between what `reset_peak_memory` gave and the process's peak."""
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def product_rate(rows: int, inner: int, columns: int) -> float:
+    """Best GFLOP per CPU second of this process on a matrix product of this size, of ten."""
+    left, right = torch.randn(rows, inner), torch.randn(columns, inner).T
+    best = float("inf")
+    for _ in range(10):
+        start = time.process_time()
+        left @ right
+        best = min(best, time.process_time() - start)
+    return 2 * rows * inner * columns / best / 1e9
+
+
+def random_captions(count: int, vocabulary: int) -> tuple[Tensor, Tensor]:
+    """Ids [count, T] and lengths [count], 14 words on average, longest first."""
+    lengths = (2 + torch.poisson(torch.full((count,), 12.2))).long().sort(descending=True).values
+    ids = torch.randint(4, vocabulary, (count, int(lengths[0])))
+    return ids * (torch.arange(ids.shape[1]) < lengths[:, None]), lengths
