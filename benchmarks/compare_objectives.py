@@ -35,7 +35,7 @@ OBJECTIVES = {
 }
 NETWORK = "--embed_size 128 --word_dim 64 --batch_size 128 --val_step 1000000 --log_step 50"
 WARM_UP = "--loss sum_hinge --learning_rate 0.002 --num_epochs 3"
-SCHEDULE = "--learning_rate 0.0005 --num_epochs 4 --lr_update 3"
+SCHEDULE = "--learning_rate 0.0005 --num_epochs 12 --lr_update 8"
 SEEDS = [0, 1, 2]
 
 
