@@ -73,11 +73,11 @@ def train_and_evaluate(runs: Path, objective: str, seed: int, data: list[str]) -
     run_script("evaluation.py", *model, *data, "--json", folder / "test.json")
 
 
-def best_epoch(folder: Path) -> int:
-    """The epoch, counted from 1, whose end had the best dev rsum (the first of equal ones)."""
+def best_epoch(folder: Path, share: float = 1.0) -> int:
+    """The first epoch, counted from 1, whose end reached this share of the run's best dev rsum."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     curve = [line["rsum"] for line in lines if "rsum" in line]
-    return 1 + curve.index(max(curve))
+    return next(epoch for epoch, rsum in enumerate(curve, start=1) if rsum >= share * max(curve))
 
 
 def table(runs: Path) -> str:
@@ -100,6 +100,7 @@ def table(runs: Path) -> str:
                 spread([m["rsum"] for m in metrics]),
                 *(spread([m[column] for m in metrics]) for column in ("r1", "r1i")),
                 ", ".join(str(best_epoch(folder)) for folder in done),
+                ", ".join(str(best_epoch(folder, 0.99)) for folder in done),
                 *(spread([m[column] for m in metrics], 2) for column in ("hub_skewness", "hub_skewnessi")),
                 *(spread([m[column] for m in metrics]) for column in ("antihubs", "antihubsi")),
                 spread([float((folder / "cpu_seconds").read_text()) for folder in done], 0),
@@ -112,6 +113,7 @@ def table(runs: Path) -> str:
         "R@1 image to text",
         "R@1 text to image",
         "best epoch of each seed",
+        "within 1 %",
         "skewness, captions",
         "skewness, images",
         "never found, captions %",
