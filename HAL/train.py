@@ -38,8 +38,8 @@ DEMO = {
     "learning_rate": 0.001,
     "positive_term": "repaired",
 }
-"""With the published positive term all matching pairs of the demo fall to cosines of 0 and less, and training stops; small
-batches and steps leave the plateau of the first epochs sooner."""
+"""With the published positive term all matching pairs of the demo fall to cosines of 0 and less, and training stops;
+small batches and steps leave the plateau of the first epochs sooner."""
 
 
 @dataclass
