@@ -1,6 +1,6 @@
 """Train GSMN with the LSEH objective or one of its rivals.
 
-    python train.py                                            the embedded demo data set, a few minutes on two cores
+    python train.py                                            the embedded demo data set, seven CPU minutes
     python train.py --data_path "$DATA_PATH" --data_name f30k_precomp --vocab_path "$VOCAB_PATH" \\
         --logger_name runs/log --bi_gru --max_violation --lambda_softmax 20 --embed_size 1024 --is_sparse
     python train.py ... --lambda_softmax 10                    the published value on MS-COCO

@@ -5,3 +5,4 @@ from functools import partial
 from vse.regions import region_training_data
 
 training_data = partial(region_training_data, network="VSRN")
+"""(options, needs_descriptions) -> the data to train on; see `vse.regions.region_training_data`."""

@@ -129,7 +129,7 @@ def test_ids_that_are_file_names_become_row_numbers_and_never_paths(tmp_path: Pa
     assert leftovers(tmp_path) == sorted([*before, "out"])
 
 
-@pytest.mark.parametrize("split", ["../train", "/tmp/train", "a/b", ""])
+@pytest.mark.parametrize("split", ["../train", "/train", "a/b", ""])
 def test_split_names_never_lead_out_of_the_folder(tmp_path: Path, split: str) -> None:
     with pytest.raises(InputError, match="--split"):
         convert(write_tsv(tmp_path / "a.tsv"), out=tmp_path / "out", split=split)

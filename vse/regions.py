@@ -1,4 +1,4 @@
-"""Regions of images: that there are any, their boxes and the images' sizes, in our files and the published ones."""
+"""Regions of images: data of networks that need them, their boxes and the images' sizes, in our and published files."""
 
 from __future__ import annotations
 
