@@ -7,7 +7,7 @@
     python train.py ... --resume auto                          go on after an interruption, to the same weights
 
 Expect both losses to fall within the first epoch and recall on dev to rise from chance (rsum 16 on the demo data, to
-about 200); evaluate with evaluation.py.
+about 285); evaluate with evaluation.py.
 """  # noqa: E501
 
 from __future__ import annotations
