@@ -36,8 +36,8 @@ from vse.datasets import Split
 from vse.distributed import choose_device
 from vse.errors import InputError
 from vse.files import write_atomically
+from vse.images import picture_of
 from vse.options import EvaluationOptions, run, say, writable_folder
-from vse.pictures import picture_folder
 from vse.regions import read_boxes
 from vse.similarity import evaluating
 from vse.tokens import tokenise
@@ -102,16 +102,6 @@ def reason(network: SGRAF, images: Regions, captions: Words) -> Reasoning:
         for hook in hooks:
             hook.remove()
     return Reasoning(score, attention.cpu().numpy(), {name: row.cpu().numpy() for name, row in weights.items()})
-
-
-def find_picture(split: Split, image: int) -> Image.Image | None:
-    """The picture of an image of the split, by `*_names.txt`; None where the data set came without pictures."""
-    names = split.captions_file.with_name(f"{split.name}_names.txt")
-    try:
-        lines = names.read_text(encoding="utf-8").split("\n")
-        return Image.open(picture_folder(split.captions_file.parent) / lines[image]).convert("RGB")
-    except (OSError, IndexError, InputError):
-        return None
 
 
 def boxes_on(split: Split, image: int, picture: Image.Image | None) -> tuple[np.ndarray, tuple[int, int]]:
@@ -273,7 +263,7 @@ def main(options: Options) -> None:
     reasoning = reason(network, images, captions)
 
     words = ["<start>", *tokenise(text, model.vocabulary.tokeniser), "<end>"]
-    picture = find_picture(split, image)
+    picture = picture_of(split, image)
     corners, size = boxes_on(split, image, picture)
     drawn = tiles(reasoning, words, corners, size, picture)
     matching = options.text is None and split.caption_image[caption] == image

@@ -13,6 +13,7 @@ COMMANDS = {
     "features": "vse.extract",
     "convert": "vse.convert",
     "compare": "vse.compare",
+    "gallery": "vse.gallery",
     "parse": "vse.parse",
 }
 """Command -> module with its `Options` and `main(options)`."""

@@ -22,7 +22,7 @@ from torchvision import transforms
 from vse.datasets import Split
 from vse.errors import InputError
 from vse.options import warn
-from vse.pictures import Pictures, folder_pictures, write_split
+from vse.pictures import Pictures, folder_pictures, inside, picture_folder, write_split
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 """What is decoded; Pillow would start other programs for some further formats."""
@@ -257,6 +257,23 @@ def picture_splits(transform: Transform, use_restval: bool = False, skip_broken:
         return open_pictures(folder, name, transform, first_images, use_restval, skip_broken)
 
     return open_named_split
+
+
+def picture_of(split: Split, image: int) -> Image.Image | None:
+    """The picture of an image of a split, by `{split}_names.txt` where there are features; None where it is not there.
+
+    Raises:
+        InputError: it is there and cannot be decoded.
+    """
+    if isinstance(split.images, RawImages):
+        return open_picture(split.images.paths[image])
+    names = split.captions_file.with_name(f"{split.name}_names.txt")
+    try:
+        lines = names.read_text(encoding="utf-8").splitlines()
+        path = picture_folder(names.parent) / inside(lines[image * len(lines) // split.images.images], names)
+    except (OSError, IndexError, InputError):
+        return None
+    return open_picture(path) if path.is_file() else None
 
 
 def require_pictures(pictures: Pictures) -> None:
