@@ -17,7 +17,8 @@ from vse.errors import InputError
 from vse.feature_sources import Row, read_rows
 from vse.feature_writer import SplitFiles, to_dtype
 from vse.options import say, warn, writable_folder
-from vse.pictures import Pictures, evenly, merge_restval, read_pictures, write_index, write_lines
+from vse.picture_sources import read_pictures
+from vse.pictures import Pictures, evenly, merge_restval, write_index, write_lines
 
 SAMPLE = 100
 """Rows that are looked at to find out what their ids mean."""

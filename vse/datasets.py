@@ -106,7 +106,7 @@ def find_data_set(data_path: str | Path | None, data_name: str | None) -> Path:
     candidates = list(dict.fromkeys([*candidates, "precomp", "."]))
     found = next((root / candidate for candidate in candidates if holds_splits(root / candidate)), None)
     if found is None:
-        from vse.pictures import index_named_set  # only raw data sets need it, and it imports their libraries
+        from vse.picture_sources import index_named_set  # only raw data sets need it, and it imports their libraries
 
         index_named_set(data_path, data_name)
         found = next((root / candidate for candidate in candidates if holds_splits(root / candidate)), None)

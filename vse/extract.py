@@ -25,7 +25,8 @@ from vse.feature_writer import SplitFiles, part_of, to_dtype
 from vse.files import write_atomically
 from vse.images import open_picture, require_pictures, without_broken
 from vse.options import say, writable_folder
-from vse.pictures import Pictures, evenly, merge_restval, read_json, read_pictures, write_index
+from vse.picture_sources import read_pictures
+from vse.pictures import Pictures, evenly, merge_restval, read_json, write_index
 
 RECORD = "features.json"
 """What the features of a folder are; written last, so that a folder that has it is complete."""

@@ -215,7 +215,7 @@ def open_pictures(
     """A split whose images are pictures: `vse.datasets.open_split` for raw-image training.
 
     The folder is a data set folder with ids and `id_mapping.json` (see `vse.pictures.folder_pictures`); raw public sets
-    become one by `vse.pictures.index_raw_set`.
+    become one by `vse.picture_sources.index_raw_set`.
 
     Args:
         first_images: keep only so many images with their captions; smaller splits stay whole.
