@@ -15,10 +15,8 @@ MODEL_PATH = "runs/demo_SAF/checkpoint/model_best.pth.tar"
 # Folder of the data sets; None: the data that the model was trained on.
 DATA_PATH = None
 
-import base64
-import html
-import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +36,7 @@ from vse.errors import InputError
 from vse.files import write_atomically
 from vse.images import picture_of
 from vse.options import EvaluationOptions, run, say, writable_folder
+from vse.pages import embedded, save_page
 from vse.regions import read_boxes
 from vse.similarity import evaluating
 from vse.tokens import tokenise
@@ -195,35 +194,50 @@ def sheet(
     return result
 
 
-def page(
-    title: list[str], picture: Image.Image | None, drawn: list[Image.Image], reasoning: Reasoning, nodes: list[str]
-) -> str:
-    """The same as an HTML page that needs no other file."""
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{{ title[0] }}</title>
+<style>
+  body { font-family: sans-serif; margin: 1.5em }
+  img { margin: 4px }
+  table { border-collapse: collapse }
+  th, td { padding: 3px 8px; text-align: right; font-weight: normal }
+</style>
+<h1>{{ title[0] }}</h1>
+{%- for line in title[1:] %}
+<p>{{ line }}</p>
+{%- endfor %}
+<div>
+{%- for text, picture in images %}
+<img alt="{{ text }}" src="{{ picture }}">
+{%- endfor %}
+</div>
+<table>
+<tr><th></th>{% for node in nodes %}<th>{{ node }}</th>{% endfor %}</tr>
+{%- for name, cells in rows %}
+<tr><th>{{ name }}</th>
+{%- for colour, share in cells %}<td style="background:rgb{{ colour }}">{{ share }}</td>{% endfor %}</tr>
+{%- endfor %}
+</table>
+</html>
+"""
 
-    def embedded(image: Image.Image, text: str) -> str:
-        content = io.BytesIO()
-        image.save(content, "PNG")
-        data = base64.b64encode(content.getvalue()).decode("ascii")
-        return f'<img alt="{html.escape(text)}" src="data:image/png;base64,{data}">'
 
-    def row(name: str, weights: np.ndarray) -> str:
-        cells = [
-            f'<td style="background:rgb{shade(weight, weights.max())}">{weight:.1%}</td>' for weight in weights.tolist()
-        ]
-        return f"<tr><th>{html.escape(name)}</th>{''.join(cells)}</tr>"
-
-    images = [] if picture is None else [embedded(picture.resize(drawn[0].size), "the picture")]
-    images += [embedded(tile, f"attention of {node}") for tile, node in zip(drawn, nodes[1:], strict=True)]
-    heads = "".join(f"<th>{html.escape(node)}</th>" for node in nodes)
-    body = "".join(row(name, weights) for name, weights in reasoning.weights.items())
-    first, *rest = (html.escape(text) for text in title)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{first}</title>'
-        "<style>body{font-family:sans-serif;margin:1.5em}img{margin:4px}"
-        "table{border-collapse:collapse}th,td{padding:3px 8px;text-align:right;font-weight:normal}</style>"
-        f"<h1>{first}</h1>{''.join(f'<p>{text}</p>' for text in rest)}"
-        f"<div>{''.join(images)}</div><table><tr><th></th>{heads}</tr>{body}</table></html>\n"
-    )
+def save_html(
+    path: Path,
+    title: list[str],
+    picture: Image.Image | None,
+    drawn: list[Image.Image],
+    reasoning: Reasoning,
+    nodes: list[str],
+) -> None:
+    """Write the same as an HTML page that needs no other file."""
+    images = [] if picture is None else [("the picture", embedded(picture.resize(drawn[0].size), "PNG"))]
+    images += [(f"attention of {node}", embedded(tile, "PNG")) for tile, node in zip(drawn, nodes[1:], strict=True)]
+    rows = [
+        (name, [(shade(weight, weights.max()), f"{weight:.1%}") for weight in weights.tolist()])
+        for name, weights in reasoning.weights.items()
+    ]
+    save_page(path, PAGE, title=title, images=images, nodes=nodes, rows=rows)
 
 
 def main(options: Options) -> None:
@@ -277,8 +291,7 @@ def main(options: Options) -> None:
     nodes = ["global", *words]
     drawing = sheet(title, picture, drawn, reasoning, nodes)
     write_atomically(folder / f"{stem}.png", lambda file: drawing.save(file, "PNG"))
-    content = page(title, picture, drawn, reasoning, nodes).encode()
-    write_atomically(folder / f"{stem}.html", lambda file: file.write(content))
+    save_html(folder / f"{stem}.html", title, picture, drawn, reasoning, nodes)
     say("\n".join(title))
     say(f"{folder / stem}.png and .html")
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 import tyro
-from jinja2 import Environment
+from torch import Tensor
 
 from vse.datasets import Split, find_data_set, open_split
 from vse.errors import InputError
-from vse.files import write_atomically
 from vse.images import CropTransform, open_pictures, picture_of
 from vse.options import say
+from vse.pages import embedded, save_page
 from vse.pictures import holds_pictures
-from vse.ranking import nearest, ranks
+from vse.ranking import Ranks, nearest, ranks
 from vse.similarity import load_similarities
 
 THUMBNAIL = 160
@@ -35,7 +33,7 @@ PAGE = """<!doctype html>
   small { color: #777 }
 </style>
 {%- macro picture(image) -%}
-  {%- if image.data %}<img alt="image {{ image.number }}" src="data:image/jpeg;base64,{{ image.data }}">
+  {%- if image.picture %}<img alt="image {{ image.number }}" src="{{ image.picture }}">
   {%- else %}<em>{{ image.caption }}</em>{% endif -%}
 {%- endmacro %}
 <h1>{{ title }}</h1>
@@ -45,7 +43,7 @@ PAGE = """<!doctype html>
 <section><p>{{ query.text }} <small>caption {{ query.number }}; its image is at rank {{ query.rank }}</small></p>
 {%- for image in query.found %}
 <figure{% if image.right %} class="right"{% endif %}>{{ picture(image) }}
-<br><small>image {{ image.number }}, {{ image.score }}</small></figure>
+<br><small>image {{ image.number }}, {{ "%.3f" | format(image.score) }}</small></figure>
 {%- endfor %}
 </section>
 {%- endfor %}
@@ -55,7 +53,8 @@ PAGE = """<!doctype html>
 <small>image {{ query.number }}; the first of its captions is at rank {{ query.rank }}</small>
 <ol>
 {%- for caption in query.found %}
-<li{% if caption.right %} class="right"{% endif %}>{{ caption.text }} <small>{{ caption.score }}</small></li>
+<li{% if caption.right %} class="right"{% endif %}>{{ caption.text }} {# -#}
+<small>{{ "%.3f" | format(caption.score) }}</small></li>
 {%- endfor %}
 </ol></section>
 {%- endfor %}
@@ -106,48 +105,44 @@ def main(options: Options) -> None:
             "name what was evaluated by --data_path, --data_name and --split"
         )
     rank = ranks(scores, split.caption_image)
-    described = np.unique(split.caption_image)
     captions = _spread(rank.text_to_image, options)
     images = _spread(rank.image_to_text, options)
-
     answers = min(options.answers, *scores.shape)
-    by_caption = [
-        {
-            "number": int(caption),
-            "text": split.captions[caption],
-            "rank": int(rank.text_to_image[caption]) + 1,
-            "found": [
-                _image(split, image) | {"right": image == split.caption_image[caption], "score": _score(score)}
-                for image, score in zip(found, scores[found, caption], strict=True)
-            ],
-        }
-        for caption, found in zip(captions, nearest(scores[:, captions].T, answers).tolist(), strict=True)
-    ]
-    by_image = [
-        _image(split, int(described[row]))
-        | {
-            "rank": int(rank.image_to_text[row]) + 1,
-            "found": [
-                {
-                    "text": split.captions[caption],
-                    "right": split.caption_image[caption] == described[row],
-                    "score": _score(score),
-                }
-                for caption, score in zip(found, scores[described[row], found], strict=True)
-            ],
-        }
-        for row, found in zip(images, nearest(scores[described[images]], answers).tolist(), strict=True)
-    ]
-    template = Environment(autoescape=True).from_string(PAGE)
-    page = template.render(
+    save_page(
+        options.out,
+        PAGE,
         title=f"{options.similarities} on {folder.name} {split.name}",
         note="Only queries whose best answer is wrong are shown." if options.failures else "",
         width=THUMBNAIL + 8,
-        by_caption=by_caption,
-        by_image=by_image,
+        by_caption=[_images_for(int(caption), split, scores, rank, answers) for caption in captions],
+        by_image=[_captions_for(int(place), split, scores, rank, answers) for place in images],
     )
-    write_atomically(options.out, lambda file: file.write(page.encode()))
-    say(f"{len(by_caption)} captions and {len(by_image)} images, the best {answers} answers each: {options.out}")
+    say(f"{len(captions)} captions and {len(images)} images, the best {answers} answers each: {options.out}")
+
+
+def _images_for(caption: int, split: Split, scores: Tensor, rank: Ranks, answers: int) -> dict[str, Any]:
+    """A caption as the page shows it, and the images found for it."""
+    column, own = scores[:, caption], split.caption_image[caption]
+    found = [
+        _image(image, split) | {"right": image == own, "score": float(column[image])}
+        for image in nearest(column[None], answers)[0].tolist()
+    ]
+    position = int(rank.text_to_image[caption]) + 1
+    return {"number": caption, "text": split.captions[caption], "rank": position, "found": found}
+
+
+def _captions_for(place: int, split: Split, scores: Tensor, rank: Ranks, answers: int) -> dict[str, Any]:
+    """An image, by its place among those that have captions, and the captions found for it."""
+    image = int(np.unique(split.caption_image)[place])
+    found = [
+        {
+            "text": split.captions[caption],
+            "right": split.caption_image[caption] == image,
+            "score": float(scores[image, caption]),
+        }
+        for caption in nearest(scores[image, None], answers)[0].tolist()
+    ]
+    return _image(image, split) | {"rank": int(rank.image_to_text[place]) + 1, "found": found}
 
 
 def _spread(rank: np.ndarray, options: Options) -> np.ndarray:
@@ -157,7 +152,7 @@ def _spread(rank: np.ndarray, options: Options) -> np.ndarray:
     return candidates[chosen.round().astype(np.int64)]
 
 
-def _image(split: Split, image: int) -> dict[str, Any]:
+def _image(image: int, split: Split) -> dict[str, Any]:
     """An image as the page shows it: its picture, or its first caption where the data set came without pictures."""
     picture = picture_of(split, image)
     if picture is None:
@@ -165,10 +160,4 @@ def _image(split: Split, image: int) -> dict[str, Any]:
         caption = split.captions[own[0]] if len(own) else "no picture, no caption"
         return {"number": image, "caption": caption}
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=85)
-    return {"number": image, "data": base64.b64encode(content.getvalue()).decode("ascii")}
-
-
-def _score(score: Any) -> str:
-    return f"{float(score):.3f}"
+    return {"number": image, "picture": embedded(picture, "JPEG")}
