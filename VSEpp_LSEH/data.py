@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from vse.batches import TrainingData, open_training_data
-from vse.datasets import Split, open_split
-from vse.images import CropTransform, picture_splits
+from vse.datasets import Split
+from vse.images import CropTransform, features_or_pictures
 from vse.options import DataOptions
-from vse.pictures import holds_pictures
 from vse.vocabulary import Vocabulary
 
 
@@ -28,13 +26,7 @@ class PictureOptions:
 
 def split_opener(options: PictureOptions) -> Callable[..., Split]:
     """How a data set's splits are opened: as precomputed features where there are any, else as pictures."""
-    open_as_pictures = picture_splits(CropTransform(options.crop_size), options.use_restval, options.skip_broken)
-
-    def open_named_split(folder: Path, name: str, img_dim: int | None = None, first_images: int | None = None) -> Split:
-        pictures = not any(folder.glob("*_ims.npy")) and holds_pictures(folder)
-        return (open_as_pictures if pictures else open_split)(folder, name, img_dim, first_images)
-
-    return open_named_split
+    return features_or_pictures(CropTransform(options.crop_size), options.use_restval, options.skip_broken)
 
 
 def training_data(options: DataOptions, pictures: PictureOptions, needs_descriptions: bool) -> TrainingData[Vocabulary]:

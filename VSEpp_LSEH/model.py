@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from vse.backbones import published_cnn_names
 from vse.encoders import CaptionEmbedding, Encoding, ImageProjection, Network, l2norm, order_similarity
-from vse.images import published_cnn_names
 
 
 class PictureEncoder(ImageProjection):

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vse.backbones import cnn_backbone
 from vse.datasets import Images
 from vse.features import Features
-from vse.images import cnn_backbone
 from vse.losses import ObjectiveOptions, check_combination
 from vse.options import DataOptions, EmbeddingOptions, TrainingOptions, run
 from vse.runs import start_run

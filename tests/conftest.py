@@ -25,6 +25,7 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parent.parent
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 THINGS = ("dog", "cat", "car", "boat", "house", "tree")
+CAPTIONS = ("A red dog sleeps.", "A red cat sleeps on the red sofa.", "", "qwertz uiop", "The dog isn't red.")
 PLACES = ("park", "street", "river", "field", "beach", "garden")
 
 
@@ -69,6 +70,14 @@ def write_data_set(
 def make_data_set() -> Callable[..., Path]:
     """`write_data_set`, for tests that choose sizes."""
     return write_data_set
+
+
+@pytest.fixture
+def caption_file(tmp_path: Path) -> Path:
+    """`train_caps.txt` with CAPTIONS."""
+    path = tmp_path / "train_caps.txt"
+    path.write_text("\n".join(CAPTIONS) + "\n", encoding="utf-8")
+    return path
 
 
 @pytest.fixture

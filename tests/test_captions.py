@@ -16,29 +16,15 @@ from hypothesis import strategies as st
 
 import vse.captions
 import vse.tokens
+from tests.conftest import CAPTIONS
 from vse.captions import encode, read_captions, token_ids
 from vse.errors import InputError
 from vse.tokens import _LOWER, TOKENISERS, _sentences, _split, tokenise
 from vse.vocabulary import SPECIAL_WORDS, Vocabulary
 
-CAPTIONS = [
-    "A red dog sleeps.",
-    "A red cat sleeps on the red sofa.",
-    "",
-    "qwertz uiop",
-    "The dog isn't red.",
-]
-
 
 def vocabulary(tokeniser: str = "punkt") -> Vocabulary:
     return Vocabulary.build(CAPTIONS, 1, tokeniser)
-
-
-@pytest.fixture
-def caption_file(tmp_path: Path) -> Path:
-    path = tmp_path / "train_caps.txt"
-    path.write_text("\n".join(CAPTIONS) + "\n", encoding="utf-8")
-    return path
 
 
 # Caption files

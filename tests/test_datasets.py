@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import CAPTIONS, ROOT
 from vse.datasets import find_vocabulary
 from vse.errors import InputError
 from vse.vocabulary import SPECIAL_WORDS, Vocabulary
 
-CAPTIONS = ["A red dog sleeps.", "A red cat sleeps on the red sofa.", "", "qwertz uiop", "The dog isn't red."]
 PICKLE = ROOT / "tests" / "golden" / "text" / "protocol2_vocab.pkl"
 
 
 def vocabulary() -> Vocabulary:
     return Vocabulary.build(CAPTIONS, 1)
-
-
-@pytest.fixture
-def caption_file(tmp_path: Path) -> Path:
-    path = tmp_path / "train_caps.txt"
-    path.write_text("\n".join(CAPTIONS) + "\n", encoding="utf-8")
-    return path
 
 
 @pytest.mark.parametrize(

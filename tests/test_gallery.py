@@ -97,24 +97,26 @@ def test_without_pictures_the_first_caption_stands_for_an_image_and_markup_in_it
     assert "<img" not in page
 
 
-@pytest.mark.parametrize("features", [True, False])
+@pytest.mark.parametrize("layout", ["features", "pictures", "pictures, mapping one folder up"])
 def test_pictures_are_on_the_page_with_features_and_without(
-    tmp_path: Path, folder: Path, scores: torch.Tensor, features: bool
+    tmp_path: Path, folder: Path, scores: torch.Tensor, layout: str
 ) -> None:
     (folder / "images").mkdir()
     names = [f"{number}.png" for number in range(IMAGES)]
     for name in names:
         Image.new("RGB", (640, 400), "green").save(folder / "images" / name)
     (folder / "test_ids.txt").write_text("".join(f"{number}\n" for number in range(IMAGES)))
-    if features:
+    if layout == "features":
         (folder / "test_names.txt").write_text("".join(f"{name}\n" for name in names))
     else:
         for path in folder.glob("*_caps.txt"):
             if path.name != "test_caps.txt":
                 path.unlink()
-        (folder / "test_ims.npy").unlink()
+        for path in folder.glob("*_ims.npy"):
+            path.unlink()
         mapping = ", ".join(f'"{number}": "{name}"' for number, name in enumerate(names))
-        (folder / "id_mapping.json").write_text(f"{{{mapping}}}")
+        place = folder.parent if "up" in layout else folder
+        (place / "id_mapping.json").write_text(f"{{{mapping}}}")
     page = page_of(tmp_path, queries=1, answers=4)
     assert page.count('src="data:image/jpeg;base64,') == 4 + 1
     assert "<em>" not in page
@@ -122,6 +124,13 @@ def test_pictures_are_on_the_page_with_features_and_without(
     (folder / "images" / "0.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"0\.png: cannot be decoded"):
         page_of(tmp_path, queries=1)
+
+
+def test_a_names_file_of_another_split_is_refused(tmp_path: Path, folder: Path, scores: torch.Tensor) -> None:
+    (folder / "images").mkdir()
+    (folder / "test_names.txt").write_text("0.png\n" * (IMAGES + 1))
+    with pytest.raises(InputError, match=r"test_names\.txt: 9 lines; expected one for each of the 8 images of test"):
+        page_of(tmp_path)
 
 
 def test_images_with_different_numbers_of_captions(tmp_path: Path, folder: Path) -> None:

@@ -16,8 +16,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torchvision.ops import batched_nms
 from torchvision.transforms.functional import pil_to_tensor
 
+from vse.backbones import fetch_weights, fit_weights, read_weights
 from vse.errors import InputError
-from vse.images import IMAGENET_MEAN, IMAGENET_STD, fetch_weights, fit_weights, read_weights
+from vse.images import IMAGENET_MEAN, IMAGENET_STD
 
 LITE = "efficientnet_lite0"
 """EfficientNet-Lite0, whose ImageNet weights come inside a Python package, without any download from elsewhere."""

@@ -9,12 +9,11 @@ import numpy as np
 import tyro
 from torch import Tensor
 
-from vse.datasets import Split, find_data_set, open_split
+from vse.datasets import Split, find_data_set
 from vse.errors import InputError
-from vse.images import CropTransform, open_pictures, picture_of
+from vse.images import CropTransform, features_or_pictures, picture_of
 from vse.options import say
 from vse.pages import embedded, save_page
-from vse.pictures import holds_pictures
 from vse.ranking import Ranks, nearest, ranks
 from vse.similarity import load_similarities
 
@@ -94,10 +93,7 @@ def main(options: Options) -> None:
         raise InputError("--queries and --answers count what is shown: give at least 1 of each")
     scores = load_similarities(options.similarities)
     folder = find_data_set(options.data_path, options.data_name)
-    if (folder / f"{options.split}_ims.npy").exists() or not holds_pictures(folder):
-        split = open_split(folder, options.split)
-    else:
-        split = open_pictures(folder, options.split, CropTransform())
+    split = features_or_pictures(CropTransform())(folder, options.split)
     if len(scores) != split.images.images:
         raise InputError(
             f"{options.similarities}: [{', '.join(map(str, scores.shape))}] scores, but the {split.name} split of "

@@ -157,7 +157,7 @@ def folder_pictures(folder: Path, images: Path | None = None) -> dict[str, Pictu
     """
     from vse.captions import read_captions  # brings torch along, which converting features does without
 
-    mapping_file = next((place for place in (folder / MAPPING, folder.parent / MAPPING) if place.is_file()), None)
+    mapping_file = _mapping_file(folder)
     if mapping_file is None:
         raise InputError(f"{folder / MAPPING}: no such file; expected the picture file of each id of {{split}}_ids.txt")
     mapping = read_json(mapping_file)
@@ -184,6 +184,10 @@ def folder_pictures(folder: Path, images: Path | None = None) -> dict[str, Pictu
     if not found:
         raise InputError(f"{folder}: no *_caps.txt; expected a data set folder")
     return found
+
+
+def _mapping_file(folder: Path) -> Path | None:
+    return next((place for place in (folder / MAPPING, folder.parent / MAPPING) if place.is_file()), None)
 
 
 def _caption_image(folder: Path, split: str, images: int, captions: int) -> np.ndarray:
@@ -251,7 +255,7 @@ def picture_folder(folder: Path) -> Path:
 
 def holds_pictures(folder: Path) -> bool:
     """A data set folder that says which pictures its captions belong to."""
-    return (folder / MAPPING).is_file() and any(folder.glob("*_ids.txt"))
+    return _mapping_file(folder) is not None and any(folder.glob("*_ids.txt"))
 
 
 def write_index(splits: dict[str, Pictures], folder: Path) -> None:
