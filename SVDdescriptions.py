@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from vse import REPOSITORY
-from vse.options import run
+from vse.cli import run
 
 
 @dataclass
@@ -34,10 +34,11 @@ class Options:
 
 
 def main(options: Options) -> None:
-    from vse.captions import read_captions
-    from vse.descriptions import ARRAY, RECORD, TEXT, save
+    from vse.console import say, warn
+    from vse.descriptions.store import ARRAY, RECORD, TEXT, save
     from vse.errors import InputError
-    from vse.options import say, warn, writable_folder
+    from vse.files import writable_folder
+    from vse.text.captions import read_captions
 
     for name in ("components", "threads"):
         if getattr(options, name) < 1:
@@ -46,7 +47,7 @@ def main(options: Options) -> None:
     captions_file = find_captions(options)
     captions = read_captions(captions_file)
 
-    from vse.svd import fit  # seconds of imports: after what can be refused
+    from vse.descriptions.svd import fit  # seconds of imports: after what can be refused
 
     descriptions = fit(captions, options.components, options.solver, options.threads, captions_file)
     rows, components = descriptions.vectors.shape
@@ -64,7 +65,7 @@ def find_captions(options: Options) -> Path:
             return path
         if (path / "train_caps.txt").is_file():
             return path / "train_caps.txt"
-    from vse.datasets import find_data_set  # imports torch
+    from vse.data.datasets import find_data_set  # imports torch
 
     return find_data_set(options.data_path, options.data_name) / "train_caps.txt"
 

@@ -16,13 +16,14 @@ import orjson
 import torch
 from torch import Tensor
 
-from vse.batches import Batch, BatchRequest, EvaluationData, PairDataset, TrainingData, open_training_data
-from vse.captions import TokenIds
-from vse.datasets import Split
+from vse.console import say
+from vse.data.batches import Batch, BatchRequest, EvaluationData, PairDataset
+from vse.data.boxes import Boxes, read_boxes
+from vse.data.datasets import Split
+from vse.data.loading import TrainingData, check_regions, open_training_data
 from vse.errors import InputError
-from vse.options import say
-from vse.regions import Boxes, check_regions, read_boxes
-from vse.vocabulary import Vocabulary
+from vse.text.captions import TokenIds
+from vse.text.vocabulary import Vocabulary
 
 LEGACY_ACCESSES = 10
 """How often the published evaluation has divided the boxes of a float32 file when it scores them."""

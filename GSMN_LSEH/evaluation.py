@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from GSMN_LSEH import data, train
-from vse.datasets import Split
-from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of
-from vse.options import EvaluationOptions, run
-from vse.similarity import ensemble
+from vse.cli import run
+from vse.data.datasets import Split
+from vse.evaluation.scoring import ensemble
+from vse.evaluation.script import evaluation_split, load_trained, report, restore, score, words_of
+from vse.options import EvaluationOptions
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vse.attention import EPSILON, attention_over_regions, attention_over_words
+from vse.nn.attention import EPSILON, attention_over_regions, attention_over_words
 
 
 class Nodes(NamedTuple):

@@ -29,11 +29,12 @@ from GSMN_LSEH.graphs import (
     word_weights,
 )
 from GSMN_LSEH.matching import Nodes, match, nodes
-from vse.attention import caption_blocks, rows_within, word_mask
-from vse.batches import Batch
-from vse.encoders import Encoding, Network, RegionProjection, WordStates
+from vse.data.batches import Batch
 from vse.errors import InputError
-from vse.pairs import checkpointed
+from vse.nn.attention import caption_blocks, rows_within, word_mask
+from vse.nn.checkpointing import checkpointed
+from vse.nn.encoders import RegionProjection, WordStates
+from vse.nn.network import Encoding, Network
 
 GRAPHS = ("reference", "propagate")
 

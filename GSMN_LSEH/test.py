@@ -11,7 +11,7 @@ DATA_PATH = None
 
 
 from GSMN_LSEH import evaluation
-from vse.options import run
+from vse.cli import run
 
 if __name__ == "__main__":
     run(evaluation.main, evaluation.Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})

@@ -17,11 +17,12 @@ from typing import Literal
 
 from GSMN_LSEH import data, loss
 from GSMN_LSEH.model import GSMN
+from vse.cli import run
 from vse.errors import InputError
 from vse.losses import ObjectiveOptions, check_combination
-from vse.options import DataOptions, EncoderOptions, TrainingOptions, run
-from vse.runs import start_run
-from vse.training import train
+from vse.options import DataOptions, EncoderOptions, TrainingOptions
+from vse.training.loop import train
+from vse.training.runs import start_run
 
 NAME = "GSMN"
 DEMO = {

@@ -17,14 +17,15 @@ import numpy as np
 from torch import Tensor
 
 from HAL import evaluation
-from vse.batches import EvaluationData
+from vse.cli import run
+from vse.console import say
+from vse.data.batches import EvaluationData
 from vse.distributed import choose_device
-from vse.encoders import Network
 from vse.errors import InputError
-from vse.evaluation import report, score
+from vse.evaluation.scoring import encode_split
+from vse.evaluation.script import report, score
 from vse.files import write_atomically
-from vse.options import run, say
-from vse.similarity import encode_split
+from vse.nn.network import Network
 
 
 @dataclass

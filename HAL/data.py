@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vse.batches import TrainingData, open_training_data
+from vse.data.loading import TrainingData, open_training_data
 from vse.options import DataOptions
-from vse.vocabulary import Vocabulary
+from vse.text.vocabulary import Vocabulary
 from VSEpp_LSEH.data import PictureOptions, split_opener
 
 __all__ = ["HALDataOptions", "PictureOptions", "Tokeniser", "split_opener", "training_data"]

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from HAL import train
 from HAL.data import Tokeniser, split_opener
-from vse.batches import EvaluationData
-from vse.encoders import Network
+from vse.cli import run
+from vse.data.batches import EvaluationData
 from vse.errors import InputError
-from vse.evaluation import Trained, evaluation_split, load_trained, report, restore, score, words_of
-from vse.options import EvaluationOptions, run
+from vse.evaluation.script import Trained, evaluation_split, load_trained, report, restore, score, words_of
+from vse.nn.network import Network
+from vse.options import EvaluationOptions
 
 
 @dataclass

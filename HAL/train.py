@@ -20,11 +20,12 @@ from pathlib import Path
 from HAL import data, loss
 from HAL.data import HALDataOptions
 from HAL.loss import HALOptions
+from vse.cli import run
 from vse.files import write_atomically
 from vse.losses import check_combination
-from vse.options import TrainingOptions, run
-from vse.runs import Run, start_run
-from vse.training import train
+from vse.options import TrainingOptions
+from vse.training.loop import train
+from vse.training.runs import Run, start_run
 from VSEpp_LSEH.train import NetworkOptions, build
 
 NAME = "HAL"

@@ -22,12 +22,13 @@ import tyro
 from tabulate import tabulate
 
 from vse import REPOSITORY
+from vse.cli import run
+from vse.console import say
+from vse.data.pictures import Pictures, inside, seeded_splits, write_index
 from vse.errors import InputError
-from vse.files import write_atomically
-from vse.options import run, say, writable_folder
-from vse.pictures import Pictures, inside, seeded_splits, write_index
-from vse.tokens import tokenise
-from vse.vocabulary import Vocabulary
+from vse.files import writable_folder, write_atomically
+from vse.text.tokens import tokenise
+from vse.text.vocabulary import Vocabulary
 
 TAGS = ("DOC", "DOCNO", "TITLE", "DESCRIPTION", "NOTES", "LOCATION", "DATE", "ORIGINATOR", "IMAGE", "THUMBNAIL")
 ANY_TAG = re.compile(rf"</?\s*({'|'.join(TAGS)})\b[^>]*>", re.IGNORECASE)

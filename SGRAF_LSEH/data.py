@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from vse.regions import region_training_data
+from vse.data.loading import region_training_data
 
 training_data = partial(region_training_data, network="SGRAF")
-"""(options, needs_descriptions) -> the data to train on; see `vse.regions.region_training_data`."""
+"""(options, needs_descriptions) -> the data to train on; see `vse.data.loading.region_training_data`."""

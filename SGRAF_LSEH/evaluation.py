@@ -23,29 +23,17 @@ from torch import Tensor
 from SGRAF_LSEH import train
 from SGRAF_LSEH.model import SGRAF
 from SGRAF_LSEH.similarity import Regions, Words
-from vse.batches import EvaluationData
+from vse.cli import run
+from vse.console import say
+from vse.data.batches import EvaluationData
+from vse.data.loading import check_regions
 from vse.distributed import choose_device
 from vse.errors import InputError
-from vse.evaluation import (
-    evaluation_split,
-    load_trained,
-    progress_bar,
-    report,
-    restore,
-    score,
-    words_of,
-)
-from vse.options import EvaluationOptions, run, say
-from vse.regions import check_regions
-from vse.reports import save_json
-from vse.similarity import (
-    best_candidates,
-    candidate_recall,
-    encode_split,
-    ensemble,
-    score_candidates,
-)
-from vse.vocabulary import Vocabulary
+from vse.evaluation.reports import save_json
+from vse.evaluation.scoring import best_candidates, candidate_recall, encode_split, ensemble, score_candidates
+from vse.evaluation.script import evaluation_split, load_trained, progress_bar, report, restore, score, words_of
+from vse.options import EvaluationOptions
+from vse.text.vocabulary import Vocabulary
 
 
 @dataclass

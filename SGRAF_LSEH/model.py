@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from SGRAF_LSEH.similarity import DROPOUT, Regions, SimilarityEncoder, Words
-from vse.attention import word_mask
-from vse.batches import Batch
-from vse.encoders import Encoding, Network, RegionProjection, WordStates
+from vse.data.batches import Batch
 from vse.errors import InputError
-from vse.similarity import MEMORY_BUDGET
+from vse.evaluation.scoring import MEMORY_BUDGET
+from vse.nn.attention import word_mask
+from vse.nn.encoders import RegionProjection, WordStates
+from vse.nn.network import Encoding, Network
 
 
 class SGRAF(Network):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
-from vse.attention import EPSILON, attention_over_regions, inner_products
+from vse.nn.attention import EPSILON, attention_over_regions, inner_products
 
 TEMPERATURE = 9.0  # inverse temperature of the attention over regions, constant in the published code
 

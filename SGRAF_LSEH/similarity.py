@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from SGRAF_LSEH.nodes import similarity_nodes
-from vse.attention import EPSILON, caption_blocks, rows_within, word_mask
-from vse.encoders import l2norm, xavier_uniform_linear
-from vse.pairs import checkpointed
+from vse.nn.attention import EPSILON, caption_blocks, rows_within, word_mask
+from vse.nn.checkpointing import checkpointed
+from vse.nn.encoders import l2norm, xavier_uniform_linear
 
 DROPOUT = 0.4  # of word vectors and of both global vectors' attention; constant in the published code
 

@@ -19,11 +19,12 @@ from typing import Literal
 
 from SGRAF_LSEH import data, loss
 from SGRAF_LSEH.model import SGRAF
-from vse.datasets import DEMO, canonical_name
+from vse.cli import run
+from vse.data.datasets import DEMO, canonical_name
 from vse.losses import ObjectiveOptions, check_combination
-from vse.options import DataOptions, EncoderOptions, TrainingOptions, run
-from vse.runs import start_run
-from vse.training import train
+from vse.options import DataOptions, EncoderOptions, TrainingOptions
+from vse.training.loop import train
+from vse.training.runs import start_run
 
 NAME = "SGRAF"
 TAGS = {"loss": "Loss", "image_to_text": "LeS", "text_to_image": "LeIm", "rsum": "r_sum"}

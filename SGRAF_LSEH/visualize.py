@@ -27,19 +27,21 @@ from SGRAF_LSEH.evaluation import load
 from SGRAF_LSEH.model import SGRAF
 from SGRAF_LSEH.nodes import TEMPERATURE
 from SGRAF_LSEH.similarity import Regions, Words
-from vse.attention import attention_over_regions, inner_products
-from vse.batches import Batch
-from vse.captions import encode
-from vse.datasets import Split
+from vse.cli import run
+from vse.console import say
+from vse.data.batches import Batch
+from vse.data.boxes import read_boxes
+from vse.data.datasets import Split
+from vse.data.images import picture_of
 from vse.distributed import choose_device
 from vse.errors import InputError
-from vse.files import write_atomically
-from vse.images import picture_of
-from vse.options import EvaluationOptions, run, say, writable_folder
-from vse.pages import embedded, save_page
-from vse.regions import read_boxes
-from vse.similarity import evaluating
-from vse.tokens import tokenise
+from vse.evaluation.scoring import evaluating
+from vse.files import writable_folder, write_atomically
+from vse.nn.attention import attention_over_regions, inner_products
+from vse.options import EvaluationOptions
+from vse.text.captions import encode
+from vse.text.tokens import tokenise
+from vse.tools.pages import embedded, save_page
 
 TILE = 256
 """Longer side of a tile in pixels."""

@@ -10,8 +10,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from vse.backbones import fetch_weights, fit_weights, read_weights
 from vse.errors import InputError
+from vse.nn.backbones import fetch_weights, fit_weights, read_weights
 
 SOURCES = {
     "detector": ("resnet101", "caffe"),

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vse.batches import EvaluationData, PairDataset, TrainingData
-from vse.datasets import DEV_IMAGES, Split, find_data_set, open_split
-from vse.descriptions import find_or_make
+from vse.data.batches import EvaluationData, PairDataset
+from vse.data.datasets import DEV_IMAGES, Split, find_data_set, open_split
+from vse.data.images import SquareTransform, picture_splits
+from vse.data.loading import TrainingData
+from vse.descriptions.prepare import find_or_make
 from vse.distributed import first_process_first
-from vse.images import SquareTransform, picture_splits
 from VSEinfty_LSEH.text import Words
 from VSEinfty_LSEH.wordpieces import WordPieces
 

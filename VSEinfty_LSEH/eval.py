@@ -1,6 +1,6 @@
 """Evaluate trained VSE-infinity networks: the published name of evaluation.py, which has MODEL_PATH and DATA_PATH."""
 
-from vse.options import run
+from vse.cli import run
 from VSEinfty_LSEH.evaluation import DEFAULTS, Options, main
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vse.batches import EvaluationData
-from vse.datasets import Split
-from vse.evaluation import Trained, evaluation_split, load_trained, report, restore, score
-from vse.options import EvaluationOptions, run
-from vse.similarity import ensemble
-from vse.vocabulary import Vocabulary
+from vse.cli import run
+from vse.data.batches import EvaluationData
+from vse.data.datasets import Split
+from vse.evaluation.scoring import ensemble
+from vse.evaluation.script import Trained, evaluation_split, load_trained, report, restore, score
+from vse.options import EvaluationOptions
+from vse.text.vocabulary import Vocabulary
 from VSEinfty_LSEH import data, train
 from VSEinfty_LSEH.text import Words
 from VSEinfty_LSEH.wordpieces import WordPieces

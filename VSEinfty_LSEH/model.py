@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from vse.encoders import CaptionGRU, Network, l2norm, xavier_uniform_linear
+from vse.nn.encoders import CaptionGRU, l2norm, xavier_uniform_linear
+from vse.nn.network import Network
 from VSEinfty_LSEH.pooling import GeneralisedPooling
 
 DROPPED = 0.2

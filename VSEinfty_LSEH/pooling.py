@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from vse.recurrence import GRU, pad
+from vse.nn.recurrence import GRU, pad
 
 TEMPERATURE = 0.1
 PADDING = -10000.0

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 
 import torch
 
-from vse.captions import read_captions
-from vse.datasets import find_data_set
-from vse.options import run, say, writable_folder
+from vse.cli import run
+from vse.console import say
+from vse.data.datasets import find_data_set
+from vse.files import writable_folder
+from vse.text.captions import read_captions
 from VSEinfty_LSEH.wordpieces import library
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

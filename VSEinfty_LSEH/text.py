@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vse.captions import TokenIds, token_ids
-from vse.datasets import find_vocabulary
-from vse.vocabulary import Vocabulary
+from vse.data.datasets import find_vocabulary
+from vse.text.captions import TokenIds, token_ids
+from vse.text.vocabulary import Vocabulary
 
 CHANGED, MASKED, REPLACED = 0.2, 0.1, 0.02
 """Share of words that training changes; a tenth of all words is masked, a fiftieth replaced, the rest dropped."""
@@ -73,7 +73,7 @@ class Words:
 
     @classmethod
     def find(cls, vocab_path: str | Path | None, data_name: str | None, folder: Path) -> Words:
-        """The vocabulary of a data set, as `vse.datasets.find_vocabulary` finds or builds it."""
+        """The vocabulary of a data set, as `vse.data.datasets.find_vocabulary` finds or builds it."""
         return cls(*find_vocabulary(vocab_path, data_name, folder))
 
     def __len__(self) -> int:

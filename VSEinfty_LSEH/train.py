@@ -15,10 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vse.cli import run
 from vse.losses import LossName, ObjectiveOptions, check_combination
-from vse.options import DataOptions, EncoderOptions, TrainingOptions, run
-from vse.runs import start_run
-from vse.training import train
+from vse.options import DataOptions, EncoderOptions, TrainingOptions
+from vse.training.loop import train
+from vse.training.runs import start_run
 from VSEinfty_LSEH import data, loss
 from VSEinfty_LSEH.backbones import CHANNELS, build_backbone
 from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder

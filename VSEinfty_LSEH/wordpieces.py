@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from vse.captions import TokenIds, read_captions
 from vse.errors import InputError
 from vse.files import write_atomically
+from vse.text.captions import TokenIds, read_captions
 from VSEinfty_LSEH.text import AugmentedCaptions
 
 SHAPE = [
@@ -87,7 +87,7 @@ class WordPieces:
         """The captions of a file; their ids are kept beside it, under a name that stands for content and pieces.
 
         Raises:
-            InputError: as `vse.captions.read_captions`.
+            InputError: as `vse.text.captions.read_captions`.
         """
         captions = read_captions(path)
         key = hashlib.sha256(json.dumps([captions, self.tokenizer.to_str(), self.longest]).encode()).hexdigest()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vse.batches import TrainingData, open_training_data
-from vse.datasets import Split
-from vse.images import CropTransform, features_or_pictures
+from vse.data.datasets import Split
+from vse.data.images import CropTransform, features_or_pictures
+from vse.data.loading import TrainingData, open_training_data
 from vse.options import DataOptions
-from vse.vocabulary import Vocabulary
+from vse.text.vocabulary import Vocabulary
 
 
 @dataclass

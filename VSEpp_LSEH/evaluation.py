@@ -6,8 +6,9 @@ MODEL_PATH = "runs/runX/model_best.pth.tar"
 DATA_PATH = None
 
 
-from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of
-from vse.options import EvaluationOptions, run
+from vse.cli import run
+from vse.evaluation.script import evaluation_split, load_trained, report, restore, score, words_of
+from vse.options import EvaluationOptions
 from VSEpp_LSEH import data, train
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vse.backbones import published_cnn_names
-from vse.encoders import CaptionEmbedding, Encoding, ImageProjection, Network, l2norm, order_similarity
+from vse.nn.encoders import CaptionEmbedding, ImageProjection, l2norm, order_similarity
+from vse.nn.network import Encoding, Network
+from vse.published.cnn_names import published_cnn_names
 
 
 class PictureEncoder(ImageProjection):

@@ -13,13 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vse.backbones import cnn_backbone
-from vse.datasets import Images
-from vse.features import Features
+from vse.cli import run
+from vse.data.datasets import Images
+from vse.data.features import Features
 from vse.losses import ObjectiveOptions, check_combination
-from vse.options import DataOptions, EmbeddingOptions, TrainingOptions, run
-from vse.runs import start_run
-from vse.training import train
+from vse.nn.backbones import cnn_backbone
+from vse.options import DataOptions, EmbeddingOptions, TrainingOptions
+from vse.training.loop import train
+from vse.training.runs import start_run
 from VSEpp_LSEH import data, loss
 from VSEpp_LSEH.data import PictureOptions
 from VSEpp_LSEH.model import VSEpp

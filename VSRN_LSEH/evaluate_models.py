@@ -9,9 +9,10 @@ DATA_PATH = None
 
 from dataclasses import dataclass, replace
 
-from vse.evaluation import report
-from vse.options import EvaluationOptions, run
-from vse.similarity import ensemble
+from vse.cli import run
+from vse.evaluation.scoring import ensemble
+from vse.evaluation.script import report
+from vse.options import EvaluationOptions
 from VSRN_LSEH.evaluation import evaluate
 
 

@@ -17,16 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vse.datasets import Split
+from vse.cli import run
+from vse.console import say
+from vse.data.datasets import Split
+from vse.data.loading import check_regions
 from vse.distributed import choose_device
 from vse.errors import InputError
-from vse.evaluation import evaluation_split, load_trained, report, restore, score, words_of
-from vse.options import EvaluationOptions, run, say
-from vse.regions import check_regions
-from vse.reports import save_json
-from vse.similarity import evaluating
-from vse.tokens import tokenise
-from vse.vocabulary import Vocabulary
+from vse.evaluation.reports import save_json
+from vse.evaluation.scoring import evaluating
+from vse.evaluation.script import evaluation_split, load_trained, report, restore, score, words_of
+from vse.options import EvaluationOptions
+from vse.text.tokens import tokenise
+from vse.text.vocabulary import Vocabulary
 from VSRN_LSEH import train
 from VSRN_LSEH.model import VSRN
 

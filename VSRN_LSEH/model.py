@@ -14,9 +14,10 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from vse.batches import Batch
-from vse.encoders import CaptionEmbedding, Encoding, Network, l2norm, order_similarity, xavier_uniform_linear
-from vse.recurrence import GRU
+from vse.data.batches import Batch
+from vse.nn.encoders import CaptionEmbedding, l2norm, order_similarity, xavier_uniform_linear
+from vse.nn.network import Encoding, Network
+from vse.nn.recurrence import GRU
 from VSRN_LSEH.captioning import Captioner
 
 

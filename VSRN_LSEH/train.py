@@ -16,12 +16,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from vse.datasets import canonical_name
+from vse.cli import run
+from vse.data.datasets import canonical_name
 from vse.errors import InputError
 from vse.losses import check_combination
-from vse.options import DataOptions, EmbeddingOptions, TrainingOptions, run
-from vse.runs import start_run
-from vse.training import recall_sum, train
+from vse.options import DataOptions, EmbeddingOptions, TrainingOptions
+from vse.training.loop import recall_sum, train
+from vse.training.runs import start_run
 from VSRN_LSEH import data, loss
 from VSRN_LSEH.model import VSRN
 

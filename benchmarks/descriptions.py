@@ -29,7 +29,7 @@ from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
 from vse import REPOSITORY
-from vse.svd import RAW_TOKEN, stem
+from vse.descriptions.svd import RAW_TOKEN, stem
 
 PAIRS = 300_000
 SHORTEST = 0.05

@@ -32,9 +32,9 @@ from tabulate import tabulate
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
-from vse.encoders import Network
-from vse.ranking import evaluate, metrics, ranks
-from vse.similarity import score_matrix
+from vse.evaluation.ranking import evaluate, metrics, ranks
+from vse.evaluation.scoring import score_matrix
+from vse.nn.network import Network
 
 DIMENSIONS = 1024
 CAPTIONS = 5

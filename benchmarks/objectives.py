@@ -35,9 +35,9 @@ from nltk.tokenize import NLTKWordTokenizer
 from tabulate import tabulate
 from torch import Tensor
 
-from vse.batches import Batch
-from vse.encoders import l2norm
+from vse.data.batches import Batch
 from vse.losses import HAL, LSEH, LUWM, OBJECTIVES, MaxHinge, MemoryBank, Objective, Pairs
+from vse.nn.encoders import l2norm
 from VSEpp_LSEH.model import VSEpp
 
 BATCH, EMBED, FEATURES, DESCRIPTION, VOCABULARY = 128, 1024, 2048, 400, 8481

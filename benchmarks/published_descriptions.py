@@ -23,7 +23,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 seconds = {"imports": time.process_time()}
 
-from vse.svd import STOP_WORDS  # noqa: E402 - the list alone is wanted, its module's imports do not count
+from vse.descriptions.svd import STOP_WORDS  # noqa: E402 - the list alone is wanted, its module's imports do not count
 
 last = time.process_time()
 

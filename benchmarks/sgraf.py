@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
 from SGRAF_LSEH.model import SGRAF, Regions, Words
-from vse.attention import EPSILON
-from vse.batches import Batch
+from vse.data.batches import Batch
 from vse.losses.lseh import LSEH
 from vse.losses.objective import Pairs
-from vse.pairs import training_scores
+from vse.nn.attention import EPSILON
+from vse.training.selected_pairs import training_scores
 
 REGIONS, IMAGE_DIM, WORD_DIM, EMBED, SIM, VOCABULARY = 36, 2048, 300, 1024, 256, 8481
 

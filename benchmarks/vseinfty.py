@@ -24,11 +24,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vse.batches import Batch
-from vse.captions import TokenIds, encode, read_captions
+from vse.data.batches import Batch
 from vse.losses import ObjectiveOptions
-from vse.training import TrainingStep
-from vse.vocabulary import Vocabulary
+from vse.text.captions import TokenIds, encode, read_captions
+from vse.text.vocabulary import Vocabulary
+from vse.training.step import TrainingStep
 from VSEinfty_LSEH.loss import objective
 from VSEinfty_LSEH.model import RegionEncoder, VSEinfty, WordEncoder
 from VSEinfty_LSEH.pooling import PADDING, TEMPERATURE, GeneralisedPooling, rank_encoding

@@ -29,10 +29,10 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vse.batches import Batch, EpochSampler
+from vse.data.batches import Batch, EpochSampler
 from vse.losses.lseh import LSEH
-from vse.published import PUBLISHED_SETS
-from vse.training import TrainingStep
+from vse.published.sets import PUBLISHED_SETS
+from vse.training.step import TrainingStep
 from VSRN_LSEH import data, train
 from VSRN_LSEH.model import VSRN
 

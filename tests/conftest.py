@@ -109,7 +109,7 @@ def script(tmp_path: Path) -> Script:
     libraries imported already.
     """
 
-    for slow in ("torch._dynamo", "torch.utils.tensorboard", "vse.svd"):  # once here, not in every script
+    for slow in ("torch._dynamo", "torch.utils.tensorboard", "vse.descriptions.svd"):  # once here, not in every script
         importlib.import_module(slow)
 
     def run_script(folder: str, command: str, status: int = 0, **variables: object) -> Finished:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 
+from vse.cli import run
 from vse.errors import InputError
-from vse.options import run
 
 COMMANDS = {
-    "check": "vse.check",
-    "features": "vse.extract",
-    "convert": "vse.convert",
-    "compare": "vse.compare",
-    "gallery": "vse.gallery",
-    "parse": "vse.parse",
+    "check": "vse.tools.check",
+    "features": "vse.tools.features",
+    "convert": "vse.tools.convert",
+    "compare": "vse.tools.compare",
+    "gallery": "vse.tools.gallery",
+    "parse": "vse.tools.parse",
 }
 """Command -> module with its `Options` and `main(options)`."""
 

@@ -7,5 +7,5 @@ class InputError(Exception):
     """Something the user gave (file, option, data) cannot be used.
 
     The message is one sentence: which file (and line or shape), what was expected, how to mend it. Scripts print it
-    to stderr as `error: ...` without a traceback and exit with status 2 (see `vse.options.run`).
+    to stderr as `error: ...` without a traceback and exit with status 2 (see `vse.cli.run`).
     """

@@ -41,3 +41,21 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def writable_folder(path: str | Path, flag: str) -> Path:
+    """Make a folder and prove that files can be written to it.
+
+    Raises:
+        InputError: they cannot.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise InputError(f"{flag} {folder}: cannot be written to ({reason}); expected a folder you may write") from None
+    return folder

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
-
-import tyro
-
-from vse.errors import InputError
-
-Options = TypeVar("Options")
+from typing import Any, Literal
 
 
 @dataclass
@@ -122,86 +112,6 @@ class EvaluationOptions:
     """cuda, mps or cpu; default: the first of them that is there."""
 
 
-def run(
-    main: Callable[[Any], None],
-    options_type: type[Any],
-    demo: Mapping[str, Any] | None = None,
-    defaults: Mapping[str, Any] | None = None,
-) -> NoReturn:
-    """Parse the command line into `options_type`, run `main(options)` and exit.
-
-    Underscores and hyphens in option names are both accepted. A user's mistake (`InputError`) is one line on stderr
-    and exit status 2.
-
-    Args:
-        demo: values that replace the defaults when neither --data_path nor --data_name is given, so that the embedded
-            data set trains on two CPU cores.
-        defaults: values of this script that replace the defaults of `options_type`.
-    """
-    try:
-        options = parse(options_type, demo, defaults)
-        main(options)
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        os._exit(141)  # the reader of our output is gone: nothing more to tell it
-    sys.exit(0)
-
-
-def parse(
-    options_type: type[Options],
-    demo: Mapping[str, Any] | None = None,
-    defaults: Mapping[str, Any] | None = None,
-    arguments: list[str] | None = None,
-) -> Options:
-    """The command line (or `arguments`) as an `options_type`; see `run`."""
-    description = sys.modules["__main__"].__doc__ or options_type.__doc__ or ""
-
-    def command_line(values: Mapping[str, Any]) -> Options:
-        default: dict[str, Any] = {"default": options_type(**values)} if values else {}
-        return tyro.cli(options_type, args=arguments, description=description, use_underscores=True, **default)
-
-    options = command_line(defaults or {})
-    if demo and options.data_path is None and options.data_name is None:  # type: ignore[attr-defined]
-        options = command_line({**(defaults or {}), **demo})
-        values = ", ".join(f"{name} {value}" for name, value in plain(options).items() if name in demo)
-        say(f"no --data_path, no --data_name: the embedded demo data set, sized for two CPU cores ({values})")
-    return options
-
-
 def plain(options: Any) -> dict[str, Any]:
     """A dataclass of options as plain values, as saved with runs and checkpoints."""
     return asdict(options)
-
-
-def say(line: str) -> None:
-    """One line for the user, from the first process only."""
-    if int(os.environ.get("RANK", "0")) == 0:
-        print(line, flush=True)
-
-
-def warn(line: str) -> None:
-    """One line of warning on stderr, from the first process only."""
-    if int(os.environ.get("RANK", "0")) == 0:
-        print(f"warning: {line}", file=sys.stderr, flush=True)
-
-
-def writable_folder(path: str | Path, flag: str) -> Path:
-    """Make a folder and prove that files can be written to it.
-
-    Raises:
-        InputError: they cannot.
-    """
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as problem:
-        reason = problem.strerror or problem
-        raise InputError(f"{flag} {folder}: cannot be written to ({reason}); expected a folder you may write") from None
-    return folder

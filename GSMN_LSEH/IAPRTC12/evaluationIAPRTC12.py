@@ -6,8 +6,8 @@ DATA_PATH = None
 
 
 from GSMN_LSEH import evaluation
-from vse.evaluation import on_iaprtc12
-from vse.options import run
+from vse.cli import run
+from vse.evaluation.script import on_iaprtc12
 
 if __name__ == "__main__":
     run(

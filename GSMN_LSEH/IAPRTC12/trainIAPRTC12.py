@@ -4,7 +4,7 @@ python IAPRTC12/trainIAPRTC12.py --data_path "$DATA_PATH" --data_name IAPRTC_pre
 """
 
 from GSMN_LSEH import train
-from vse.options import run
+from vse.cli import run
 
 DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/iaprtc12"}
 

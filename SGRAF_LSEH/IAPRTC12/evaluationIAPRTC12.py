@@ -7,8 +7,8 @@ MODEL_PATH2 = None
 DATA_PATH = None
 
 from SGRAF_LSEH import evaluation
-from vse.evaluation import on_iaprtc12
-from vse.options import run
+from vse.cli import run
+from vse.evaluation.script import on_iaprtc12
 
 if __name__ == "__main__":
     defaults = {"model_path": MODEL_PATH, "model_path2": MODEL_PATH2, "data_path": DATA_PATH}

@@ -7,7 +7,7 @@ python IAPRTC12/trainIAPRTC12.py --data_name IAPRTC_precomp --module_name SAF
 from __future__ import annotations
 
 from SGRAF_LSEH import train
-from vse.options import run
+from vse.cli import run
 
 DEFAULTS = {"data_name": "iaprtc12", "batch_size": 128}
 

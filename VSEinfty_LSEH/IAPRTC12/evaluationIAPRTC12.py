@@ -4,8 +4,8 @@ MODEL_PATH = "runs/IAPR/model_best.pth.tar"
 # Folder of the data sets; None: the data that the (first) model was trained on.
 DATA_PATH = None
 
-from vse.evaluation import on_iaprtc12
-from vse.options import run
+from vse.cli import run
+from vse.evaluation.script import on_iaprtc12
 from VSEinfty_LSEH import evaluation
 
 DEFAULTS = {"model_path": MODEL_PATH, "data_path": DATA_PATH}

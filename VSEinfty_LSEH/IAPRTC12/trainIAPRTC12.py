@@ -3,7 +3,7 @@
 python IAPRTC12/trainIAPRTC12.py --data_path $DATA_PATH --data_name iaprtc12 --logger_name runs/IAPR --model_name runs/IAPR
 """  # noqa: E501
 
-from vse.options import run
+from vse.cli import run
 from VSEinfty_LSEH import train
 
 DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/IAPR", "batch_size": 84}

@@ -5,8 +5,9 @@ MODEL_PATH = "runs/iaprtc12_vse++/model_best.pth.tar"
 DATA_PATH = None
 
 
-from vse.evaluation import on_iaprtc12
-from vse.options import EvaluationOptions, run
+from vse.cli import run
+from vse.evaluation.script import on_iaprtc12
+from vse.options import EvaluationOptions
 from VSEpp_LSEH import evaluation
 
 if __name__ == "__main__":

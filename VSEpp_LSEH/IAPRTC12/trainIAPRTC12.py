@@ -3,7 +3,7 @@
 python IAPRTC12/trainIAPRTC12.py --data_path $DATA_PATH --data_name IAPRTC_precomp --max_violation
 """
 
-from vse.options import run
+from vse.cli import run
 from VSEpp_LSEH import train
 
 DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/iaprtc12_vse++", "learning_rate": 0.0008, "lr_update": 8}

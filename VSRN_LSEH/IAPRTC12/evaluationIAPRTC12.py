@@ -4,8 +4,8 @@ MODEL_PATH = "runs/iaprtc12_VSRN/model_best.pth.tar"
 # Folder of the data sets; None: the data that the model was trained on.
 DATA_PATH = None
 
-from vse.evaluation import on_iaprtc12
-from vse.options import run
+from vse.cli import run
+from vse.evaluation.script import on_iaprtc12
 from VSRN_LSEH import evaluation
 
 if __name__ == "__main__":

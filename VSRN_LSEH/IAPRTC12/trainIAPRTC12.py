@@ -3,7 +3,7 @@
 python IAPRTC12/trainIAPRTC12.py --data_path $DATA_PATH --data_name IAPRTC12_precomp --logger_name runs/IAPR_VSRN --max_violation --max_len 60
 """  # noqa: E501
 
-from vse.options import run
+from vse.cli import run
 from VSRN_LSEH import train
 
 DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/iaprtc12_VSRN", "learning_rate": 0.0005, "lr_update": 20}

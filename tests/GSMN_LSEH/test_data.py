@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from GSMN_LSEH.data import LEGACY_ACCESSES, DecayingPairs, add_graphs, published_ids, read_edges
-from vse.batches import BatchRequest, EvaluationData, PairDataset
-from vse.captions import encode
-from vse.datasets import Split, open_split
+from vse.data.batches import BatchRequest, EvaluationData, PairDataset
+from vse.data.boxes import Boxes
+from vse.data.datasets import Split, open_split
 from vse.errors import InputError
-from vse.regions import Boxes
-from vse.vocabulary import Vocabulary
+from vse.text.captions import encode
+from vse.text.vocabulary import Vocabulary
 
 IMAGES = 8
 

@@ -9,12 +9,12 @@ from torch import Tensor
 from GSMN_LSEH.graphs import GaussianKernels, polar, region_graph, region_weights
 from GSMN_LSEH.matching import circular_products, match, nodes
 from GSMN_LSEH.model import GSMN, Words
-from vse.batches import Batch
-from vse.encoders import Encoding
+from vse.data.batches import Batch
 from vse.errors import InputError
+from vse.evaluation.scoring import score_matrix
 from vse.losses import LSEH, Objective, Pairs, SumHinge
-from vse.pairs import selected_pair_scores
-from vse.similarity import score_matrix
+from vse.nn.network import Encoding
+from vse.training.selected_pairs import selected_pair_scores
 
 B, R = 7, 5
 

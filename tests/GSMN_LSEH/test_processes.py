@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from vse.distributed import gather_rows
+from vse.training.gather import gather_rows
 
 
 def gathered(rank: int, folder: Path) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from IAPRTC12.prepare import Options, main, parse_annotation, read_id_list
-from vse.datasets import open_split
+from vse.data.datasets import open_split
+from vse.data.pictures import folder_pictures
 from vse.errors import InputError
-from vse.pictures import folder_pictures
-from vse.vocabulary import SPECIAL_WORDS, Vocabulary
+from vse.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from SGRAF_LSEH.model import SGRAF
-from vse.batches import Batch
+from vse.data.batches import Batch
 
 
 def test_a_large_budget_gives_the_scores_of_a_small_one_with_gradients() -> None:

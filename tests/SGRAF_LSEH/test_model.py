@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from SGRAF_LSEH.model import SGRAF, Regions, Words
-from vse.batches import Batch
+from vse.data.batches import Batch
 from vse.errors import InputError
+from vse.evaluation.scoring import score_matrix
 from vse.losses import MaxHinge, Pairs, SumHinge
-from vse.similarity import score_matrix
 
 IMAGES, CAPTIONS, REGIONS = 7, 9, 5
 LENGTHS = torch.tensor([3, 8, 1, 5, 5, 2, 8, 4, 6])

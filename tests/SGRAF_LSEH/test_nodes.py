@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from SGRAF_LSEH.nodes import similarity_nodes
-from vse.attention import word_mask
+from vse.nn.attention import word_mask
 
 IMAGES, REGIONS, CAPTIONS, LENGTH, SIZE, SIM = 4, 5, 3, 4, 7, 6
 LENGTHS = torch.tensor([4, 2, 3])

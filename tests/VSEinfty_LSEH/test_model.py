@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vse.batches import Batch
+from vse.data.batches import Batch
 from VSEinfty_LSEH.backbones import SOURCES, body, caffe_layout, read_backbone
 from VSEinfty_LSEH.model import GridEncoder, RegionEncoder, VSEinfty, WordEncoder, keep
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import BertConfig
 
-from vse.captions import TokenIds
 from vse.errors import InputError
+from vse.text.captions import TokenIds
 from VSEinfty_LSEH import small_bert
 from VSEinfty_LSEH.text import AugmentedCaptions
 from VSEinfty_LSEH.wordpieces import WordPieces

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-import vse.training
-from vse.batches import Batch
+import vse.training.loop
+from vse.data.batches import Batch
 from vse.losses.max_hinge import MaxHinge
 from VSRN_LSEH.model import VSRN, ImageEncoding
 
@@ -189,8 +189,8 @@ def test_regions_are_not_sent_to_other_processes(monkeypatch: pytest.MonkeyPatch
         gathered.append(encoding)
         return encoding
 
-    monkeypatch.setattr(vse.training, "gather_rows", record)
-    vse.training.TrainingStep(make_network(), MaxHinge())(make_batch())
+    monkeypatch.setattr(vse.training.step, "gather_rows", record)
+    vse.training.step.TrainingStep(make_network(), MaxHinge())(make_batch())
     assert len(gathered) == 4
     assert all(isinstance(rows, torch.Tensor) and rows.ndim < 3 for rows in gathered)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vse.tokens import tokenise
+from vse.text.tokens import tokenise
 
 SMALL = " --embed_size 32 --word_dim 8 --batch_size 16 --num_epochs 1"
 REGIONS = 4

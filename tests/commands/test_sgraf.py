@@ -16,13 +16,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import SGRAF_LSEH.evaluation
 import SGRAF_LSEH.train
 import SGRAF_LSEH.visualize
-import vse.svd
+import vse.descriptions.svd
 from SGRAF_LSEH.visualize import coverage
-from vse.options import parse
-from vse.similarity import best_candidates, candidate_recall
+from vse.cli import parse
+from vse.evaluation.scoring import best_candidates, candidate_recall
 
 # What forked scripts inherit, instead of importing it again each.
-INHERITED = (torch._dynamo, vse.svd, SGRAF_LSEH.evaluation, SGRAF_LSEH.visualize)
+INHERITED = (torch._dynamo, vse.descriptions.svd, SGRAF_LSEH.evaluation, SGRAF_LSEH.visualize)
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "sgraf"
 SMALL = " --embed_size 16 --word_dim 8 --sim_dim 8 --batch_size 40"

@@ -12,7 +12,7 @@ import pytest
 
 import SVDdescriptions
 from tests.conftest import ROOT, write_data_set
-from vse.descriptions import ARRAY, RECORD, TEXT, load
+from vse.descriptions.store import ARRAY, RECORD, TEXT, load
 from vse.errors import InputError
 
 ROWS = 24 * 5

@@ -13,7 +13,7 @@ import transformers
 from PIL import Image
 
 from tests.conftest import ROOT, Finished
-from vse import svd
+from vse.descriptions import svd
 from VSEinfty_LSEH import small_bert
 
 IMPORTED = (svd, transformers.BertModel, transformers.AutoTokenizer)  # once, not by every forked script

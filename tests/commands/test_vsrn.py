@@ -13,11 +13,11 @@ import torch
 import torch._dynamo
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import vse.svd
+import vse.descriptions.svd
 import VSRN_LSEH.evaluation
 
 # What forked scripts inherit, instead of importing it again each.
-INHERITED = (torch._dynamo, vse.svd, VSRN_LSEH.evaluation)
+INHERITED = (torch._dynamo, vse.descriptions.svd, VSRN_LSEH.evaluation)
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 SMALL = " --embed_size 16 --word_dim 8 --dim_hidden 8 --dim_word 8 --batch_size 32 --num_epochs 1"

@@ -140,7 +140,7 @@ def test_empty_captions_and_unknown_words_are_legal(script, data_root: Path, tmp
 
 
 def test_check_names_every_problem_of_a_data_set(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from vse import check
+    from vse.tools import check
 
     folder = data_root / "small_precomp"
     check.main(check.Options(str(data_root), "small"))

@@ -19,7 +19,7 @@ DRIVER = """
 import contextlib, os, random, signal, sys, time
 import torch
 torch.set_num_threads(1)
-from vse.options import run
+from vse.cli import run
 from VSEpp_LSEH import train
 
 torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # what it imports takes seconds: once here, not in every child

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vse.encoders import l2norm
 from vse.losses import HAL, BankScores, MemoryBank, Pairs
+from vse.nn.encoders import l2norm
 
 
 def embeddings(count: int, seed: int, size: int = 8) -> Tensor:

@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from vse.encoders import order_similarity
-from vse.ranking import Ranks, evaluate, folds, mean_reciprocal_rank, metrics, ranks
-from vse.similarity import ensemble
+from vse.evaluation.ranking import Ranks, evaluate, folds, mean_reciprocal_rank, metrics, ranks
+from vse.evaluation.scoring import ensemble
+from vse.nn.encoders import order_similarity
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "evaluation"
 PUBLISHED = ("r1", "r5", "r10", "medr", "meanr")

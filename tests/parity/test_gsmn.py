@@ -16,12 +16,12 @@ from GSMN_LSEH.model import GSMN
 from GSMN_LSEH.train import Options, build
 from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
-from vse.batches import Batch
+from vse.data.batches import Batch
+from vse.data.boxes import Boxes
+from vse.evaluation.ranking import evaluate
+from vse.evaluation.scoring import ensemble
 from vse.losses import ObjectiveOptions
-from vse.ranking import evaluate
-from vse.regions import Boxes
-from vse.similarity import ensemble
-from vse.training import TrainingStep
+from vse.training.step import TrainingStep
 
 PARTS = ("img_enc", "txt_enc", "i2t_match_G", "t2i_match_G")
 STEPS = ("dense_hinge_sum_unigru", "lseh_dense_max", "sparse_edgecases")

@@ -11,11 +11,11 @@ import torch
 from HAL.loss import HALOptions, objective
 from HAL.model import VSEpp
 from tests.parity.golden import GOLDEN, GoldenFile, relative
-from vse.batches import Batch
-from vse.captions import read_captions, token_ids
-from vse.similarity import evaluating
-from vse.training import TrainingStep
-from vse.vocabulary import Vocabulary
+from vse.data.batches import Batch
+from vse.evaluation.scoring import evaluating
+from vse.text.captions import read_captions, token_ids
+from vse.text.vocabulary import Vocabulary
+from vse.training.step import TrainingStep
 
 
 class Golden(GoldenFile):

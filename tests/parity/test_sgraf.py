@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from SGRAF_LSEH.model import SGRAF
 from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
-from vse.batches import Batch
+from vse.data.batches import Batch
 from vse.losses import LSEH, MaxHinge, Objective, Pairs, SumHinge
-from vse.pairs import training_scores
-from vse.training import TrainingStep
+from vse.training.selected_pairs import training_scores
+from vse.training.step import TrainingStep
 
 NAMES = ("sgr_a", "saf_a", "sgr_options", "saf_lseh")
 OURS = {

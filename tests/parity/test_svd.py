@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vse import svd
-from vse.captions import read_captions
-from vse.descriptions import TEXT, Descriptions, load, save
+from vse.descriptions import svd
+from vse.descriptions.store import TEXT, load, save
+from vse.descriptions.vectors import Descriptions
+from vse.text.captions import read_captions
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "svd"
 CAPTIONS = GOLDEN / "train_caps.txt"

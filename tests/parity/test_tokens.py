@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vse.captions import encode
-from vse.tokens import TOKENISERS, tokenise
-from vse.vocabulary import Vocabulary
+from vse.text.captions import encode
+from vse.text.tokens import TOKENISERS, tokenise
+from vse.text.vocabulary import Vocabulary
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "text"
 

@@ -14,7 +14,7 @@ from transformers import BertConfig, BertModel
 
 from tests.parity.golden import GOLDEN, GoldenFile, relative
 from vse import checkpoints
-from vse.batches import Batch
+from vse.data.batches import Batch
 from vse.losses import Objective, ObjectiveOptions, build_objective
 from vse.losses.objective import Pairs
 from VSEinfty_LSEH import loss, model

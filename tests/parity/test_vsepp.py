@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.parity.golden import GoldenFile, relative
-from vse.batches import Batch
+from vse.data.batches import Batch
 from vse.losses import ObjectiveOptions, build_objective
 from vse.losses.objective import Pairs
-from vse.training import TrainingStep
+from vse.training.step import TrainingStep
 from VSEpp_LSEH.model import PictureEncoder, VSEpp
 
 

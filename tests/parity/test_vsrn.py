@@ -13,9 +13,9 @@ from torch import Tensor
 
 from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
-from vse.batches import Batch
+from vse.data.batches import Batch
 from vse.losses.lseh import LSEH
-from vse.training import TrainingStep
+from vse.training.step import TrainingStep
 from VSRN_LSEH.captioning import Captioner, caption_labels
 from VSRN_LSEH.model import VSRN, ImageEncoding
 

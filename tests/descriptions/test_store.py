@@ -1,0 +1,410 @@
+"""Description vectors: how they are made, kept, read, and which ones are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nltk.stem.porter import PorterStemmer
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from vse.descriptions import store as descriptions
+from vse.descriptions import svd
+from vse.descriptions.prepare import find_or_make
+from vse.descriptions.store import ARRAY, RECORD, TEXT, load, save
+from vse.descriptions.vectors import Descriptions
+from vse.errors import InputError
+
+ROWS, COMPONENTS = 12, 5
+WORDS = ["dog", "cat", "boat", "house", "tree", "river", "field", "beach", "running", "jumped", "swimming", "holding"]
+
+
+def write_captions(folder: Path, seed: int = 0, rows: int = ROWS) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    words = np.random.default_rng(seed).choice(WORDS, size=(rows, 6))
+    path = folder / "train_caps.txt"
+    path.write_text("".join(" ".join(line) + "\n" for line in words), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def captions_file(tmp_path: Path) -> Path:
+    return write_captions(tmp_path / "set")
+
+
+@pytest.fixture
+def made(captions_file: Path) -> np.ndarray:
+    """Random vectors, saved beside the captions."""
+    vectors = np.random.default_rng(1).normal(size=(ROWS, COMPONENTS)).astype(np.float32)
+    save(Descriptions(vectors, np.ones(COMPONENTS), "exact"), captions_file.parent, captions_file)
+    return vectors
+
+
+def edit(path: Path, line: int, text: str | None) -> None:
+    """Replace a line (from 1), or drop it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[line - 1 : line] = [] if text is None else [text]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    base: object = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    return isinstance(base, np.memmap)
+
+
+# Making
+
+
+def published_tfidf(captions: list[str]) -> tuple[TfidfVectorizer, object]:
+    """The published pipeline, token by token."""
+    porter = PorterStemmer()
+    strings = []
+    for caption in captions:
+        words = re.sub("[^a-zA-Z#]", " ", caption).lower().split()
+        strings.append(" ".join(porter.stem(word) for word in words if word not in svd.STOP_WORDS))
+    vectorizer = TfidfVectorizer(stop_words="english", smooth_idf=True)
+    return vectorizer, vectorizer.fit_transform(strings)
+
+
+captions_of_any_text = st.lists(
+    st.one_of(
+        st.text(max_size=30),
+        st.lists(st.sampled_from([*WORDS, "The", "it's", "#1", "#x-ray", "two", "\u212aelvin", "x"])).map(" ".join),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(captions_of_any_text)
+def test_any_text_gives_what_scikit_learn_gives(captions: list[str]) -> None:
+    captions = ["dogs ran", *captions]
+    vectorizer, expected = published_tfidf(captions)
+    matrix, terms = svd.tfidf(captions)
+    assert terms == vectorizer.get_feature_names_out().tolist()
+    assert matrix.shape == expected.shape  # type: ignore[attr-defined]
+    np.testing.assert_allclose(matrix.toarray(), expected.toarray(), rtol=0, atol=1e-15)  # type: ignore[attr-defined]
+
+
+def test_every_distinct_token_is_stemmed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stemmed: list[str] = []
+    monkeypatch.setattr(svd, "_porter_stem", lambda word: stemmed.append(word) or word)
+    svd.tfidf(["dogs chase dogs", "a dog", "the dogs chase a dog"])
+    assert sorted(stemmed) == ["chase", "dog", "dogs"]
+
+
+def test_an_empty_caption_keeps_its_row() -> None:
+    vectors = svd.fit(["a dog runs", "", "a cat sleeps", "the and of", "dog and cat"]).vectors
+    assert len(vectors) == 5
+    np.testing.assert_array_equal(vectors.any(axis=1), [True, False, True, False, True])
+
+
+def test_few_terms_or_captions_give_fewer_components() -> None:
+    assert svd.fit(["dog cat", "cat boat", "boat dog", "dog"], 400).vectors.shape == (4, 3)
+    assert svd.fit(["dog cat river boat house", "tree"], 400).vectors.shape == (2, 2)
+    assert svd.fit(["dog cat", "cat boat", "boat dog", "dog"], 2).vectors.shape == (4, 2)
+
+
+def test_captions_without_a_word_are_refused() -> None:
+    with pytest.raises(InputError, match="stop words"):
+        svd.fit(["", "this is it"])
+
+
+def test_the_solvers_agree_where_the_spectrum_is_separated() -> None:
+    captions = [" ".join(line) for line in np.random.default_rng(2).choice(WORDS, size=(80, 4))]
+    exact, randomized = svd.fit(captions, 6), svd.fit(captions, 6, "randomized")
+    np.testing.assert_allclose(exact.singular_values, randomized.singular_values, rtol=1e-7)
+    np.testing.assert_allclose(exact.vectors, randomized.vectors, atol=1e-5)  # the signs, too
+
+
+def test_making_twice_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(svd, "_DENSE_FEATURES", 0)
+    captions = [" ".join(line) for line in np.random.default_rng(2).choice(WORDS, size=(80, 4))]
+    np.testing.assert_array_equal(svd.fit(captions, 6).vectors, svd.fit(captions, 6).vectors)
+
+
+# Keeping and reading
+
+
+def test_what_was_saved_is_mapped(captions_file: Path, made: np.ndarray) -> None:
+    vectors = load(captions_file.parent, captions_file, ROWS)
+    assert is_mapped(vectors)
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, made)
+    np.testing.assert_array_equal(load(captions_file.parent / TEXT, captions_file, ROWS), made)
+
+
+def test_the_record_says_what_the_vectors_are_made_of(captions_file: Path, made: np.ndarray) -> None:
+    record = json.loads((captions_file.parent / RECORD).read_text(encoding="utf-8"))
+    assert record["rows"] == ROWS
+    assert record["components"] == COMPONENTS
+    assert record["solver"] == "exact"
+    assert len(record["captions_sha256"]) == 64
+    assert len(record["singular_values"]) == COMPONENTS
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_text_alone_is_parsed_once(
+    captions_file: Path, made: np.ndarray, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = captions_file.parent
+    (folder / ARRAY).unlink()
+    (folder / RECORD).unlink()
+    text = (folder / TEXT).read_bytes().replace(b"\n", ending.encode())
+    (folder / TEXT).write_bytes(text.removesuffix(ending.encode()))
+    np.testing.assert_array_equal(load(folder, captions_file, ROWS), made)
+    monkeypatch.setattr(descriptions, "_parse_text", None)
+    again = load(folder, captions_file, ROWS)
+    np.testing.assert_array_equal(again, made)
+    assert is_mapped(again)
+
+
+def test_a_text_in_blocks_is_parsed_whole(
+    captions_file: Path, made: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptions, "_PARSED_ROWS", 5)
+    monkeypatch.setattr(descriptions, "_WRITTEN_ROWS", 5)
+    folder = captions_file.parent
+    save(Descriptions(made, np.ones(COMPONENTS), "exact"), folder, captions_file)
+    (folder / ARRAY).unlink()
+    np.testing.assert_array_equal(load(folder, captions_file, ROWS), made)
+
+
+def test_a_folder_that_cannot_be_written_to_keeps_no_cache(
+    captions_file: Path, made: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = captions_file.parent
+    (folder / ARRAY).unlink()
+    (folder / RECORD).unlink()
+    monkeypatch.setattr(descriptions, "write_atomically", refuse_to_write)
+    np.testing.assert_array_equal(load(folder, captions_file, ROWS), made)
+    assert not (folder / ARRAY).exists()
+
+
+def refuse_to_write(path: Path, write: object) -> None:
+    raise InputError(f"{path}: cannot be written")
+
+
+def test_an_edited_text_wins_over_the_array(captions_file: Path, made: np.ndarray) -> None:
+    folder = captions_file.parent
+    edit(folder / TEXT, 3, "1,2,3,4,5")
+    for _ in range(2):  # parsed, then from the renewed cache
+        np.testing.assert_array_equal(load(folder, captions_file, ROWS)[2], [1, 2, 3, 4, 5])
+
+
+def test_a_text_of_unknown_origin_wins_over_an_array_of_unknown_origin(captions_file: Path, made: np.ndarray) -> None:
+    folder = captions_file.parent
+    (folder / RECORD).unlink()
+    np.save(folder / ARRAY, np.zeros((ROWS, COMPONENTS), np.float32))
+    np.testing.assert_array_equal(load(folder, captions_file, ROWS), made)
+
+
+def test_a_copied_text_still_belongs_to_its_array(
+    captions_file: Path, made: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = captions_file.parent
+    os.utime(folder / TEXT, (1, 1))
+    monkeypatch.setattr(descriptions, "_parse_text", None)
+    np.testing.assert_array_equal(load(folder, captions_file, ROWS), made)
+    hashed: list[Path] = []
+    monkeypatch.setattr(
+        descriptions, "_sha256", lambda path, sha256=descriptions._sha256: hashed.append(path) or sha256(path)
+    )
+    load(folder, captions_file, ROWS)
+    assert hashed == [captions_file]  # the new time stamp was noted
+
+
+def test_an_array_alone_is_enough(captions_file: Path, made: np.ndarray) -> None:
+    folder = captions_file.parent
+    (folder / TEXT).unlink()
+    np.testing.assert_array_equal(load(folder, captions_file, ROWS), made)
+    (folder / RECORD).unlink()
+    np.save(folder / ARRAY, made.astype(np.float64))
+    vectors = load(folder, captions_file, ROWS)
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, made)
+
+
+def test_saving_that_is_interrupted_leaves_a_readable_state(
+    captions_file: Path, made: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = captions_file.parent
+    new = Descriptions(-made, np.ones(COMPONENTS), "exact")
+    write = descriptions.write_atomically
+    for written in (1, 2):  # the text, the text and the array
+        calls = iter([write] * written)
+        monkeypatch.setattr(descriptions, "write_atomically", lambda *of, calls=calls: next(calls)(*of))
+        with pytest.raises(StopIteration):
+            save(new, folder, captions_file)
+        monkeypatch.setattr(descriptions, "write_atomically", write)
+        np.testing.assert_array_equal(load(folder, captions_file, ROWS), -made)
+        save(Descriptions(made, np.ones(COMPONENTS), "exact"), folder, captions_file)
+
+
+@pytest.mark.parametrize("kept", [TEXT, ARRAY])
+def test_rows_of_noise_become_zero(captions_file: Path, kept: str) -> None:
+    folder = captions_file.parent
+    vectors = np.ones((ROWS, COMPONENTS), np.float32)
+    vectors[4] = 1e-7
+    np.savetxt(folder / TEXT, vectors, fmt="%s", delimiter=",")
+    np.save(folder / ARRAY, vectors)
+    (folder / ({TEXT, ARRAY} - {kept}).pop()).unlink()
+    read = load(folder, captions_file, ROWS)
+    np.testing.assert_array_equal(read[4], 0)
+    np.testing.assert_array_equal(np.delete(read, 4, axis=0), 1)
+
+
+# Refusing
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "message"),
+    [
+        (3, None, r"train_svd.txt: 11 rows for 12 captions"),
+        (3, "1,2,3,4,5\n1,2,3,4,5", r"train_svd.txt: 13 rows for 12 captions"),
+        (3, "1,2,3,4", r"train_svd.txt, line 3: 4 columns, line 1 has 5"),
+        (1, "1,2,3,4", r"train_svd.txt, line 2: 5 columns, line 1 has 4"),
+        (12, "1,2,3,4,5,6", r"train_svd.txt, line 12: 6 columns, line 1 has 5"),
+        (3, "", r"train_svd.txt, line 3: 1 columns, line 1 has 5"),
+        (3, "1,nan,3,4,5", r"train_svd.txt, line 3: column 2 is 'nan', expected a finite number"),
+        (3, "1,2,3,4,-inf", r"train_svd.txt, line 3: column 5 is '-inf', expected a finite number"),
+        (3, "1,2,,4,5", r"train_svd.txt, line 3: column 3 is '', expected a finite number"),
+        (3, "1,2,dog,4,5", r"train_svd.txt, line 3: column 3 is 'dog', expected a finite number"),
+        (3, '1,2,"3,4,5', r"train_svd.txt, line 3: column 3 is '\"3', expected a finite number"),
+        (3, "1,2,é,4,5", r"train_svd.txt, line 3: column 3"),
+    ],
+)
+def test_a_damaged_text_is_refused_with_its_line(
+    captions_file: Path, made: np.ndarray, line: int, text: str | None, message: str
+) -> None:
+    edit(captions_file.parent / TEXT, line, text)
+    with pytest.raises(InputError, match=message):
+        load(captions_file.parent, captions_file, ROWS)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n" * ROWS, b"dog\n" * ROWS, b"\x00\n" * ROWS])
+def test_a_text_of_something_else_is_refused(captions_file: Path, content: bytes) -> None:
+    (captions_file.parent / TEXT).write_bytes(content)
+    with pytest.raises(InputError, match=r"train_svd\.txt"):
+        load(captions_file.parent, captions_file, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((ROWS - 1, COMPONENTS), np.float32), "11 rows for 12 captions"),
+        (np.ones((ROWS, COMPONENTS + 1), np.float32), r"6 components, train_svd\.json says 5"),
+        (np.ones(ROWS, np.float32), r"shape \(12,\)"),
+        (np.ones((ROWS, COMPONENTS), np.int64), "int64"),
+        (np.full((ROWS, COMPONENTS), np.nan, np.float32), "row 0: NaN"),
+        (np.array([["a"] * COMPONENTS] * ROWS, dtype=object), r"not a \.npy file of numbers"),
+    ],
+)
+def test_a_damaged_array_is_refused(captions_file: Path, made: np.ndarray, array: np.ndarray, message: str) -> None:
+    np.save(captions_file.parent / ARRAY, array, allow_pickle=True)
+    with pytest.raises(InputError, match=rf"train_svd\.npy.*{message}"):
+        load(captions_file.parent, captions_file, ROWS)
+
+
+def test_a_truncated_array_is_refused(captions_file: Path, made: np.ndarray) -> None:
+    path = captions_file.parent / ARRAY
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(InputError, match="truncated"):
+        load(captions_file.parent, captions_file, ROWS)
+
+
+def test_a_damaged_record_is_refused(captions_file: Path, made: np.ndarray) -> None:
+    (captions_file.parent / RECORD).write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"train_svd\.json"):
+        load(captions_file.parent, captions_file, ROWS)
+
+
+def test_vectors_of_other_captions_are_refused(captions_file: Path, made: np.ndarray) -> None:
+    edit(captions_file, 5, "a dog")
+    with pytest.raises(InputError, match=r"other captions than .*train_caps\.txt"):
+        load(captions_file.parent, captions_file, ROWS)
+
+
+def test_missing_vectors_are_refused_with_the_command_that_makes_them(captions_file: Path) -> None:
+    with pytest.raises(InputError, match=r"SVDdescriptions\.py --data_path .*train_caps\.txt"):
+        load(captions_file.parent, captions_file, ROWS)
+
+
+# Finding or making
+
+
+def test_missing_vectors_are_made_beside_the_captions(
+    captions_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = captions_file.parent
+    vectors = find_or_make(folder, captions_file, ROWS, tmp_path / "output")
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 1
+    assert "train_svd.txt" in printed
+    assert is_mapped(vectors)
+    assert {path.name for path in folder.iterdir()} == {"train_caps.txt", TEXT, ARRAY, RECORD}
+    assert not (tmp_path / "output").exists()
+    np.testing.assert_array_equal(find_or_make(folder, captions_file, ROWS), vectors)
+    assert capsys.readouterr().out == ""
+
+
+def test_vectors_of_these_captions_are_found_in_output(
+    captions_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    made = svd.fit(captions_file.read_text(encoding="utf-8").splitlines())
+    save(made, output, captions_file)
+    monkeypatch.setattr(svd, "fit", None)
+    np.testing.assert_array_equal(find_or_make(captions_file.parent, captions_file, ROWS, output), made.vectors)
+    assert not (captions_file.parent / TEXT).exists()
+
+
+def test_a_read_only_data_set_gets_its_vectors_in_output(
+    captions_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors of other captions in `output` stay: those of this set go into a folder of its name."""
+    folder, output = captions_file.parent, tmp_path / "output"
+    write = descriptions.write_atomically
+    monkeypatch.setattr(
+        descriptions,
+        "write_atomically",
+        lambda path, *of: (refuse_to_write if path.parent == folder else write)(path, *of),
+    )
+    vectors = find_or_make(folder, captions_file, ROWS, output)
+    assert is_mapped(vectors)
+    assert (output / TEXT).exists()
+    other = write_captions(tmp_path / "other", seed=3)
+    monkeypatch.setattr(
+        descriptions,
+        "write_atomically",
+        lambda path, *of: (refuse_to_write if path.parent in (folder, other.parent) else write)(path, *of),
+    )
+    find_or_make(other.parent, other, ROWS, output)
+    assert (output / "other" / TEXT).exists()
+    monkeypatch.setattr(svd, "fit", None)
+    np.testing.assert_array_equal(find_or_make(folder, captions_file, ROWS, output), vectors)
+    find_or_make(other.parent, other, ROWS, output)
+
+
+def test_without_any_writable_folder_training_still_gets_vectors(
+    captions_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(descriptions, "write_atomically", refuse_to_write)
+    vectors = find_or_make(captions_file.parent, captions_file, ROWS, tmp_path / "output")
+    assert len(vectors) == ROWS
+    assert "not kept" in capsys.readouterr().out
+
+
+def test_captions_of_another_number_are_refused(captions_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="12 captions, the data set has 13"):
+        find_or_make(captions_file.parent, captions_file, ROWS + 1, tmp_path / "output")

@@ -1,0 +1,271 @@
+"""Encoding and scoring a split: order, modes, blocks, memory; ensembles and saved similarities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vse.data.batches import Batch
+from vse.errors import InputError
+from vse.evaluation import scoring as similarity
+from vse.evaluation.scoring import encode_split, ensemble, load_similarities, save_similarities, score_matrix
+from vse.nn.encoders import CaptionGRU, l2norm, last_states
+from vse.nn.network import Encoding, Network
+
+CPU = torch.device("cpu")
+N, M, R, F, D = 7, 33, 5, 12, 9  # the longest caption has D tokens too, so that words and vectors can be confused
+
+
+class Words(NamedTuple):
+    states: Tensor  # [m, T, D]
+    lengths: Tensor  # [m]
+    summary: Tensor  # [m, D]
+
+
+class EmbeddingNetwork(Network):
+    """An embedding per item; dropout shows whether evaluation mode is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder = nn.Sequential(nn.Flatten(1), nn.Linear(R * F, D), nn.Dropout(0.5))
+        self.caption_encoder = CaptionGRU(40, 6, D, dropout=0.5)
+        self.encoded: list[int] = []
+
+    def encode_images(self, batch: Batch) -> Encoding:
+        self.encoded += batch.image_ids.tolist()
+        return l2norm(self.image_encoder(batch.images))
+
+    def encode_captions(self, batch: Batch) -> Encoding:
+        return last_states(self.caption_encoder(batch.captions, batch.lengths), batch.lengths)
+
+
+class PairwiseNetwork(EmbeddingNetwork):
+    """Regions against words: a masked sum over words of the best region, weighted by the caption's summary."""
+
+    pairwise = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder = nn.Linear(F, D)  # type: ignore[assignment]
+        self.head = nn.Dropout(0.5)
+        self.blocks: list[tuple[int, int, int]] = []
+
+    def encode_images(self, batch: Batch) -> Encoding:
+        return self.image_encoder(batch.images)
+
+    def encode_captions(self, batch: Batch) -> Encoding:
+        states = self.caption_encoder(batch.captions, batch.lengths)
+        return Words(states, batch.lengths, last_states(states, batch.lengths))
+
+    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
+        assert isinstance(captions, Words)
+        assert captions.summary.shape[1] == D
+        self.blocks.append((len(images), *captions.states.shape[:2]))
+        words = torch.einsum("nrd,mtd->nmtr", images, captions.states).amax(dim=-1)
+        there = torch.arange(captions.states.shape[1]) < captions.lengths[:, None]
+        return self.head((words * there).sum(dim=-1) * captions.summary.sum(dim=-1))
+
+
+def split_batches(image_batch: int = 3, caption_batch: int = 8) -> tuple[list[Batch], list[Batch]]:
+    """Images in order, captions longest first, as the loaders give them."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(N, R, F, generator=generator)
+    lengths = torch.randint(2, D + 1, (M,), generator=generator)
+    lengths[4] = D
+    captions = torch.randint(1, 40, (M, D), generator=generator) * (torch.arange(D) < lengths[:, None])
+    image_batches = [
+        Batch(images[ids], None, None, ids, torch.full_like(ids, -1)) for ids in torch.arange(N).split(image_batch)
+    ]
+    order = lengths.argsort(descending=True, stable=True)
+    caption_batches = [
+        Batch(None, captions[ids, : lengths[ids].max()], lengths[ids], torch.full_like(ids, -1), ids)
+        for ids in order.split(caption_batch)
+    ]
+    return image_batches, caption_batches
+
+
+def encode_one_by_one(network: Network) -> tuple[list[Encoding], list[Encoding]]:
+    """Each item alone, in data set order."""
+    images, captions = split_batches(1, 1)
+    captions.sort(key=lambda batch: int(batch.caption_ids))
+    network.eval()
+    with torch.no_grad():
+        return [network.encode_images(batch) for batch in images], [network.encode_captions(b) for b in captions]
+
+
+def test_captions_that_arrive_by_length_are_put_back_in_order() -> None:
+    torch.manual_seed(0)
+    network = EmbeddingNetwork()
+    images, captions = encode_split(network, *split_batches(), device=CPU)
+    alone_images, alone_captions = encode_one_by_one(network)
+    torch.testing.assert_close(images, torch.cat(alone_images))
+    torch.testing.assert_close(captions, torch.cat(alone_captions))
+
+
+def test_local_features_are_padded_with_zeros_to_the_longest() -> None:
+    torch.manual_seed(0)
+    network = PairwiseNetwork()
+    _, captions = encode_split(network, *split_batches(), device=CPU)
+    assert isinstance(captions, Words)
+    assert captions.states.shape == (M, D, D)
+    for row, alone in enumerate(encode_one_by_one(network)[1]):
+        length = int(alone.lengths)
+        assert int(captions.lengths[row]) == length
+        torch.testing.assert_close(captions.states[row, :length], alone.states[0])
+        assert not captions.states[row, length:].any()
+
+
+def test_every_image_is_encoded_once() -> None:
+    network = EmbeddingNetwork()
+    encode_split(network, *split_batches(), device=CPU)
+    assert sorted(network.encoded) == list(range(N))
+
+
+def test_bf16_encodings_are_kept_in_float32() -> None:
+    images, captions = encode_split(EmbeddingNetwork(), *split_batches(), device=CPU, precision="bf16")
+    assert images.dtype == captions.dtype == torch.float32
+
+
+@pytest.mark.parametrize("change", ["missing", "twice"])
+def test_batches_that_do_not_hold_each_row_once_are_refused(change: str) -> None:
+    images, captions = split_batches()
+    images = images[1:] if change == "missing" else [*images, images[0]]
+    with pytest.raises(ValueError, match="exactly once"):
+        encode_split(EmbeddingNetwork(), images, captions, device=CPU)
+
+
+def test_every_module_is_back_in_its_own_mode_even_after_an_error() -> None:
+    network = PairwiseNetwork().train()
+    network.caption_encoder.eval()
+    modes = [module.training for module in network.modules()]
+    encodings = encode_split(network, *split_batches(), device=CPU)
+    score_matrix(network, *encodings)
+    assert [module.training for module in network.modules()] == modes
+    images, captions = split_batches()
+    captions[0].captions = torch.full_like(captions[0].captions, 1000)
+    with pytest.raises(IndexError):
+        encode_split(network, images, captions, device=CPU)
+    assert [module.training for module in network.modules()] == modes
+
+
+def test_evaluation_has_no_dropout_and_no_gradients() -> None:
+    network = PairwiseNetwork().train()
+    first, again = (score_matrix(network, *encode_split(network, *split_batches(), device=CPU)) for _ in range(2))
+    assert torch.equal(first, again)
+    assert not first.requires_grad
+
+
+@pytest.mark.parametrize("kind", [EmbeddingNetwork, PairwiseNetwork])
+@pytest.mark.parametrize("budget", [1, 500, 5_000, 60_000, 2**28])
+def test_scores_do_not_depend_on_the_blocks(kind: type[Network], budget: int) -> None:
+    torch.manual_seed(0)
+    network = kind()
+    images, captions = encode_split(network, *split_batches(), device=CPU)
+    scores = score_matrix(network, images, captions, memory_budget=budget)
+    alone_images, alone_captions = encode_one_by_one(network)
+    with torch.no_grad():
+        alone = torch.cat([torch.cat([network.similarity(i, c) for c in alone_captions], 1) for i in alone_images])
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_captions_of_like_length_share_a_block_cut_to_its_longest() -> None:
+    network = PairwiseNetwork()
+    images, captions = encode_split(network, *split_batches(), device=CPU)
+    assert isinstance(captions, Words)
+    score_matrix(network, images, captions, memory_budget=40_000)
+    by_length = captions.lengths.sort(descending=True).values
+    seen_images = seen_captions = 0
+    for height, width, longest in network.blocks:
+        assert longest == int(by_length[seen_captions])
+        seen_images += height
+        if seen_images == N:
+            seen_images, seen_captions = 0, seen_captions + width
+    assert seen_captions == M
+    assert len({longest for _, _, longest in network.blocks}) > 1
+
+
+def test_blocks_stay_within_the_memory_budget() -> None:
+    class Measured(PairwiseNetwork):
+        def score_bytes(self, images: Encoding, captions: Encoding) -> int:
+            assert isinstance(captions, Words)
+            return 4 * len(images) * R * captions.states.shape[0] * captions.states.shape[1]
+
+    network = Measured()
+    encodings = encode_split(network, *split_batches(), device=CPU)
+    score_matrix(network, *encodings, memory_budget=2_000)
+    assert all(4 * R * n * m * longest <= 2_000 for n, m, longest in network.blocks)
+    assert len(network.blocks) < N * M / 4
+
+
+def test_progress_wraps_the_blocks() -> None:
+    seen: list[object] = []
+
+    def progress(blocks: list[object]) -> list[object]:
+        seen.extend(blocks)
+        return blocks
+
+    network = PairwiseNetwork()
+    score_matrix(network, *encode_split(network, *split_batches(), device=CPU), memory_budget=5_000, progress=progress)
+    assert len(seen) > 1
+
+
+def test_an_ensemble_is_the_mean_and_leaves_its_members_alone() -> None:
+    a, b = torch.ones(2, 3), torch.full((2, 3), 4.0)
+    assert torch.equal(ensemble([a, b]), torch.full((2, 3), 2.5))
+    assert torch.equal(a, torch.ones(2, 3))
+
+
+def test_an_ensemble_of_different_splits_is_refused() -> None:
+    with pytest.raises(InputError, match=r"model 3 are \[2, 4\]"):
+        ensemble([torch.ones(2, 3), torch.ones(2, 3), torch.ones(2, 4)])
+
+
+def test_similarities_are_saved_as_float32_and_read_back(tmp_path: Path) -> None:
+    scores = torch.randn(4, 6, dtype=torch.float64)
+    save_similarities(tmp_path / "scores.npy", scores)
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.npy"]
+    assert np.load(tmp_path / "scores.npy").dtype == np.float32
+    assert torch.equal(load_similarities(tmp_path / "scores.npy"), scores.float())
+
+
+def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "scores.npy"
+    save_similarities(path, torch.ones(2, 2))
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(similarity.np, "save", full_disk)
+    with pytest.raises(InputError, match="No space left"):
+        save_similarities(path, torch.zeros(2, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.npy"]
+    assert torch.equal(load_similarities(path), torch.ones(2, 2))
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere.*cannot be written"):
+        save_similarities(tmp_path / "nowhere" / "scores.npy", torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("content", ["missing", "text", "truncated", "object", "vector", "float64", "archive"])
+def test_a_file_that_holds_no_similarities_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "scores.npy"
+    if content == "text":
+        path.write_text("no numbers")
+    elif content == "truncated":
+        np.save(path, np.zeros((4, 4), np.float32))
+        path.write_bytes(path.read_bytes()[:-8])
+    elif content == "archive":
+        with path.open("wb") as file:
+            np.savez(file, scores=np.zeros((4, 4), np.float32))
+    elif content != "missing":
+        arrays = {"object": np.array([[None]]), "vector": np.zeros(3, np.float32), "float64": np.zeros((2, 2))}
+        np.save(path, arrays[content], allow_pickle=True)
+    with pytest.raises(InputError, match=r"scores\.npy"):
+        load_similarities(path)

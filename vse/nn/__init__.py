@@ -1,0 +1,1 @@
+"""What every network is, and the building blocks that two or more share."""

@@ -1,0 +1,1 @@
+"""Read caption files, split captions into words, and map words to ids."""

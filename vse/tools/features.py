@@ -1,0 +1,258 @@
+"""`python -m vse features`: a data set folder from your own pictures and captions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import torchvision
+import tyro
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from vse.console import say
+from vse.data.feature_writer import SplitFiles, part_of, to_dtype
+from vse.data.images import open_picture, require_pictures, without_broken
+from vse.data.listings import read_pictures
+from vse.data.pictures import Pictures, evenly, merge_restval, read_json, write_index
+from vse.distributed import choose_device
+from vse.errors import InputError
+from vse.files import writable_folder, write_atomically
+from vse.nn.extractors import Extractor, build_extractor
+
+RECORD = "features.json"
+"""What the features of a folder are; written last, so that a folder that has it is complete."""
+
+PROGRESS = ".features.json"
+"""The same of an extraction that is not finished, and how far it is."""
+
+SAVE_SECONDS = 20.0
+"""A killed extraction repeats at most so much work."""
+
+
+@dataclass
+class Options:
+    """Make a data set folder from pictures and captions: regions of a detector or cells of a grid, with boxes."""
+
+    images: Annotated[Path, tyro.conf.Positional]
+    """Folder of the pictures."""
+    captions: Path
+    """Karpathy JSON; a table (.csv, .tsv) of image, caption and perhaps split; or a prepared data set folder."""
+    out: Path
+    """Data set folder to write; an extraction that was interrupted there goes on."""
+    model: str = "fasterrcnn_resnet50_fpn_v2"
+    """Regions: a detector of torchvision; grid: a classifier, or efficientnet_lite0; none: captions and ids only."""
+    weights: Path | None = None
+    """State dict file of the network; default: torchvision's, or those in efficientnet_lite0's package."""
+    regions: int = 36
+    """Regions per image, of a detection network."""
+    grid: int = 6
+    """Cells per side, of a classification network."""
+    image_size: int = 384
+    """Side of the square that a classification network sees, in pixels."""
+    dtype: Literal["float32", "float16"] = "float16"
+    """Precision of the features."""
+    captions_per_image: int | None = None
+    """Keep so many captions of each image, leave images with fewer out; default: the smallest number in the split."""
+    dev: int | None = None
+    """Validation images to draw for a table that names no splits; default: a tenth, at most 1,000."""
+    test: int | None = None
+    """Test images to draw likewise."""
+    seed: int = 0
+    """Seed of that drawing."""
+    skip_broken: bool = False
+    """Leave out pictures that are missing or cannot be decoded, with their captions, and count them."""
+    batch_size: int = 8
+    """Pictures in the network at a time."""
+    workers: int = 0
+    """Processes that decode pictures."""
+    device: str | None = None
+    """cuda, mps or cpu; default: the first of them that is there."""
+
+
+def main(options: Options) -> None:
+    """List, extract, write captions and ids; killed at any moment, it goes on where it was when it is called again.
+
+    Raises:
+        InputError: pictures, captions or weights that cannot be used, or other features in the folder.
+    """
+    splits = _splits(options)
+    folder = writable_folder(options.out, "--out")
+    if options.model == "none":
+        write_index(splits, folder)
+        _report(splits, "captions and ids", folder)
+        return
+    plan = _plan(splits, options)
+    if (folder / RECORD).exists() and _same(read_json(folder / RECORD), plan, folder / RECORD):
+        say(f"{folder}: complete already, nothing to do")
+        return
+    done = _batches_done(folder, splits, plan)
+    device = choose_device(options.device)
+    extractor = build_extractor(
+        options.model, options.weights, options.regions, options.grid, options.image_size, device
+    )
+    if done == 0:
+        _save_progress(folder, plan, 0)
+    files = {
+        split: SplitFiles(
+            folder, split, extractor.shape, options.dtype, True, True, len(pictures.names), resume=done > 0
+        )
+        for split, pictures in splits.items()
+    }
+    _extract(splits, files, extractor, options, folder, plan, done)
+    for writers in files.values():
+        writers.finish()
+    write_index(splits, folder)
+    record = {**plan, "regions": extractor.shape[0], "dimensions": extractor.shape[1]}
+    write_atomically(folder / RECORD, lambda file: file.write(json.dumps(record, indent=1).encode()))
+    (folder / PROGRESS).unlink(missing_ok=True)
+    _report(splits, f"{list(extractor.shape)} {options.dtype} features of {options.model}", folder)
+    say("these are not bottom-up-attention features: recall will differ from the published tables")
+
+
+def _splits(options: Options) -> dict[str, Pictures]:
+    if not options.images.is_dir():
+        raise InputError(f"{options.images}: no such folder; expected the pictures that --captions describes")
+    listed = merge_restval(read_pictures(options.captions, options.images, options.dev, options.test, options.seed))
+    splits = {}
+    for split, pictures in listed.items():
+        if options.skip_broken:
+            pictures = without_broken(pictures)
+        else:
+            require_pictures(pictures)
+        splits[split] = evenly(pictures, options.captions_per_image)
+        if not splits[split].names:
+            raise InputError(
+                f"{options.captions}: no {split} image has --captions_per_image {options.captions_per_image}"
+            )
+        dropped = len(pictures.captions) - len(splits[split].captions)
+        if dropped:
+            say(f"{split}: {dropped} captions left out, so that every image has as many")
+    return splits
+
+
+def _plan(splits: dict[str, Pictures], options: Options) -> dict[str, Any]:
+    """What decides the features; an extraction goes on only where all of it is the same."""
+    listing = {}
+    for split, pictures in splits.items():
+        content = json.dumps([pictures.names, pictures.captions, pictures.ids.tolist()])
+        listing[split] = {"images": len(pictures.names), "sha256": hashlib.sha256(content.encode()).hexdigest()}
+    weights = "by name"
+    if options.weights is not None:
+        try:
+            weights = hashlib.sha256(options.weights.read_bytes()).hexdigest()
+        except OSError as problem:
+            raise InputError(f"--weights {options.weights}: cannot be read ({problem.strerror}); give a file") from None
+    return {
+        "model": options.model,
+        "weights": weights,
+        "asked": {name: getattr(options, name) for name in ("regions", "grid", "image_size", "dtype", "batch_size")},
+        "splits": listing,
+        "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
+        "note": "not bottom-up-attention features: recall will differ from published tables",
+    }
+
+
+def _same(record: Any, plan: dict[str, Any], path: Path) -> bool:
+    different = [name for name, value in plan.items() if not isinstance(record, dict) or record.get(name) != value]
+    if different:
+        raise InputError(
+            f"{path}: the folder holds features that differ in {', '.join(different)}; give another --out, or delete "
+            "the folder"
+        )
+    return True
+
+
+def _batches_done(folder: Path, splits: dict[str, Pictures], plan: dict[str, Any]) -> int:
+    """Batches that an interrupted extraction of the same plan has done; 0 if its files are gone."""
+    progress = folder / PROGRESS
+    if progress.exists():
+        record = read_json(progress)
+        done = record.pop("done", 0) if isinstance(record, dict) else 0
+        _same(record, plan, progress)
+        files = [folder / f"{split}_{name}.npy" for split in splits for name in ("ims", "ims_bbx", "ims_size")]
+        there = all(file.exists() or part_of(file).exists() for file in files)
+        return int(done) if there else 0
+    existing = [path for split in splits if (path := folder / f"{split}_ims.npy").exists()]
+    if existing:
+        raise InputError(f"{existing[0]}: is there already, made by something else; give another --out, or delete it")
+    return 0
+
+
+def _save_progress(folder: Path, plan: dict[str, Any], done: int) -> None:
+    write_atomically(folder / PROGRESS, lambda file: file.write(json.dumps({**plan, "done": done}).encode()))
+
+
+class _Prepared(Dataset[Any]):
+    """Pictures as the network wants them, with their size; a broken one comes as the error that says so."""
+
+    def __init__(self, paths: list[Path], extractor: Extractor) -> None:
+        self.paths, self.prepare = paths, extractor.prepare
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, tuple[int, int]] | InputError:
+        try:
+            picture = open_picture(self.paths[place], upright=True)
+        except InputError as problem:
+            return problem
+        return self.prepare(picture), picture.size
+
+
+def _extract(
+    splits: dict[str, Pictures],
+    files: dict[str, SplitFiles],
+    extractor: Extractor,
+    options: Options,
+    folder: Path,
+    plan: dict[str, Any],
+    done: int,
+) -> None:
+    """Batches from `done` on, always the same ones, so that a resumed extraction writes the same bits."""
+    paths = [path for pictures in splits.values() for path in pictures.paths]
+    rows = [(files[split], row) for split, pictures in splits.items() for row in range(len(pictures.names))]
+    step = options.batch_size
+    batches = [list(range(first, min(first + step, len(paths)))) for first in range(0, len(paths), step)]
+    saved = time.monotonic()
+    with tqdm(
+        total=len(paths), initial=min(done * step, len(paths)), desc="features", unit="image", disable=None
+    ) as bar:
+        for number, inputs, sizes in _batches(paths, batches, done, extractor, options.workers):
+            found = extractor(inputs, sizes)
+            for place, features, boxes, size in zip(batches[number], *found, sizes, strict=True):
+                writers, row = rows[place]
+                features = to_dtype(features, options.dtype, f"{paths[place]}, seen by {options.model}")
+                writers.write(row, features[None], boxes[None], np.array([size], dtype=np.float32))
+            bar.update(len(sizes))
+            last = number + 1 == len(batches)
+            if last or time.monotonic() - saved > SAVE_SECONDS:
+                for every in files.values():
+                    every.sync()
+                _save_progress(folder, plan, number + 1)
+                saved = time.monotonic()
+
+
+def _batches(
+    paths: list[Path], batches: list[list[int]], done: int, extractor: Extractor, workers: int
+) -> Iterator[tuple[int, list[Tensor], list[tuple[int, int]]]]:
+    loader = DataLoader(_Prepared(paths, extractor), batch_sampler=batches[done:], num_workers=workers, collate_fn=list)
+    for number, items in enumerate(loader, done):
+        for item in items:
+            if isinstance(item, InputError):
+                raise item
+        yield number, [item[0] for item in items], [item[1] for item in items]
+
+
+def _report(splits: dict[str, Pictures], what: str, folder: Path) -> None:
+    for split, pictures in splits.items():
+        say(f"{split}: {len(pictures.names)} images, {len(pictures.captions)} captions")
+    say(f"{what}: {folder}")

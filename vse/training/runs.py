@@ -1,0 +1,211 @@
+"""A training run around its loop: folder, device, seeds, signals, where it stands, and how it goes on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from vse import checkpoints
+from vse.console import say
+from vse.distributed import choose_device, start
+from vse.errors import InputError
+from vse.evaluation.reports import save_json
+from vse.files import writable_folder
+from vse.losses.objective import Objective
+from vse.nn.network import Network
+from vse.options import TrainingOptions, plain
+
+
+@dataclass
+class Run:
+    """A training run: where it writes, where it computes, which of torchrun's processes this is."""
+
+    folder: Path
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+    models: Path | None = None  # where its checkpoints go, if not to `folder`
+
+    @property
+    def checkpoint(self) -> Path:
+        return (self.models or self.folder) / "checkpoint.pth.tar"
+
+    @property
+    def best_model(self) -> Path:
+        return (self.models or self.folder) / "model_best.pth.tar"
+
+
+def start_run(options: TrainingOptions) -> Run:
+    """Seed everything, choose the device, make the run folder; call it before the network is built.
+
+    A run that already is in the folder and is not resumed is moved aside, not overwritten.
+
+    Raises:
+        InputError: the device is not there, or the folder cannot be written.
+    """
+    rank, world_size, device = start(choose_device(options.device))
+    if options.precision == "bf16" and device.type != "cuda":
+        raise InputError(f"--precision bf16: needs a CUDA device, this is {device.type}; use float32")
+    run = Run(Path(options.logger_name), device, rank, world_size, Path(options.model_name or options.logger_name))
+    if rank == 0:
+        folders = {"--logger_name": run.folder, "--model_name": run.checkpoint.parent}
+        if options.resume is None and run.checkpoint.exists():
+            for folder in dict.fromkeys(folders.values()):
+                number = 1
+                while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
+                    number += 1
+                if folder.exists():
+                    folder.rename(aside)
+                    say(f"{folder} holds an earlier run: moved to {aside} (--resume auto would go on from it)")
+        for flag, folder in folders.items():
+            writable_folder(folder, flag)
+        for unfinished in run.checkpoint.parent.glob(".*.pth.tar.*"):  # a killed process was writing it
+            unfinished.unlink()
+        save_json(run.folder / "options.json", plain(options))
+    if world_size > 1:
+        dist.barrier()
+    torch.manual_seed(options.seed)
+    return run
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint."""
+
+    epoch: int = 0
+    position: int = 0  # batches done in this epoch
+    step: int = 0  # batches done in all (the published Eiters)
+    validated: int = -1  # step of the last validation
+    best: float = float("-inf")  # best selection score on dev
+    bad_losses: int = field(default=0, compare=False)  # non-finite losses in a row
+
+
+class Interrupt:
+    """SIGINT and SIGTERM: remembered until the step is done, raised at once while nothing can be lost."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.immediate = False
+
+    @contextmanager
+    def watching(self) -> Iterator[Interrupt]:
+        previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.received = number
+        if self.immediate:
+            raise Interrupted
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While a computation that can be repeated runs: stop it right away."""
+        if self.received:
+            raise Interrupted
+        self.immediate = True
+        try:
+            yield
+        finally:
+            self.immediate = False
+
+
+class Interrupted(BaseException):
+    """A signal came while nothing could be lost."""
+
+
+def random_states(run: Run) -> list[dict[str, Tensor]]:
+    """Random number states of every process, rank by rank."""
+    own = {"cpu": torch.get_rng_state()}
+    if run.device.type == "cuda":
+        own["cuda"] = torch.cuda.get_rng_state(run.device)
+    if run.world_size == 1:
+        return [own]
+    states: list[Any] = [None] * run.world_size
+    dist.all_gather_object(states, own)
+    return states
+
+
+def resume(
+    source: str,
+    name: str,
+    run: Run,
+    network: Network,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    order: dict[str, int],
+) -> Progress:
+    """Load the checkpoint of `--resume` into the run's parts -> where it stood; a published one gives weights only.
+
+    Args:
+        order: what the order of the data depends on, which must be as it was.
+
+    Raises:
+        InputError: the checkpoint does not fit the run.
+    """
+    if source == "auto" and not run.checkpoint.exists():
+        say(f"--resume auto: no checkpoint in {run.folder} yet, the run starts from the beginning")
+        return Progress()
+    path = run.checkpoint if source == "auto" else Path(source)
+    checkpoint = checkpoints.load(path, name)
+    if checkpoint.get("published"):
+        load_weights(network, checkpoint, path)
+        say(f"{path}: weights of a published checkpoint; it holds no optimizer state, so the run starts at epoch 0")
+        return Progress()
+    load_weights(network, checkpoint, path)
+    for key, wanted in order.items():
+        if checkpoint["order"][key] != wanted:
+            raise InputError(
+                f"{path}: made with {key.replace('_', ' ')} {checkpoint['order'][key]}, this run has {wanted}; go on "
+                "with the same --seed, --batch_size, number of processes and data"
+            )
+    try:
+        objective.load_state_dict(checkpoint["objective"])
+        optimizer.load_state_dict(checkpoint["optimizer"])
+    except (RuntimeError, ValueError):
+        raise InputError(
+            f"{path}: made with another objective or with other parameters trained; go on with the same options, or "
+            "begin a new run from its weights with --init_model"
+        ) from None
+    states = checkpoint["rng"][run.rank]
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and run.device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], run.device)
+    progress = Progress(**checkpoint["progress"])
+    say(f"{path}: going on after step {progress.step}, epoch {progress.epoch}")
+    return progress
+
+
+def initialise(source: str, name: str, network: Network) -> None:
+    """Begin with the weights of a checkpoint, ours or a published one (`--init_model`), e.g. to fine-tune.
+
+    Raises:
+        InputError: the checkpoint does not fit the network.
+    """
+    path = Path(source)
+    load_weights(network, checkpoints.load(path, name), path)
+    say(f"{path}: the run begins with its weights")
+
+
+def load_weights(network: Network, checkpoint: dict[str, Any], path: Path) -> None:
+    """Weights of a loaded checkpoint into the network.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    state = checkpoint["model"]
+    if checkpoint.get("published"):
+        state = network.import_published(state, checkpoint["options"])
+    checkpoints.load_state(network, state, path)
