@@ -60,7 +60,7 @@ def add_graphs(
         data.captions = ids
     boxes = read_boxes(split, stand_in=options.graph == "reference")
     if options.legacy_boxes:
-        row = np.arange(split.images.images)
+        row = np.arange(len(split.images))
         per_image = round(split.captions_per_image) if legacy_rows else 1
         split.image_extras["boxes"] = partial(_legacy, boxes, row // per_image)
     else:
@@ -137,7 +137,7 @@ def read_edges(split: Split, captions: Any) -> Edges | WindowEdges:
     Raises:
         InputError: not such a file, or of other captions.
     """
-    path = split.captions_file.with_name(f"{split.name}_caps.json")
+    path = split.file("caps.json")
     expected = "expected a list of [head, dependent] pairs for each caption, as python -m vse parse writes it"
     try:
         parses = orjson.loads(path.read_bytes())
@@ -168,7 +168,7 @@ def published_ids(split: Split, vocabulary: Vocabulary) -> TokenIds | None:
     Raises:
         InputError: not such a file, or of other captions or another vocabulary.
     """
-    path = split.captions_file.with_name(f"{split.name}_precaps_stan.txt")
+    path = split.file("precaps_stan.txt")
     if not path.exists():
         return None
     remedy = "give the vocabulary it was made with by --vocab_path, or move the file away to have the captions read"

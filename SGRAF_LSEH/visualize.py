@@ -258,8 +258,8 @@ def main(options: Options) -> None:
     model = load(wanted, options.model_path)
     split, network = model.data.split, model.network
     image, caption = options.image, options.caption
-    if not 0 <= image < split.images.images:
-        raise InputError(f"--image {image}: {model.name} has images 0 to {split.images.images - 1}")
+    if not 0 <= image < len(split.images):
+        raise InputError(f"--image {image}: {model.name} has images 0 to {len(split.images) - 1}")
     if caption is not None and options.text is not None:
         raise InputError("--caption and --text both name the caption: give one of them")
     if caption is None:

@@ -80,8 +80,8 @@ def show_captions(evaluated: Evaluated, options: Options) -> dict[str, float]:
     from nltk.translate.bleu_score import corpus_bleu  # only needed here, and slow to import
 
     network, vocabulary, split = evaluated.network, evaluated.vocabulary, evaluated.split
-    count = min(options.captions, split.images.images)
-    images = np.linspace(0, split.images.images - 1, count).round().astype(int)
+    count = min(options.captions, len(split.images))
+    images = np.linspace(0, len(split.images) - 1, count).round().astype(int)
     true = [[split.captions[k] for k in np.flatnonzero(split.caption_image == image)] for image in images]
     references = [[tokenise(caption, vocabulary.tokeniser) for caption in captions] for captions in true]
     beams = {"greedy": 1, "beam": options.beam_size}

@@ -36,7 +36,7 @@ def options(**changes: object) -> SimpleNamespace:
 
 
 def beside(split: Split, ending: str) -> Path:
-    return split.captions_file.with_name(f"{split.name}_{ending}")
+    return split.file(f"{ending}")
 
 
 def test_features_without_regions_are_refused(tmp_path: Path, make_data_set) -> None:

@@ -23,7 +23,7 @@ def split(tmp_path: Path, make_data_set) -> Split:
 
 
 def beside(split: Split, ending: str) -> Path:
-    return split.captions_file.with_name(f"{split.name}_{ending}")
+    return split.file(f"{ending}")
 
 
 def published_sizes(path: Path, entries: list[dict], protocol: int) -> None:

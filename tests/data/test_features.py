@@ -92,9 +92,9 @@ def test_captions_per_image_are_derived(tmp_path: Path, make_data_set, captions:
 def test_dev_is_cut_to_its_first_thousand_images(tmp_path: Path, make_data_set) -> None:
     folder = make_data_set(tmp_path / "x", images=(2, 1010, 2), regions=0)
     dev = open_dev(folder)
-    assert dev.images.images == 1000
+    assert len(dev.images) == 1000
     assert len(dev.captions) == len(dev.caption_image) == 5000
-    assert open_dev(make_data_set(tmp_path / "y")).images.images == 8
+    assert len(open_dev(make_data_set(tmp_path / "y")).images) == 8
 
 
 def test_img_dim_is_only_checked(tmp_path: Path, make_data_set) -> None:

@@ -191,7 +191,7 @@ def test_broken_pictures_are_refused_or_left_out_and_counted(
         split.images.read(np.arange(6))
     sound = open_pictures(data_set, "train", CropTransform(), skip_broken=True)
     assert "1 of 6 pictures left out" in capsys.readouterr().err
-    assert sound.images.images == 5
+    assert len(sound.images) == 5
     assert len(sound.captions) == 10
     assert sound.captions_file.read_text().splitlines() == sound.captions
     assert "caption 4" not in sound.captions
@@ -211,7 +211,7 @@ def test_the_first_images_keep_their_captions(data_set: Path) -> None:
     split = open_split(data_set, "train", None, 4)
     with pytest.raises(InputError, match="--img_dim"):
         open_split(data_set, "train", 2048)
-    assert split.images.images == 4
+    assert len(split.images) == 4
     assert len(split.captions) == len(split.caption_image) == 8
     assert split.images.shape == (3, 32, 32)
     assert split.images.read(np.array([3, 1])).shape == (2, 3, 32, 32)

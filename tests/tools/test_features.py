@@ -269,7 +269,7 @@ def test_broken_pictures_are_named_or_left_out_with_their_captions(
         extract(photos, tmp_path / "workers", workers=1)
     out = extract(photos, tmp_path / "skipped", skip_broken=True)
     assert "1 of 7 pictures left out" in capsys.readouterr().err
-    assert open_split(out, "train").images.images == 6
+    assert len(open_split(out, "train").images) == 6
     assert "caption 0 of 2" not in open_split(out, "train").captions
 
 
@@ -290,7 +290,7 @@ def test_none_writes_captions_and_ids_for_training_on_pictures(photos: Path, tmp
         [f"{split}_{kind}.txt" for split in ("train", "dev", "test") for kind in ("caps", "ids", "names")]
         + ["id_mapping.json", "pictures.json"]
     )
-    assert open_pictures(out, "train", CropTransform()).images.images == 7
+    assert len(open_pictures(out, "train", CropTransform()).images) == 7
 
 
 @pytest.mark.usefixtures("resnet")

@@ -196,8 +196,8 @@ def iterate(loader: DataLoader[Batch]) -> Iterator[Batch]:
 
 def image_batches(split: Split, batch_size: int) -> Iterator[Batch]:
     """Every image of a split once, in order, without captions."""
-    for first in range(0, split.images.images, batch_size):
-        image_ids = np.arange(first, min(first + batch_size, split.images.images))
+    for first in range(0, len(split.images), batch_size):
+        image_ids = np.arange(first, min(first + batch_size, len(split.images)))
         ids = torch.from_numpy(image_ids)
         extras = _read_extras(split.image_extras, image_ids)
         yield Batch(split.images.read(image_ids), None, None, ids, torch.full_like(ids, -1), extras=extras)

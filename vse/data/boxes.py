@@ -42,7 +42,7 @@ def read_boxes(split: Split, stand_in: bool) -> Boxes:
     """
     features = split.images
     assert isinstance(features, Features), "see check_regions"
-    path = split.captions_file.with_name(f"{split.name}_ims_bbx.npy")
+    path = split.file("ims_bbx.npy")
     if not path.exists():
         if not stand_in:
             raise InputError(
@@ -50,8 +50,8 @@ def read_boxes(split: Split, stand_in: bool) -> Boxes:
                 "x1 y1 x2 y2 (python -m vse convert writes them) (GSMN can do without: --graph reference)"
             )
         say(f"{path}: no such file; a regular grid stands in for the boxes of the {features.shape[0]} regions")
-        corners = grid(features.shape[0])[None].repeat(features.images, axis=0)
-        return Boxes(corners, np.ones((features.images, 2), np.float32))
+        corners = grid(features.shape[0])[None].repeat(len(features), axis=0)
+        return Boxes(corners, np.ones((len(features), 2), np.float32))
     corners = load_array(path)
     if corners.shape[1:] != (features.shape[0], 4) or corners.dtype.kind not in "fiu":
         raise InputError(
@@ -80,4 +80,4 @@ def _rows(array: np.ndarray, features: Features, path: Path) -> np.ndarray:
     whole = len(features.array) // features.repeat
     if len(array) not in (whole, len(features.array)):
         raise InputError(f"{path}: {len(array)} rows; expected one for each of the {len(features.array)} feature rows")
-    return np.asarray(array[:: len(array) // whole][: features.images])
+    return np.asarray(array[:: len(array) // whole][: len(features)])

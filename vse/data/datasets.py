@@ -35,7 +35,8 @@ ALIASES = {
 class Images(Protocol):
     """The images of a split: memory-mapped features or pictures that are decoded on reading."""
 
-    images: int
+    def __len__(self) -> int:
+        """Number of images."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,9 +64,13 @@ class Split:
     caption_extras: dict[str, Extra] = field(default_factory=dict)
     """The same of its captions (GSMN: edges of a parse)."""
 
+    def file(self, ending: str) -> Path:
+        """The split's file of that ending: `file("ims_bbx.npy")` is `{name}_ims_bbx.npy`."""
+        return self.captions_file.with_name(f"{self.name}_{ending}")
+
     @property
     def captions_per_image(self) -> float:
-        return len(self.captions) / self.images.images
+        return len(self.captions) / len(self.images)
 
 
 def canonical_name(data_name: str) -> str:
@@ -142,11 +147,11 @@ def open_split(folder: Path, name: str, img_dim: int | None = None, first_images
     repeat = rows_per_image(array, len(captions), features_file)
     features = Features(features_file, array, repeat)
     check_img_dim(img_dim, features.shape, features_file)
-    per_image = len(captions) // features.images
-    if first_images is not None and features.images > first_images:
-        features.images = first_images
+    per_image = len(captions) // len(features)
+    if first_images is not None and len(features) > first_images:
+        features.count = first_images
         captions = captions[: first_images * per_image]
-    caption_image = np.repeat(np.arange(features.images), per_image)
+    caption_image = np.repeat(np.arange(len(features)), per_image)
     return Split(name, captions_file, captions, features, caption_image)
 
 

@@ -85,10 +85,13 @@ class Features:
     path: Path
     array: np.ndarray
     repeat: int = 1
-    images: int = 0  # images in use, at most all of the file's
+    count: int = 0  # images in use, at most all of the file's
 
     def __post_init__(self) -> None:
-        self.images = self.images or len(self.array) // self.repeat
+        self.count = self.count or len(self.array) // self.repeat
+
+    def __len__(self) -> int:
+        return self.count
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -112,7 +115,7 @@ class Features:
 
     def resident(self, device: torch.device) -> Tensor:
         """All images in use on `device`, in the file's precision, for `--features_on_device`."""
-        return torch.from_numpy(np.ascontiguousarray(self.array[: self.images * self.repeat : self.repeat])).to(device)
+        return torch.from_numpy(np.ascontiguousarray(self.array[: self.count * self.repeat : self.repeat])).to(device)
 
 
 def check_img_dim(img_dim: int | None, shape: tuple[int, ...], path: Path) -> None:

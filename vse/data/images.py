@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -179,10 +179,9 @@ class RawImages:
 
     paths: list[Path]
     transform: Transform
-    images: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.images = len(self.paths)
+    def __len__(self) -> int:
+        return len(self.paths)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -279,16 +278,16 @@ def picture_of(split: Split, image: int) -> Image.Image | None:
     """
     if isinstance(split.images, RawImages):
         return open_picture(split.images.paths[image])
-    file = split.captions_file.with_name(f"{split.name}_names.txt")
+    file = split.file("names.txt")
     try:
         names = file.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
-        rows = len(names) // split.images.images  # several where a file has a line for each of an image's rows
+        rows = len(names) // len(split.images)  # several where a file has a line for each of an image's rows
         path = picture_folder(file.parent) / inside(names[image * rows], file)
     except (OSError, InputError):
         return None
-    if len(names) != rows * split.images.images:
+    if len(names) != rows * len(split.images):
         raise InputError(
-            f"{file}: {len(names)} lines; expected one for each of the {split.images.images} images of {split.name}"
+            f"{file}: {len(names)} lines; expected one for each of the {len(split.images)} images of {split.name}"
         )
     return open_picture(path) if path.is_file() else None
 

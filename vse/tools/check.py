@@ -45,7 +45,7 @@ def main(options: Options) -> None:
         except InputError as problem:
             problems.append(str(problem))
             continue
-        counts[name] = (split.images.images, len(split.captions))
+        counts[name] = (len(split.images), len(split.captions))
         rows.append(_row(split))
         problems += _broken_rows(split)
         problems += _companions(folder, split)
@@ -72,7 +72,7 @@ def _row(split: Split) -> dict[str, object]:
     assert isinstance(features, Features)
     return {
         "split": split.name,
-        "images": features.images,
+        "images": len(features),
         "captions": len(split.captions),
         "per image": f"{split.captions_per_image:g}",
         "features": f"{list(features.array.shape)} {features.array.dtype}",
@@ -126,8 +126,8 @@ def _companions(folder: Path, split: Split) -> Iterator[str]:
         path = folder / f"{split.name}_{suffix}"
         if path.exists():
             length = len(path.read_text(encoding="utf-8", errors="replace").splitlines())
-            if length not in (rows, features.images, len(split.captions)):
-                yield f"{path}: {length} lines; expected one for each of the {features.images} images"
+            if length not in (rows, len(features), len(split.captions)):
+                yield f"{path}: {length} lines; expected one for each of the {len(features)} images"
 
 
 def _descriptions(folder: Path, counts: dict[str, tuple[int, int]]) -> Iterator[str]:

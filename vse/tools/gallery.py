@@ -94,10 +94,10 @@ def main(options: Options) -> None:
     scores = load_similarities(options.similarities)
     folder = find_data_set(options.data_path, options.data_name)
     split = features_or_pictures(CropTransform())(folder, options.split)
-    if len(scores) != split.images.images:
+    if len(scores) != len(split.images):
         raise InputError(
             f"{options.similarities}: [{', '.join(map(str, scores.shape))}] scores, but the {split.name} split of "
-            f"{folder} has {split.images.images} images and {len(split.captions)} captions; "
+            f"{folder} has {len(split.images)} images and {len(split.captions)} captions; "
             "name what was evaluated by --data_path, --data_name and --split"
         )
     rank = ranks(scores, split.caption_image)
