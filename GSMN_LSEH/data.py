@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vse.console import say
-from vse.data.batches import Batch, BatchRequest, EvaluationData, PairDataset
+from vse.data.batches import BatchRequest, CaptionBatch, EvaluationData, PairDataset
 from vse.data.boxes import Boxes, read_boxes
 from vse.data.datasets import Split
 from vse.data.loading import TrainingData, check_regions, open_training_data
@@ -89,7 +89,7 @@ class DecayingPairs(PairDataset):
         self.draw = np.arange(len(caption_image)) - first
         self.draws = np.bincount(caption_image)
 
-    def __getitem__(self, request: BatchRequest) -> Batch:
+    def __getitem__(self, request: BatchRequest) -> CaptionBatch:
         batch = super().__getitem__(request)
         images = batch.image_ids.numpy()
         times = self.draws[images] * request.epoch + self.draw[batch.caption_ids.numpy()] + 1

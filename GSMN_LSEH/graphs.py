@@ -65,7 +65,7 @@ def adjacency(edges: Tensor, lengths: Tensor, size: int) -> Tensor:
 
     Edges that are padding (-1), or lead out of their caption of `lengths` [B] words, are left out.
     """
-    inside = ((edges >= 0) & (edges < lengths[:, None, None])).all(-1)
+    inside = ((edges >= 0) & (edges < lengths.to(edges.device)[:, None, None])).all(-1)
     caption, edge = inside.nonzero(as_tuple=True)
     head, dependent = edges[caption, edge].unbind(-1)
     matrix = torch.zeros(len(edges), size, size, device=edges.device)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vse.nn.attention import EPSILON, attention_over_regions, attention_over_words
+from vse.nn.attention import attention_over_regions, attention_over_words
+from vse.nn.encoders import NORM_EPSILON
 
 
 class Nodes(NamedTuple):
@@ -92,7 +93,7 @@ def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pair
 
 
 def _cosine(along: Tensor, lengths: Tensor, squared: Tensor) -> Tensor:
-    return along / (lengths * _root(squared)).clamp(min=EPSILON)
+    return along / (lengths * _root(squared)).clamp(min=NORM_EPSILON)
 
 
 def _root(squared: Tensor) -> Tensor:

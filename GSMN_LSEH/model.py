@@ -13,7 +13,8 @@ neighbours as the paper describes it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,32 +30,35 @@ from GSMN_LSEH.graphs import (
     word_weights,
 )
 from GSMN_LSEH.matching import Nodes, match, nodes
-from vse.data.batches import Batch
+from vse.data.batches import CaptionBatch, ImageBatch
 from vse.errors import InputError
 from vse.nn.attention import caption_blocks, rows_within, word_mask
 from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import RegionProjection, WordStates
-from vse.nn.network import Encoding, Network
+from vse.nn.network import PairwiseNetwork, RegionSet, WordSet
 
 GRAPHS = ("reference", "propagate")
 
 
-class Regions(NamedTuple):
-    """Images as the scorer sees them."""
+@dataclass(frozen=True, eq=False)
+class VisualGraphs(RegionSet):
+    """Images as the scorer reads them: regions and their graph (section 3.1)."""
 
-    features: Tensor  # [B, R, D]
-    graph: Tensor  # [B, R, 8] reference, [B, 8, R, R] propagate
-
-
-class Words(NamedTuple):
-    """Captions as the scorer sees them."""
-
-    features: Tensor  # [B, T, D], 0 at padding
-    lengths: Tensor  # [B] int64
-    graph: Tensor  # [B, T, 1] reference, [B, T, T] propagate
+    graph: Tensor  # [N, R, 8] reference, [N, 8, R, R] propagate
 
 
-class GSMN(Network):
+@dataclass(frozen=True, eq=False)
+class TextualGraphs(WordSet):
+    """Captions as the scorer reads them: words and their graph (section 3.1)."""
+
+    graph: Tensor  # [M, T, 1] reference, [M, T, T] propagate
+
+    def cut(self, longest: int) -> TextualGraphs:
+        """Keep the first `longest` words of each caption, and their graph."""
+        return replace(self, features=self.features[:, :longest], graph=self.graph[:, :longest, :longest])
+
+
+class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
     """Graph structured matching network; defaults are the published ones.
 
     Args:
@@ -70,7 +74,6 @@ class GSMN(Network):
         InputError: sizes that do not divide, or another graph.
     """
 
-    pairwise = True
     bounded_scores = False
 
     def __init__(
@@ -109,78 +112,71 @@ class GSMN(Network):
         self.region_matching = GraphConvolution(num_block, hid_dim, out_dim, bias=False, propagate=self.propagate)
         self.word_matching = GraphConvolution(num_block, hid_dim, out_dim, bias=True, propagate=self.propagate)
 
-    def encode_images(self, batch: Batch) -> Regions:
-        """`batch.images` [B, R, F] and `batch.extras["boxes"]` [B, R, 4] in 0 ... 1 -> regions and their graph."""
-        assert batch.images is not None
+    def encode_images(self, images: ImageBatch) -> VisualGraphs:
+        """Encode regions [B, R, D] and `extras["boxes"]` [B, R, 4] in 0 ... 1 -> regions and their graph."""
         build = region_graph if self.propagate else region_weights
-        return Regions(self.image_encoder(batch.images), build(self.kernels, batch.extras["boxes"]))
+        return VisualGraphs(self.image_encoder(images.images), build(self.kernels, images.extras["boxes"]))
 
-    def encode_captions(self, batch: Batch) -> Words:
-        """`batch.captions` [B, T], `batch.lengths` [B], sparse `batch.extras["edges"]` [B, E, 2] -> words, graph."""
-        assert batch.captions is not None
-        assert batch.lengths is not None
-        features = self.caption_encoder(batch.captions, batch.lengths)
-        lengths, size = batch.lengths.to(features.device), features.shape[1]
-        mask = word_mask(lengths, size, features.device)
-        adjacent = adjacency(batch.extras["edges"], lengths, size) if self.is_sparse else None
+    def encode_captions(self, captions: CaptionBatch) -> TextualGraphs:
+        """Encode token ids [B, T], sparse with `extras["edges"]` [B, edges, 2] -> words and their graph."""
+        features = self.caption_encoder(captions.captions, captions.lengths)
+        size = features.shape[1]
+        mask = word_mask(captions.lengths, size, features.device)
+        adjacent = adjacency(captions.extras["edges"], captions.lengths, size) if self.is_sparse else None
         if self.propagate:
             graph = word_graph(features, mask, adjacent, self.temperature)
         elif adjacent is None:
             graph = features.new_ones(len(features), size, 1)
         else:
             graph = word_weights(features, mask, adjacent, self.temperature)
-        return Words(features, lengths, graph)
+        return TextualGraphs(features, captions.lengths, graph)
 
-    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
-        """n encoded images, m encoded captions -> scores [n, m], unbounded, in bounded memory."""
-        regions, words = Regions(*images), Words(*captions)
-        length = int(words.lengths.max())
-        rows = self._rows(regions)
-        with torch.autocast(regions.features.device.type, enabled=False):
+    def similarity(self, images: VisualGraphs, captions: TextualGraphs) -> Tensor:
+        """Score n images against m captions -> [n, m], unbounded, in bounded memory."""
+        length = int(captions.lengths.max())
+        rows = self._rows(images)
+        with torch.autocast(images.features.device.type, enabled=False):
             # Blocks about as many images as captions wide: as little as possible is prepared more than once.
-            step = max(1, min(len(regions.features), round((rows / length) ** 0.5)))
+            step = max(1, min(len(images), round((rows / length) ** 0.5)))
             image_blocks = [
                 (nodes(features, self.blocks), graph)
-                for features, graph in zip(*(part.split(step) for part in regions), strict=True)
+                for features, graph in zip(images.features.split(step), images.graph.split(step), strict=True)
             ]
             order, columns = [], []
-            for index, longest in caption_blocks(words.lengths, rows // step):
-                taken = self._take(words, index, longest)
+            for index, longest in caption_blocks(captions.lengths, rows // step):
+                taken = self._take(captions, index, longest)
                 columns.append(torch.cat([checkpointed(self._score, *block, *taken) for block in image_blocks], dim=1))
                 order.append(index)
-        back = torch.cat(order).argsort().to(regions.features.device)
+        back = torch.cat(order).argsort().to(images.features.device)
         return torch.cat(columns).index_select(0, back).mT
 
     def similarity_of_pairs(
-        self, images: Encoding, captions: Encoding, image_index: Tensor, caption_index: Tensor
+        self, images: VisualGraphs, captions: TextualGraphs, image_index: Tensor, caption_index: Tensor
     ) -> Tensor:
-        """Scores [P] of the pairs (image_index[p], caption_index[p]), as `similarity` has them."""
-        regions, words = Regions(*images), Words(*captions)
-        device = regions.features.device
+        """Score the pairs (image_index[p], caption_index[p]) -> [P], as `similarity` does."""
+        device = images.features.device
         order, scores = [], []
         with torch.autocast(device.type, enabled=False):
-            lengths = words.lengths.cpu()[caption_index.cpu()]
-            for index, longest in caption_blocks(lengths, self._rows(regions)):
-                index = index.to(device)
-                features, graph = (part.index_select(0, image_index[index]) for part in regions)
-                taken = self._take(words, caption_index[index], longest)
-                own = nodes(features, self.blocks)
-                scores.append(self._score(own, graph[:, None], *taken, pairs=True).squeeze(1))
+            caption_index = caption_index.cpu()
+            for index, longest in caption_blocks(captions.lengths[caption_index], self._rows(images)):
+                own = images.rows(image_index[index.to(image_index.device)])
+                taken = self._take(captions, caption_index[index], longest)
+                regions = nodes(own.features, self.blocks)
+                scores.append(self._score(regions, own.graph[:, None], *taken, pairs=True).squeeze(1))
                 order.append(index)
-        return torch.cat(scores).index_select(0, torch.cat(order).argsort())
+        return torch.cat(scores).index_select(0, torch.cat(order).argsort().to(device))
 
-    def _rows(self, regions: Regions) -> int:
+    def _rows(self, images: VisualGraphs) -> int:
         """Image-word pairs of one block: each takes its inner products twice, and the terms of quadratic forms."""
-        count = regions.features.shape[1]
+        count = images.features.shape[1]
         bytes_per_row = 4 * (2 * self.blocks * count + count * count // 2 + 8 * count)
-        return rows_within(self.memory_budget, bytes_per_row, regions.features.device)
+        return rows_within(self.memory_budget, bytes_per_row, images.features.device)
 
-    def _take(self, words: Words, index: Tensor, length: int) -> tuple[Nodes, Tensor, Tensor]:
-        """Some captions cut to `length`: their words as nodes, graph and mask [c, length]."""
-        index = index.to(words.features.device)
-        features = words.features[:, :length].index_select(0, index)
-        graph = words.graph[:, :length, :length].index_select(0, index)
-        return nodes(features, self.blocks), graph, word_mask(words.lengths[index], length, features.device)
+    def _take(self, captions: TextualGraphs, index: Tensor, length: int) -> tuple[Nodes, Tensor, Tensor]:
+        """Some captions [c] cut to `length` words: their words as nodes, graph, and mask [c, length]."""
+        taken = captions.cut(length).rows(index)
+        mask = word_mask(taken.lengths, length, taken.features.device)
+        return nodes(taken.features, self.blocks), taken.graph, mask
 
     def _score(
         self, regions: Nodes, region_graph: Tensor, words: Nodes, word_graph: Tensor, mask: Tensor, pairs: bool = False

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from HAL import evaluation
 from vse.cli import run
@@ -56,9 +55,7 @@ def main(options: Options) -> None:
 def save_embeddings(path: Path, network: Network, data: EvaluationData, options: Options) -> None:
     """Write float32 `img_embs` [N, E], `cap_embs` [M, E] and `caption_image` [M], each caption's row of `img_embs`."""
     images, captions = encode_split(network, data.images(), data.texts(), choose_device(options.device))
-    assert isinstance(images, Tensor)
-    assert isinstance(captions, Tensor)
-    img_embs, cap_embs, owner = images.numpy(), captions.numpy(), data.split.caption_image
+    img_embs, cap_embs, owner = images.vectors.numpy(), captions.vectors.numpy(), data.split.caption_image
     write_atomically(path, lambda file: np.savez(file, img_embs=img_embs, cap_embs=cap_embs, caption_image=owner))
     say(f"embeddings of {len(images)} images, {len(captions)} captions: {path}")
 

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from SGRAF_LSEH import train
 from SGRAF_LSEH.model import SGRAF
-from SGRAF_LSEH.similarity import Regions, Words
 from vse.cli import run
 from vse.console import say
 from vse.data.batches import EvaluationData
@@ -96,8 +95,7 @@ def rerank(models: Sequence[Model], options: Options) -> tuple[Tensor, dict[str,
     encodings = []
     for model in models:
         data = model.data
-        images, captions = encode_split(model.network.to(device), data.images(), data.texts(), device)
-        encodings.append((Regions(*images), Words(*captions)))
+        encodings.append(encode_split(model.network.to(device), data.images(), data.texts(), device))
     cosines = ensemble([images.vectors @ captions.vectors.T for images, captions in encodings])
     candidates = best_candidates(cosines, options.rerank)
     budget = int(options.memory_budget * 2**30)

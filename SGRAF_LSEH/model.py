@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from SGRAF_LSEH.similarity import DROPOUT, Regions, SimilarityEncoder, Words
-from vse.data.batches import Batch
+from SGRAF_LSEH.similarity import DROPOUT, SimilarityEncoder, TextualRepresentations, VisualRepresentations
+from vse.data.batches import CaptionBatch, ImageBatch
 from vse.errors import InputError
 from vse.evaluation.scoring import MEMORY_BUDGET
 from vse.nn.attention import word_mask
 from vse.nn.encoders import RegionProjection, WordStates
-from vse.nn.network import Encoding, Network
+from vse.nn.network import PairwiseNetwork
 
 
-class SGRAF(Network):
+class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
     """SGR or SAF (Diao et al. 2021); defaults are the published ones.
 
     Args:
@@ -40,7 +40,6 @@ class SGRAF(Network):
         InputError: another module name.
     """
 
-    pairwise = True
     smallest_batch = 2
     published_parts = ("image_encoder.", "caption_encoder.", "similarity_encoder.")
 
@@ -72,53 +71,54 @@ class SGRAF(Network):
         # SAF's BatchNorm gives each pair a part in the gradient of every other pair of its caption.
         self.dense_only = module_name == "SAF"
 
-    def encode_images(self, batch: Batch) -> Regions:
-        """`batch.images` [B, R, F] -> regions and global vectors.
+    def encode_images(self, images: ImageBatch) -> VisualRepresentations:
+        """Encode regions [B, R, D] -> regions and global vectors.
 
         Raises:
-            InputError: another number of regions than the network was built for.
+            InputError: the images do not have the `num_regions` that the network was built for.
         """
-        assert batch.images is not None
-        if batch.images.ndim != 3 or batch.images.shape[1] != self.num_regions:
+        if images.images.ndim != 3 or images.images.shape[1] != self.num_regions:
             raise InputError(
-                f"image features of shape {tuple(batch.images.shape[1:])}: expected {self.num_regions} regions per "
+                f"image features of shape {tuple(images.images.shape[1:])}: expected {self.num_regions} regions per "
                 "image, for which this network was built; use the features it was trained with, or train one for these"
             )
-        features = self.image_encoder(batch.images)
-        return Regions(features, self.similarity_encoder.v_global_w(features))
+        features = self.image_encoder(images.images)
+        return VisualRepresentations(features, self.similarity_encoder.v_global_w(features))
 
-    def encode_captions(self, batch: Batch) -> Words:
-        """`batch.captions` [B, T], `batch.lengths` [B] -> words, lengths and global vectors."""
-        assert batch.captions is not None
-        assert batch.lengths is not None
-        features = self.caption_encoder(batch.captions, batch.lengths)
-        lengths = batch.lengths.to(features.device)
-        mask = word_mask(lengths, features.shape[1], features.device)
-        return Words(features, lengths, self.similarity_encoder.t_global_w(features, mask))
+    def encode_captions(self, captions: CaptionBatch) -> TextualRepresentations:
+        """Encode token ids [B, T] -> words and global vectors."""
+        features = self.caption_encoder(captions.captions, captions.lengths)
+        mask = word_mask(captions.lengths, features.shape[1], features.device)
+        vectors = self.similarity_encoder.t_global_w(features, mask)
+        return TextualRepresentations(features, captions.lengths, vectors)
 
-    def score_bytes(self, images: Encoding, captions: Encoding) -> int:
-        """Bytes a pair of a square block of k images x k captions takes where k of both encodings fill half the budget.
+    def score_bytes(self, images: VisualRepresentations, captions: TextualRepresentations) -> int:
+        """Estimate the bytes per pair of a block of k images x k captions, where 2 k encodings fill half the budget.
 
         `similarity` cuts larger blocks itself; what grows with a block are the copies of the encodings in it.
         """
-        both = sum(field[0].nbytes for field in (*images, *captions))
+        both = super().score_bytes(images, captions)
         return 2 * both**2 // self.similarity_encoder.memory_budget
 
-    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
-        """n encoded images, m encoded captions -> scores [n, m] in (0, 1).
+    def similarity(self, images: VisualRepresentations, captions: TextualRepresentations) -> Tensor:
+        """Score n images against m captions -> [n, m] in (0, 1).
 
         In training SAF normalises each caption over these images and updates its running moments caption by caption.
         """
-        with torch.autocast(images[0].device.type, enabled=False):
-            scores: Tensor = self.similarity_encoder(Regions(*images), Words(*captions))
+        with torch.autocast(images.features.device.type, enabled=False):
+            scores: Tensor = self.similarity_encoder(images, captions)
         return scores
 
     def similarity_of_pairs(
-        self, images: Encoding, captions: Encoding, image_index: Tensor, caption_index: Tensor
+        self,
+        images: VisualRepresentations,
+        captions: TextualRepresentations,
+        image_index: Tensor,
+        caption_index: Tensor,
     ) -> Tensor:
-        """Scores [P] of the pairs (image_index[p], caption_index[p]), as `similarity` has them (SAF: in evaluation)."""
-        with torch.autocast(images[0].device.type, enabled=False):
-            return self.similarity_encoder.pairs(Regions(*images), Words(*captions), image_index, caption_index)
+        """Score the pairs (image_index[p], caption_index[p]) -> [P], as `similarity` does (SAF: in evaluation only)."""
+        with torch.autocast(images.features.device.type, enabled=False):
+            return self.similarity_encoder.pairs(images, captions, image_index, caption_index)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """One group in the published order: captions, images, similarity."""

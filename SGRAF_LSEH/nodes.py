@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
-from vse.nn.attention import EPSILON, attention_over_regions, inner_products
+from vse.nn.attention import attention_over_regions, inner_products
+from vse.nn.encoders import NORM_EPSILON
 
 TEMPERATURE = 9.0  # inverse temperature of the attention over regions, constant in the published code
 
@@ -64,7 +65,7 @@ def _context_weights(regions: Tensor, gram: Tensor, words: Tensor) -> Tensor:
     """
     weights = attention_over_regions(inner_products(regions, words), TEMPERATURE).flatten(1, 2)
     squared = torch.linalg.vecdot(weights @ gram, weights)
-    return weights / (squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt() + EPSILON)[..., None]
+    return weights / (squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt() + NORM_EPSILON)[..., None]
 
 
 def _own(captions: Tensor, images: slice, shared_dims: int) -> Tensor:
@@ -81,14 +82,14 @@ def _difference(weights: Tensor, regions: Tensor, words: Tensor, workspace: Tens
 def _normalised(values: Tensor, out: Tensor) -> Tensor:
     """Writes l2norm(values) to `out` and returns the norms."""
     norms = torch.linalg.vector_norm(values, dim=-1)
-    torch.div(values, (norms + EPSILON)[..., None], out=out)
+    torch.div(values, (norms + NORM_EPSILON)[..., None], out=out)
     return norms
 
 
 def _normalised_backward(gradient: Tensor, result: Tensor, norms: Tensor) -> Tensor:
     """Gradient of x = l2norm(y), |y| = N: (g - (y/N) (x.g)) / (N + eps), and 0 for a zero vector."""
-    along = torch.linalg.vecdot(result, gradient) * (1 + EPSILON / norms)
-    scale = torch.where(norms > 0, 1 / (norms + EPSILON), 0)
+    along = torch.linalg.vecdot(result, gradient) * (1 + NORM_EPSILON / norms)
+    scale = torch.where(norms > 0, 1 / (norms + NORM_EPSILON), 0)
     return torch.addcmul(gradient, result, along[..., None].nan_to_num(), value=-1).mul_(scale[..., None])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -10,26 +11,26 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from SGRAF_LSEH.nodes import similarity_nodes
-from vse.nn.attention import EPSILON, caption_blocks, rows_within, word_mask
+from vse.nn.attention import caption_blocks, rows_within, word_mask
 from vse.nn.checkpointing import checkpointed
-from vse.nn.encoders import l2norm, xavier_uniform_linear
+from vse.nn.encoders import NORM_EPSILON, l2norm, xavier_uniform_linear
+from vse.nn.network import RegionSet, WordSet
 
 DROPOUT = 0.4  # of word vectors and of both global vectors' attention; constant in the published code
 
 
-class Regions(NamedTuple):
-    """Images as the scorer sees them."""
+@dataclass(frozen=True, eq=False)
+class VisualRepresentations(RegionSet):
+    """Images as the scorer reads them (section 3.1)."""
 
-    features: Tensor  # [B, R, D]
-    vectors: Tensor  # [B, D] global vectors
+    vectors: Tensor  # [N, E] global vectors
 
 
-class Words(NamedTuple):
-    """Captions as the scorer sees them."""
+@dataclass(frozen=True, eq=False)
+class TextualRepresentations(WordSet):
+    """Captions as the scorer reads them (section 3.1)."""
 
-    features: Tensor  # [B, T, D], 0 at padding
-    lengths: Tensor  # [B] int64
-    vectors: Tensor  # [B, D] global vectors
+    vectors: Tensor  # [M, E] global vectors
 
 
 class SelfAttention(nn.Module):
@@ -60,7 +61,7 @@ class SelfAttention(nn.Module):
         if mask is not None:
             logits = logits.masked_fill(~mask, -torch.inf)
         weights = torch.softmax(logits, dim=1)
-        return l2norm((weights[:, None] @ features).squeeze(1), eps=EPSILON)
+        return l2norm((weights[:, None] @ features).squeeze(1), eps=NORM_EPSILON)
 
 
 class GraphReasoning(nn.Module):
@@ -135,12 +136,12 @@ class AttentionFiltration(nn.Module):
         gates = torch.sigmoid(normalised * self.bn.weight + self.bn.bias)
         if mask is not None:
             gates = gates * mask
-        return gates / (gates.sum(-1, keepdim=True) + EPSILON), moments
+        return gates / (gates.sum(-1, keepdim=True) + NORM_EPSILON), moments
 
     def forward(self, nodes: Tensor, mask: Tensor | None) -> tuple[Tensor, Moments | None]:
         """[n, c, N, S] nodes -> [n, c, S], and in training the moments for `update`."""
         gates, moments = self.gates(nodes, mask)
-        return l2norm((gates[..., None, :] @ nodes).squeeze(-2), eps=EPSILON), moments
+        return l2norm((gates[..., None, :] @ nodes).squeeze(-2), eps=NORM_EPSILON), moments
 
     @torch.no_grad()
     def update(self, moments: Moments) -> None:
@@ -191,10 +192,10 @@ class SimilarityEncoder(nn.Module):
         # An image-word pair needs its attention, u - w, and S numbers a few times over, each graph step three times.
         self.bytes_per_row = 4 * (3 * num_regions + embed_size + (6 + 3 * (0 if self.filters else sgr_step)) * sim_dim)
 
-    def forward(self, images: Regions, captions: Words) -> Tensor:
+    def forward(self, images: VisualRepresentations, captions: TextualRepresentations) -> Tensor:
         """n images, m captions -> scores [n, m]."""
         count = len(images.features)
-        lengths = captions.lengths.cpu()
+        lengths = captions.lengths
         gram = images.features @ images.features.mT
         shared = self._shared(captions)
         # With gradients, and for moments over all images, blocks are cut along the captions only: the gradients of
@@ -224,10 +225,16 @@ class SimilarityEncoder(nn.Module):
             self.SAF_module.update(Moments(*(torch.cat(part)[back] for part in zip(*moments, strict=True))))
         return torch.cat(columns, dim=1).index_select(1, back)
 
-    def pairs(self, images: Regions, captions: Words, image_index: Tensor, caption_index: Tensor) -> Tensor:
+    def pairs(
+        self,
+        images: VisualRepresentations,
+        captions: TextualRepresentations,
+        image_index: Tensor,
+        caption_index: Tensor,
+    ) -> Tensor:
         """Rows [P] of the images and of the captions -> scores [P]."""
         assert not (self.filters and self.training), "in training SAF normalises a caption over all images of the batch"
-        lengths = captions.lengths.cpu()
+        lengths = captions.lengths
         gram = images.features @ images.features.mT
         shared = self._shared(captions)
         order, blocks = [], []
@@ -267,7 +274,7 @@ class SimilarityEncoder(nn.Module):
             vectors = nodes.squeeze(-2)
         return torch.sigmoid(self.sim_eval_w(vectors).squeeze(-1)), moments
 
-    def _shared(self, captions: Words) -> Shared:
+    def _shared(self, captions: TextualRepresentations) -> Shared:
         features = captions.features
         rows = rows_within(self.memory_budget // 2, self.bytes_per_row, features.device)
         workspace = features.new_empty(max(rows, features.shape[1]), features.shape[2])
@@ -276,7 +283,9 @@ class SimilarityEncoder(nn.Module):
         return Shared(workspace, [step.affinity() for step in self.SGR_module])  # type: ignore[operator]
 
 
-def _take(captions: Words, lengths: Tensor, index: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor | None]:
+def _take(
+    captions: TextualRepresentations, lengths: Tensor, index: Tensor, length: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Words [c, length, D] and global vectors [c, D] of some captions; the mask of their nodes if any is padding."""
     device = captions.features.device
     mask = None

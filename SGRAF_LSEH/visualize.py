@@ -26,10 +26,10 @@ from PIL import Image, ImageDraw, ImageFont
 from SGRAF_LSEH.evaluation import load
 from SGRAF_LSEH.model import SGRAF
 from SGRAF_LSEH.nodes import TEMPERATURE
-from SGRAF_LSEH.similarity import Regions, Words
+from SGRAF_LSEH.similarity import TextualRepresentations, VisualRepresentations
 from vse.cli import run
 from vse.console import say
-from vse.data.batches import Batch
+from vse.data.batches import CaptionBatch, ImageBatch
 from vse.data.boxes import read_boxes
 from vse.data.datasets import Split
 from vse.data.images import picture_of
@@ -81,7 +81,7 @@ class Reasoning(NamedTuple):
     weights: dict[str, np.ndarray]  # name -> [1 + L], of the global node and the words' nodes, sums to 1
 
 
-def reason(network: SGRAF, images: Regions, captions: Words) -> Reasoning:
+def reason(network: SGRAF, images: VisualRepresentations, captions: TextualRepresentations) -> Reasoning:
     """Attention, and SAF's gates or SGR's edges to the global node, of one encoded image and one encoded caption."""
     encoder = network.similarity_encoder
     weights: dict[str, torch.Tensor] = {}
@@ -273,9 +273,11 @@ def main(options: Options) -> None:
     network.to(device)
     ids, lengths = encode([text], model.vocabulary).batch(np.array([0]))
     row = torch.zeros(1, dtype=torch.int64)
-    batch = Batch(split.images.read(np.array([image])), ids, lengths, row, row).to(device)
+    image_batch = ImageBatch(images=split.images.read(np.array([image])), image_ids=row)
+    caption_batch = CaptionBatch(captions=ids, lengths=lengths, caption_ids=row, image_ids=row)
     with evaluating(network):
-        images, captions = network.encode_images(batch), network.encode_captions(batch)
+        images = network.encode_images(image_batch.to(device))
+        captions = network.encode_captions(caption_batch.to(device))
     reasoning = reason(network, images, captions)
 
     words = ["<start>", *tokenise(text, model.vocabulary.tokeniser), "<end>"]

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from vse.nn.encoders import CaptionGRU, l2norm, xavier_uniform_linear
-from vse.nn.network import Network
+from vse.nn.encoders import NORM_EPSILON, CaptionGRU, l2norm, xavier_uniform_linear
+from vse.nn.network import EmbeddingNetwork
 from VSEinfty_LSEH.pooling import GeneralisedPooling
 
 DROPPED = 0.2
 """Regions to drop; of grid cells between none and so many."""
-EPS = 1e-8
 BERT_FACTOR = 0.1
 """BERT is fine-tuned with this share of the learning rate."""
 
@@ -52,7 +51,7 @@ class RegionMLP(nn.Module):
         return self.layers[1](relu(self.bns[0](self.layers[0](rows))))
 
 
-class LocalFeatures(nn.Module):
+class PooledProjection(nn.Module):
     """Local features of an image [B, N, F] and their numbers [B] -> embedding [B, E].
 
     Args:
@@ -75,10 +74,10 @@ class LocalFeatures(nn.Module):
         if self.mlp is not None:
             projected = projected + self.mlp(features, lengths)
         pooled = self.gpool(projected, lengths)
-        return l2norm(pooled, eps=EPS) if self.normalise else pooled
+        return l2norm(pooled, eps=NORM_EPSILON) if self.normalise else pooled
 
 
-class RegionEncoder(LocalFeatures):
+class RegionEncoder(PooledProjection):
     """Regions [B, R, F], or global features [B, F] as one region each, -> embeddings [B, E].
 
     In training each region is dropped with probability 0.2.
@@ -110,7 +109,7 @@ class GridEncoder(nn.Module):
     def __init__(self, backbone: nn.Module, channels: int, embed_size: int, normalise: bool = True) -> None:
         super().__init__()
         self.backbone = backbone
-        self.image_encoder = LocalFeatures(channels, embed_size, False, normalise)
+        self.image_encoder = PooledProjection(channels, embed_size, False, normalise)
 
     def forward(self, images: Tensor) -> Tensor:
         cells = self.backbone(images).flatten(2).transpose(1, 2)
@@ -146,7 +145,7 @@ class WordEncoder(CaptionGRU):
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
         """[B, T] ids, [B] lengths -> [B, E]."""
         pooled = self.gpool(super().forward(captions, lengths), lengths)
-        return l2norm(pooled, eps=EPS) if self.normalise else pooled
+        return l2norm(pooled, eps=NORM_EPSILON) if self.normalise else pooled
 
 
 class BertEncoder(nn.Module):
@@ -170,10 +169,10 @@ class BertEncoder(nn.Module):
         """[B, T] ids padded with 0, [B] lengths -> [B, E]."""
         states = self.bert(captions, attention_mask=(captions != 0).long()).last_hidden_state
         pooled = self.gpool(self.linear(states), lengths)
-        return l2norm(pooled, eps=EPS) if self.normalise else pooled
+        return l2norm(pooled, eps=NORM_EPSILON) if self.normalise else pooled
 
 
-class VSEinfty(Network):
+class VSEinfty(EmbeddingNetwork):
     """The network: an image encoder and a caption encoder of the above, scores by inner products.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vse.nn.encoders import CaptionEmbedding, ImageProjection, l2norm, order_similarity
-from vse.nn.network import Encoding, Network
+from vse.nn.network import EmbeddingNetwork, Embeddings
 from vse.published.cnn_names import published_cnn_names
 
 
@@ -35,7 +35,7 @@ class PictureEncoder(ImageProjection):
         return super().forward(l2norm(self.cnn(images)))
 
 
-class VSEpp(Network):
+class VSEpp(EmbeddingNetwork):
     """Visual-semantic embedding: image -> [B, E], caption -> [B, E], scores [n, m].
 
     Args:
@@ -69,12 +69,10 @@ class VSEpp(Network):
             self.image_encoder = PictureEncoder(*cnn, embed_size, not no_imgnorm, use_abs, finetune)
         self.caption_encoder = CaptionEmbedding(vocab_size, word_dim, embed_size, num_layers, use_abs)
 
-    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
-        """[n, E], [m, E] -> [n, m]."""
+    def similarity(self, images: Embeddings, captions: Embeddings) -> Tensor:
+        """Score n images against m captions by `measure` -> [n, m]."""
         if self.measure == "order":
-            assert isinstance(images, Tensor)
-            assert isinstance(captions, Tensor)
-            return order_similarity(images, captions)
+            return order_similarity(images.vectors, captions.vectors)
         return super().similarity(images, captions)
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -9,23 +9,24 @@ caption from the reasoned regions (`captioning.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from vse.data.batches import Batch
+from vse.data.batches import ImageBatch, PairBatch
 from vse.nn.encoders import CaptionEmbedding, l2norm, order_similarity, xavier_uniform_linear
-from vse.nn.network import Encoding, Network
+from vse.nn.network import EmbeddingNetwork, Embeddings
 from vse.nn.recurrence import GRU
 from VSRN_LSEH.captioning import Captioner
 
 
-class ImageEncoding(NamedTuple):
-    """An image as retrieval sees it, and as the caption-generation branch does."""
+@dataclass(frozen=True, eq=False)
+class ReasonedImages(Embeddings):
+    """Images as retrieval reads them (`vectors`), and as the caption-generation branch does."""
 
-    embedding: Tensor  # [B, D]
-    regions: Tensor  # [B, N, D] after the region reasoning
+    regions: Tensor  # [B, R, E] after the region reasoning
 
 
 class PointwiseConvolution(nn.Conv1d):
@@ -86,7 +87,7 @@ class ImageEncoder(nn.Module):
         self.Rs_GCN_4 = RegionReasoning(embed_size)
         self.bn = nn.BatchNorm1d(embed_size) if final_batchnorm else None
 
-    def forward(self, images: Tensor) -> ImageEncoding:
+    def forward(self, images: Tensor) -> ReasonedImages:
         regions = self.fc(images)
         if self.bn is None:
             regions = l2norm(regions, self.region_norm_dim)
@@ -101,10 +102,10 @@ class ImageEncoder(nn.Module):
             embedding = l2norm(embedding)
         if self.use_abs:
             embedding = embedding.abs()
-        return ImageEncoding(embedding, regions)
+        return ReasonedImages(embedding, regions)
 
 
-class VSRN(Network):
+class VSRN(EmbeddingNetwork):
     """The network, at the published sizes by default.
 
     Args:
@@ -157,30 +158,25 @@ class VSRN(Network):
             else None
         )
 
-    def encode_images(self, batch: Batch) -> Encoding:
-        """Embeddings [B, D]; in training an ImageEncoding, as the captions are generated from the regions."""
-        encoding = self.image_encoder(batch.images)
-        return encoding if self.training and self.captioner is not None else encoding.embedding
+    def encode_images(self, images: ImageBatch) -> Embeddings:
+        """Encode regions [B, R, D] -> vectors [B, E]; in training with the regions that captions are generated from."""
+        encoded: ReasonedImages = self.image_encoder(images.images)
+        return encoded if self.training and self.captioner is not None else Embeddings(encoded.vectors)
 
-    def scored(self, encoding: Encoding) -> Encoding:
-        """Embeddings, without the regions that an ImageEncoding carries to the captioner."""
-        return encoding.embedding if isinstance(encoding, ImageEncoding) else encoding
+    def scored(self, images: Embeddings) -> Embeddings:
+        """Drop the regions, which only the captioner reads."""
+        return Embeddings(images.vectors)
 
-    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
-        """Embeddings [n, D] or an ImageEncoding, embeddings [m, D] -> scores [n, m]."""
-        images = self.scored(images)
+    def similarity(self, images: Embeddings, captions: Embeddings) -> Tensor:
+        """Score n images against m captions by `measure` -> [n, m]."""
         if self.measure == "order":
-            assert isinstance(images, Tensor)
-            assert isinstance(captions, Tensor)
-            return order_similarity(images, captions)
+            return order_similarity(images.vectors, captions.vectors)
         return super().similarity(images, captions)
 
-    def extra_loss(self, batch: Batch, images: Encoding, captions: Encoding) -> dict[str, Tensor]:
-        """The captioning loss, with weight 1; its labels are `batch.captions` and `batch.lengths`."""
-        if self.captioner is None or not isinstance(images, ImageEncoding):
+    def extra_loss(self, batch: PairBatch, images: Embeddings, captions: Embeddings) -> dict[str, Tensor]:
+        """Compute the captioning loss, with weight 1; the captions of the batch are its labels."""
+        if self.captioner is None or not isinstance(images, ReasonedImages):
             return {}
-        assert batch.captions is not None
-        assert batch.lengths is not None
         return {"captioning": self.captioner.loss(images.regions, batch.captions, batch.lengths)}
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,11 +29,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
 from GSMN_LSEH.graphs import KERNELS, polar
-from GSMN_LSEH.model import GSMN, Words
-from vse.data.batches import Batch
+from GSMN_LSEH.model import GSMN, TextualGraphs, VisualGraphs
+from vse.data.batches import PairBatch
 from vse.losses.lseh import LSEH
 from vse.losses.objective import Pairs
-from vse.nn.attention import EPSILON
+from vse.nn.encoders import NORM_EPSILON
 from vse.training.selected_pairs import training_scores
 
 REGIONS, IMAGE_DIM, EMBED, VOCABULARY = 36, 2048, 1024, 8481
@@ -43,7 +44,7 @@ def loop_similarity(network: GSMN, images: Tensor, boxes: Tensor, words: Tensor,
     blocks, temperature, count = network.blocks, network.temperature, len(images)
 
     def normalised(x: Tensor, dim: int) -> Tensor:
-        return x / (x.pow(2).sum(dim=dim, keepdim=True).sqrt() + EPSILON)
+        return x / (x.pow(2).sum(dim=dim, keepdim=True).sqrt() + NORM_EPSILON)
 
     def context(query: Tensor, source: Tensor) -> Tensor:
         attention = normalised(leaky_relu(source @ query.mT, 0.1), 2).mT.contiguous()
@@ -51,7 +52,7 @@ def loop_similarity(network: GSMN, images: Tensor, boxes: Tensor, words: Tensor,
 
     def cosines(query: Tensor, attended: Tensor) -> Tensor:
         query, attended = (x.unflatten(-1, (blocks, -1)) for x in (query, attended))
-        return (query * attended).sum(-1) / (query.norm(dim=-1) * attended.norm(dim=-1)).clamp(min=EPSILON)
+        return (query * attended).sum(-1) / (query.norm(dim=-1) * attended.norm(dim=-1)).clamp(min=NORM_EPSILON)
 
     def gaussians() -> Tensor:
         weights = network.kernels.exponents(polar(boxes)).exp()
@@ -79,11 +80,11 @@ def loop_similarity(network: GSMN, images: Tensor, boxes: Tensor, words: Tensor,
     return torch.stack(columns, dim=1)
 
 
-def synthetic(images: int, captions: int) -> Batch:
+def synthetic(images: int, captions: int) -> PairBatch:
     """Random features, boxes, and captions of 14 words on average, longest first."""
     ids, lengths = random_captions(captions, VOCABULARY)
     corner = torch.rand(images, REGIONS, 2) * 0.6
-    return Batch(
+    return PairBatch(
         images=torch.randn(images, REGIONS, IMAGE_DIM).relu_(),
         captions=ids,
         lengths=lengths,
@@ -102,15 +103,15 @@ def measure(method: str, task: str, options: argparse.Namespace) -> dict[str, fl
     objective = LSEH(max_violation=True, margin=0.07, semantic_weight=0.05)
     optimizer = torch.optim.Adam(network.parameter_groups(6e-4))
 
-    def scores_of(batch: Batch, images: tuple[Tensor, ...], captions: Words, pairs: Pairs) -> Tensor:
+    def scores_of(batch: PairBatch, images: VisualGraphs, captions: TextualGraphs, pairs: Pairs) -> Tensor:
         if method == "loop":
-            return loop_similarity(network, images[0], batch.extras["boxes"], captions.features, captions.lengths)
+            return loop_similarity(network, images.features, batch.extras["boxes"], captions.features, captions.lengths)
         return training_scores(network, images, captions, objective, pairs)
 
-    def pairs_of(batch: Batch) -> Pairs:
+    def pairs_of(batch: PairBatch) -> Pairs:
         return Pairs(batch.image_ids, batch.caption_ids, batch.descriptions)
 
-    def step(batch: Batch) -> None:
+    def step(batch: PairBatch) -> None:
         pairs = pairs_of(batch)
         scores = scores_of(batch, network.encode_images(batch), network.encode_captions(batch), pairs)
         optimizer.zero_grad()
@@ -123,13 +124,12 @@ def measure(method: str, task: str, options: argparse.Namespace) -> dict[str, fl
     batch = (
         synthetic(options.images, options.captions) if task == "evaluate" else synthetic(options.batch, options.batch)
     )
-    images, captions = (), None
     if task != "train":
         with torch.no_grad():
             images, captions = network.encode_images(batch), network.encode_captions(batch)
         if task == "similarity":
-            images = type(images)(*(part.detach().requires_grad_() for part in images))
-            captions = captions._replace(features=captions.features.detach().requires_grad_())
+            images = images.map(lambda tensor: tensor.detach().requires_grad_())
+            captions = replace(captions, features=captions.features.detach().requires_grad_())
     before = reset_peak_memory()
     cpu, wall = time.process_time(), time.perf_counter()
     if task == "train":

@@ -35,7 +35,7 @@ from nltk.tokenize import NLTKWordTokenizer
 from tabulate import tabulate
 from torch import Tensor
 
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 from vse.losses import HAL, LSEH, LUWM, OBJECTIVES, MaxHinge, MemoryBank, Objective, Pairs
 from vse.nn.encoders import l2norm
 from VSEpp_LSEH.model import VSEpp
@@ -223,7 +223,13 @@ def bank(rounds: int, folder: Path) -> list[list[object]]:
     @torch.no_grad()
     def encoding() -> None:
         rows = torch.arange(256)
-        batch = Batch(torch.tensor(features[:256]), token_ids[:256], lengths[:256], rows, rows)
+        batch = PairBatch(
+            images=torch.tensor(features[:256]),
+            captions=token_ids[:256],
+            lengths=lengths[:256],
+            image_ids=rows,
+            caption_ids=rows,
+        )
         network.encode_images(batch)
         network.encode_captions(batch)
 
@@ -267,7 +273,14 @@ def shares_of_a_step(rounds: int) -> list[list[object]]:
     lengths = torch.randint(9, 17, (BATCH,)).sort(descending=True).values
     tokens = torch.randint(4, VOCABULARY, (BATCH, int(lengths[0])))
     pairs = random_pairs(BATCH)
-    batch = Batch(torch.rand(BATCH, FEATURES), tokens, lengths, pairs.image_ids, pairs.caption_ids, pairs.descriptions)
+    batch = PairBatch(
+        images=torch.rand(BATCH, FEATURES),
+        captions=tokens,
+        lengths=lengths,
+        image_ids=pairs.image_ids,
+        caption_ids=pairs.caption_ids,
+        descriptions=pairs.descriptions,
+    )
     objective = MaxHinge()
 
     def step() -> None:

@@ -25,11 +25,11 @@ from torch.nn.functional import leaky_relu, relu, softmax
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
-from SGRAF_LSEH.model import SGRAF, Regions, Words
-from vse.data.batches import Batch
+from SGRAF_LSEH.model import SGRAF, TextualRepresentations, VisualRepresentations
+from vse.data.batches import PairBatch
 from vse.losses.lseh import LSEH
 from vse.losses.objective import Pairs
-from vse.nn.attention import EPSILON
+from vse.nn.encoders import NORM_EPSILON
 from vse.training.selected_pairs import training_scores
 
 REGIONS, IMAGE_DIM, WORD_DIM, EMBED, SIM, VOCABULARY = 36, 2048, 300, 1024, 256, 8481
@@ -40,7 +40,7 @@ def loop_similarity(network: SGRAF, images: Tensor, words: Tensor, lengths: Tens
     encoder = network.similarity_encoder
 
     def normalised(x: Tensor, dim: int) -> Tensor:
-        return x / (x.pow(2).sum(dim=dim, keepdim=True).sqrt() + EPSILON)
+        return x / (x.pow(2).sum(dim=dim, keepdim=True).sqrt() + NORM_EPSILON)
 
     image_vectors = encoder.v_global_w(images)
     columns = []
@@ -57,7 +57,7 @@ def loop_similarity(network: SGRAF, images: Tensor, words: Tensor, lengths: Tens
         if encoder.filters:
             filtration = encoder.SAF_module
             gates = torch.sigmoid(filtration.bn(filtration.attn_sim_w(nodes).mT))
-            gates = gates / (gates.abs().sum(dim=-1, keepdim=True) + EPSILON)
+            gates = gates / (gates.abs().sum(dim=-1, keepdim=True) + NORM_EPSILON)
             vector = normalised((gates @ nodes).squeeze(1), -1)
         else:
             for step in encoder.SGR_module:
@@ -90,10 +90,10 @@ def step_gflop(module: str, words: int, batch: int) -> float:
     return 3 * encoders / 1e9 + pairs * (1 + 9 / batch if module == "SGR" else 3)
 
 
-def synthetic(images: int, captions: int) -> Batch:
+def synthetic(images: int, captions: int) -> PairBatch:
     """Random features and captions of 14 words on average, longest first."""
     ids, lengths = random_captions(captions, VOCABULARY)
-    return Batch(
+    return PairBatch(
         images=torch.randn(images, REGIONS, IMAGE_DIM).relu_(),
         captions=ids,
         lengths=lengths,
@@ -111,12 +111,12 @@ def measure(module: str, method: str, task: str, options: argparse.Namespace) ->
     objective = LSEH(max_violation=True)
     optimizer = torch.optim.Adam(network.parameter_groups(2e-4))
 
-    def similarity(images: Regions, captions: Words) -> Tensor:
+    def similarity(images: VisualRepresentations, captions: TextualRepresentations) -> Tensor:
         if method == "loop":
             return loop_similarity(network, images.features, captions.features, captions.lengths)
         return network.similarity(images, captions)
 
-    def step(batch: Batch) -> None:
+    def step(batch: PairBatch) -> None:
         images, captions = network.encode_images(batch), network.encode_captions(batch)
         pairs = Pairs(batch.image_ids, batch.caption_ids, batch.descriptions)
         if method == "loop":
@@ -136,7 +136,7 @@ def measure(module: str, method: str, task: str, options: argparse.Namespace) ->
         network.eval()
         with torch.no_grad():
             images, captions = network.encode_images(batch), network.encode_captions(batch)
-            similarity(Regions(*(part[:2] for part in images)), Words(*(part[:2] for part in captions)))
+            similarity(images.rows(slice(2)), captions.rows(slice(2)))
     rate = product_rate(4096, EMBED, SIM)
     before = reset_peak_memory()
     cpu = wall = float("inf")
@@ -148,8 +148,6 @@ def measure(module: str, method: str, task: str, options: argparse.Namespace) ->
             with torch.no_grad():
                 similarity(images, captions)
         cpu, wall = min(cpu, time.process_time() - cpu_start), min(wall, time.perf_counter() - wall_start)
-    assert batch.images is not None
-    assert batch.lengths is not None
     words, count = int(batch.lengths.sum()), len(batch.lengths)
     gflop = step_gflop(module, words, count) if task == "train" else pair_gflop(module, words, count, len(batch.images))
     return {

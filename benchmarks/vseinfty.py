@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 from vse.losses import ObjectiveOptions
 from vse.text.captions import TokenIds, encode, read_captions
 from vse.text.vocabulary import Vocabulary
@@ -144,7 +144,14 @@ def step() -> None:
     captions = torch.randint(4, 8482, (PAIRS, int(lengths[0])), generator=generator)
     images = torch.rand(PAIRS, REGIONS, 2048, generator=generator)
     rows = torch.arange(PAIRS)
-    batch = Batch(images, captions, lengths, rows, rows, torch.randn(PAIRS, 400, generator=generator))
+    batch = PairBatch(
+        images=images,
+        captions=captions,
+        lengths=lengths,
+        image_ids=rows,
+        caption_ids=rows,
+        descriptions=torch.randn(PAIRS, 400, generator=generator),
+    )
     training_step = TrainingStep(network, objective(ObjectiveOptions()))
     optimizer = torch.optim.AdamW(network.parameter_groups(8e-4))
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from vse.data.batches import Batch, EpochSampler
+from vse.data.batches import EpochSampler, PairBatch
 from vse.losses.lseh import LSEH
 from vse.published.sets import PUBLISHED_SETS
 from vse.training.step import TrainingStep
@@ -52,7 +52,7 @@ class Measurement(NamedTuple):
     peak_memory: float  # bytes
 
 
-def make_batch(pairs: int) -> Batch:
+def make_batch(pairs: int) -> PairBatch:
     """Pairs with caption lengths like Flickr30K's (tokens with <start> and <end>: 14 on average)."""
     generator = torch.Generator().manual_seed(0)
     lengths = torch.empty(pairs).log_normal_(2.58, 0.38, generator=generator).round().long().clamp(4, 60)
@@ -61,7 +61,14 @@ def make_batch(pairs: int) -> Batch:
     captions *= torch.arange(captions.shape[1]) < lengths[:, None]
     images = torch.rand(pairs, REGIONS, FEATURES, generator=generator)
     rows = torch.arange(pairs)
-    return Batch(images, captions, lengths, rows, rows, torch.randn(pairs, DESCRIPTION, generator=generator))
+    return PairBatch(
+        images=images,
+        captions=captions,
+        lengths=lengths,
+        image_ids=rows,
+        caption_ids=rows,
+        descriptions=torch.randn(pairs, DESCRIPTION, generator=generator),
+    )
 
 
 def image_products(images: int) -> tuple[float, float]:
@@ -71,9 +78,8 @@ def image_products(images: int) -> tuple[float, float]:
     return 2 * rows * FEATURES * EMBED, reasoning + 2 * rows * 2 * EMBED * 3 * EMBED
 
 
-def step_products(batch: Batch) -> float:
+def step_products(batch: PairBatch) -> float:
     """Operations of a training step: backward costs twice forward, once where the input needs no gradient."""
-    assert batch.lengths is not None
     pairs, words, steps = len(batch.lengths), int(batch.lengths.sum()), int(batch.lengths.max())
     first, image = image_products(pairs)
     caption = 2 * words * (WORD + EMBED) * 3 * EMBED
@@ -120,7 +126,7 @@ def measure_step(pairs: int, threads: int) -> Measurement:
     optimizer = torch.optim.Adam(network.parameter_groups(2e-4))
     listed: list[Tensor] = optimizer.param_groups[0]["params"]
 
-    def train(batch: Batch) -> None:
+    def train(batch: PairBatch) -> None:
         optimizer.zero_grad()
         step(batch).loss.backward()
         torch.nn.utils.clip_grad_norm_(listed, 2.0)

@@ -8,12 +8,11 @@ from torch import Tensor
 
 from GSMN_LSEH.graphs import GaussianKernels, polar, region_graph, region_weights
 from GSMN_LSEH.matching import circular_products, match, nodes
-from GSMN_LSEH.model import GSMN, Words
-from vse.data.batches import Batch
+from GSMN_LSEH.model import GSMN, TextualGraphs, VisualGraphs
+from vse.data.batches import CaptionBatch, PairBatch
 from vse.errors import InputError
 from vse.evaluation.scoring import score_matrix
 from vse.losses import LSEH, Objective, Pairs, SumHinge
-from vse.nn.network import Encoding
 from vse.training.selected_pairs import selected_pair_scores
 
 B, R = 7, 5
@@ -29,19 +28,19 @@ def network(graph: str = "reference", sparse: bool = False, **changes: object) -
     return made
 
 
-def batch(count: int = B, words: int = 9) -> Batch:
+def batch(count: int = B, words: int = 9) -> PairBatch:
     generator = torch.Generator().manual_seed(5)
     lengths = torch.randint(2, words, (count,), generator=generator).sort(descending=True).values
     ids = torch.randint(4, 30, (count, int(lengths[0])), generator=generator)
     ids *= torch.arange(ids.shape[1]) < lengths[:, None]
     corner = torch.rand(count, R, 2, generator=generator, dtype=torch.float64) * 0.7
-    return Batch(
-        torch.randn(count, R, 11, generator=generator, dtype=torch.float64),
-        ids,
-        lengths,
-        torch.arange(count) // 2,
-        torch.arange(count),
-        torch.randn(count, 6, generator=generator, dtype=torch.float64),
+    return PairBatch(
+        images=torch.randn(count, R, 11, generator=generator, dtype=torch.float64),
+        captions=ids,
+        lengths=lengths,
+        image_ids=torch.arange(count) // 2,
+        caption_ids=torch.arange(count),
+        descriptions=torch.randn(count, 6, generator=generator, dtype=torch.float64),
         extras={
             "boxes": torch.cat([corner, corner + 0.2], dim=-1),
             "edges": torch.tensor([[1, 2], [1, 3], [0, 0], [-1, -1]]).expand(count, -1, 2),
@@ -49,7 +48,7 @@ def batch(count: int = B, words: int = 9) -> Batch:
     )
 
 
-def encoded(model: GSMN, given: Batch) -> tuple[Encoding, Encoding]:
+def encoded(model: GSMN, given: PairBatch) -> tuple[VisualGraphs, TextualGraphs]:
     return model.encode_images(given), model.encode_captions(given)
 
 
@@ -101,12 +100,11 @@ def test_a_caption_scores_the_same_alone_and_beside_longer_ones(graph: str, spar
     scores = model.similarity(images, captions)
     for caption in (0, B - 1):
         length = int(given.lengths[caption])
-        alone = Batch(
-            None,
-            given.captions[caption : caption + 1, :length],
-            given.lengths[caption : caption + 1],
-            given.image_ids[:1],
-            given.caption_ids[:1],
+        alone = CaptionBatch(
+            captions=given.captions[caption : caption + 1, :length],
+            lengths=given.lengths[caption : caption + 1],
+            image_ids=given.image_ids[:1],
+            caption_ids=given.caption_ids[:1],
             extras={"edges": given.extras["edges"][:1]},
         )
         own = model.similarity(images, model.encode_captions(alone))
@@ -115,12 +113,12 @@ def test_a_caption_scores_the_same_alone_and_beside_longer_ones(graph: str, spar
 
 def test_one_image_and_a_caption_of_one_word_are_scored() -> None:
     model, given = network("propagate"), batch()
-    given = Batch(
-        given.images[:1],
-        given.captions[:1, :1],
-        torch.tensor([1]),
-        given.image_ids[:1],
-        given.caption_ids[:1],
+    given = PairBatch(
+        images=given.images[:1],
+        captions=given.captions[:1, :1],
+        lengths=torch.tensor([1]),
+        image_ids=given.image_ids[:1],
+        caption_ids=given.caption_ids[:1],
         extras={"boxes": given.extras["boxes"][:1]},
     )
     assert torch.isfinite(model.similarity(*encoded(model, given))).all()
@@ -157,7 +155,7 @@ def test_split_scores_are_those_of_one_batch() -> None:
     with torch.no_grad():
         images, captions = encoded(model, given)
         order = torch.randperm(B, generator=torch.Generator().manual_seed(1))
-        shuffled = Words(*(part[order] for part in captions))
+        shuffled = captions.rows(order)
         expected = model.similarity(images, captions)[:, order]
         torch.testing.assert_close(
             score_matrix(model, images, shuffled, memory_budget=20_000), expected.float(), atol=1e-6, rtol=1e-5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from SGRAF_LSEH.model import SGRAF
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 
 
 def test_a_large_budget_gives_the_scores_of_a_small_one_with_gradients() -> None:
@@ -13,7 +13,13 @@ def test_a_large_budget_gives_the_scores_of_a_small_one_with_gradients() -> None
     pairs, words = 48, 30
     lengths = torch.full((pairs,), words)
     numbers = torch.arange(pairs)
-    batch = Batch(torch.randn(pairs, 3, 8), torch.randint(4, 60, (pairs, words)), lengths, numbers, numbers)
+    batch = PairBatch(
+        images=torch.randn(pairs, 3, 8),
+        captions=torch.randint(4, 60, (pairs, words)),
+        lengths=lengths,
+        image_ids=numbers,
+        caption_ids=numbers,
+    )
     scores = []
     for budget in (2**24, 2**31):
         torch.manual_seed(1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from SGRAF_LSEH.model import SGRAF, Regions, Words
-from vse.data.batches import Batch
+from SGRAF_LSEH.model import SGRAF, TextualRepresentations, VisualRepresentations
+from vse.data.batches import PairBatch
 from vse.errors import InputError
 from vse.evaluation.scoring import score_matrix
 from vse.losses import MaxHinge, Pairs, SumHinge
@@ -30,21 +31,19 @@ def network(module: str, memory_budget: int = 2**28) -> SGRAF:
     return model.eval()
 
 
-def batch() -> Batch:
+def batch() -> PairBatch:
     generator = torch.Generator().manual_seed(2)
     ids = torch.randint(4, 30, (CAPTIONS, int(LENGTHS.max())), generator=generator)
     ids *= torch.arange(ids.shape[1]) < LENGTHS[:, None]
     images = torch.randn(IMAGES, REGIONS, 11, generator=generator)
-    return Batch(images, ids, LENGTHS, torch.arange(IMAGES), torch.arange(CAPTIONS))
+    return PairBatch(
+        images=images, captions=ids, lengths=LENGTHS, image_ids=torch.arange(IMAGES), caption_ids=torch.arange(CAPTIONS)
+    )
 
 
-def encoded(model: SGRAF) -> tuple[Regions, Words]:
+def encoded(model: SGRAF) -> tuple[VisualRepresentations, TextualRepresentations]:
     given = batch()
     return model.encode_images(given), model.encode_captions(given)
-
-
-def rows(encoding: tuple[Tensor, ...], chosen: Tensor | slice) -> tuple[Tensor, ...]:
-    return type(encoding)(*(part[chosen] for part in encoding))
 
 
 @pytest.mark.parametrize("module", ["SGR", "SAF"])
@@ -56,9 +55,9 @@ def test_a_caption_scores_in_a_block_as_it_does_alone(module: str) -> None:
         assert scores.shape == (IMAGES, CAPTIONS)
         assert scores.std() > 0.01
         for k, length in enumerate(LENGTHS.tolist()):
-            alone = Words(captions.features[k : k + 1, :length], LENGTHS[k : k + 1], captions.vectors[k : k + 1])
+            alone = captions.rows(slice(k, k + 1)).cut(length)
             for i in range(IMAGES):
-                score = model.similarity(rows(images, slice(i, i + 1)), alone)
+                score = model.similarity(images.rows(slice(i, i + 1)), alone)
                 assert score.item() == pytest.approx(scores[i, k].item(), abs=1e-6)
 
 
@@ -79,8 +78,8 @@ def test_more_padding_and_another_order_change_nothing(module: str) -> None:
     with torch.no_grad():
         images, captions = encoded(model)
         order = torch.randperm(CAPTIONS)
-        padded = Words(nn.functional.pad(captions.features, (0, 0, 0, 6)), captions.lengths, captions.vectors)
-        scores = model.similarity(images, rows(padded, order))
+        padded = replace(captions, features=nn.functional.pad(captions.features, (0, 0, 0, 6)))
+        scores = model.similarity(images, padded.rows(order))
         torch.testing.assert_close(scores, model.similarity(images, captions)[:, order], rtol=0, atol=1e-6)
 
 
@@ -122,8 +121,8 @@ def test_the_dense_gradient_does_not_depend_on_the_blocks(module: str) -> None:
             if isinstance(part, nn.Dropout):
                 part.p = 0.0
         given = batch()
-        given.images = given.images.double()  # type: ignore[union-attr]
-        images, captions = model.encode_images(given), rows(model.encode_captions(given), slice(IMAGES))
+        given.images = given.images.double()
+        images, captions = model.encode_images(given), model.encode_captions(given).rows(slice(IMAGES))
         scores = model.similarity(images, captions)
         SumHinge()(scores, Pairs(torch.arange(IMAGES), torch.arange(IMAGES))).backward()
         gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
@@ -145,7 +144,7 @@ def test_saf_normalises_each_caption_over_the_batch_and_updates_once_per_caption
         seen: list[Tensor] = []
         hook = filtration.attn_sim_w.register_forward_hook(lambda _, __, logits: seen.append(logits))
         for k, length in enumerate(LENGTHS.tolist()):
-            alone = Words(captions.features[k : k + 1, :length], LENGTHS[k : k + 1], captions.vectors[k : k + 1])
+            alone = captions.rows(slice(k, k + 1)).cut(length)
             column = model.similarity(images, alone)
             torch.testing.assert_close(column, scores[:, k : k + 1], rtol=0, atol=1e-6)
             logits = torch.cat(seen).squeeze(-1)  # [n, 1, N]
@@ -187,8 +186,8 @@ def test_dropout_is_drawn_in_the_encodings_and_nowhere_else() -> None:
 def test_parameters_without_influence_get_a_zero_gradient() -> None:
     model = network("SGR").double()
     given = batch()
-    given.images = given.images.double()  # type: ignore[union-attr]
-    images, captions = model.encode_images(given), rows(model.encode_captions(given), slice(IMAGES))
+    given.images = given.images.double()
+    images, captions = model.encode_images(given), model.encode_captions(given).rows(slice(IMAGES))
     pairs = Pairs(torch.arange(IMAGES), torch.arange(IMAGES))
     MaxHinge(1.0)(model.similarity(images, captions), pairs).backward()
     for name, parameter in model.named_parameters():
@@ -204,7 +203,6 @@ def test_an_empty_region_leaves_gradients_finite() -> None:
         model = network(module).train()
         nn.init.zeros_(model.image_encoder.fc.bias)
         given = batch()
-        assert given.images is not None
         given.images[0, 2] = 0
         model.similarity(model.encode_images(given), model.encode_captions(given)).sum().backward()
         for name, parameter in model.named_parameters():

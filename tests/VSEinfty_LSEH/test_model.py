@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 from VSEinfty_LSEH.backbones import SOURCES, body, caffe_layout, read_backbone
 from VSEinfty_LSEH.model import GridEncoder, RegionEncoder, VSEinfty, WordEncoder, keep
 
@@ -16,13 +16,19 @@ def network(**options: bool) -> VSEinfty:
     return VSEinfty(RegionEncoder(6, 8, **options), WordEncoder(20, 5, 8))
 
 
-def batch(pairs: int = 6, regions: int = 7) -> Batch:
+def batch(pairs: int = 6, regions: int = 7) -> PairBatch:
     generator = torch.Generator().manual_seed(1)
     lengths = torch.arange(pairs + 1, 1, -1)
     captions = torch.randint(1, 20, (pairs, int(lengths[0])), generator=generator)
     captions *= torch.arange(captions.shape[1]) < lengths[:, None]
     images = torch.randn(pairs, regions, 6, generator=generator)
-    return Batch(images, captions, lengths, torch.arange(pairs), torch.arange(pairs))
+    return PairBatch(
+        images=images,
+        captions=captions,
+        lengths=lengths,
+        image_ids=torch.arange(pairs),
+        caption_ids=torch.arange(pairs),
+    )
 
 
 def test_keep_compacts_in_order_and_pads_with_zeros() -> None:
@@ -65,9 +71,9 @@ def test_dropping_follows_the_seed() -> None:
     embeddings = []
     for net in (first, second):
         torch.manual_seed(3)
-        embeddings.append(net.encode_images(batch()))
+        embeddings.append(net.encode_images(batch()).vectors)
     assert torch.equal(*embeddings)
-    assert not torch.equal(first.encode_images(batch()), embeddings[0])
+    assert not torch.equal(first.encode_images(batch()).vectors, embeddings[0])
 
 
 def test_masked_batchnorm_leaves_padding_out_of_its_statistics() -> None:
@@ -86,15 +92,15 @@ def test_masked_batchnorm_leaves_padding_out_of_its_statistics() -> None:
 
 def test_masked_batchnorm_changes_nothing_in_evaluation() -> None:
     published, masked = (network(masked_batchnorm=on).eval() for on in (False, True))
-    assert torch.equal(published.encode_images(batch()), masked.encode_images(batch()))
+    assert torch.equal(published.encode_images(batch()).vectors, masked.encode_images(batch()).vectors)
 
 
 def test_embeddings_are_unit_vectors_unless_asked_otherwise() -> None:
     data = batch()
     normal, free = network().eval(), network(normalise=False).eval()
-    torch.testing.assert_close(normal.encode_images(data).norm(dim=1), torch.ones(6))
-    torch.testing.assert_close(normal.encode_captions(data).norm(dim=1), torch.ones(6))
-    assert (free.encode_images(data).norm(dim=1) - 1).abs().min() > 1e-3
+    torch.testing.assert_close(normal.encode_images(data).vectors.norm(dim=1), torch.ones(6))
+    torch.testing.assert_close(normal.encode_captions(data).vectors.norm(dim=1), torch.ones(6))
+    assert (free.encode_images(data).vectors.norm(dim=1) - 1).abs().min() > 1e-3
     assert normal.bounded_scores
     assert not free.bounded_scores
 
@@ -109,7 +115,7 @@ def test_an_image_of_zeros_has_finite_gradients() -> None:
 
 def test_unused_published_parameters_are_kept_and_not_trained() -> None:
     net, data = network().train(), batch()
-    (net.encode_images(data).sum() + net.encode_captions(data).sum()).backward()
+    (net.encode_images(data).vectors.sum() + net.encode_captions(data).vectors.sum()).backward()
     without = {name for name, parameter in net.named_parameters() if parameter.grad is None}
     assert without == {"image_encoder.mlp.bns.1.weight", "image_encoder.mlp.bns.1.bias"}
     assert not any(dict(net.named_parameters())[name].requires_grad for name in without)

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import vse.training.loop
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 from vse.losses.max_hinge import MaxHinge
-from VSRN_LSEH.model import VSRN, ImageEncoding
+from vse.nn.network import Embeddings
+from VSRN_LSEH.model import VSRN, ReasonedImages
 
 VOCABULARY = 12
 
@@ -19,7 +20,7 @@ def make_network(**options: object) -> VSRN:
     return VSRN(VOCABULARY, **{**sizes, **options})
 
 
-def make_batch(regions: int = 7, pairs: int = 4) -> Batch:
+def make_batch(regions: int = 7, pairs: int = 4) -> PairBatch:
     generator = torch.Generator().manual_seed(1)
     lengths = torch.arange(pairs + 2, 2, -1)
     words = torch.randint(4, VOCABULARY, (pairs, int(lengths[0])), generator=generator)
@@ -27,21 +28,23 @@ def make_batch(regions: int = 7, pairs: int = 4) -> Batch:
     words[torch.arange(pairs), lengths - 1] = 2
     words *= torch.arange(words.shape[1]) < lengths[:, None]
     images = torch.randn(pairs, regions, 6, generator=generator)
-    return Batch(images, words, lengths, torch.arange(pairs), torch.arange(pairs))
+    return PairBatch(
+        images=images, captions=words, lengths=lengths, image_ids=torch.arange(pairs), caption_ids=torch.arange(pairs)
+    )
 
 
 def test_training_carries_the_regions_to_the_captioner_and_evaluation_only_the_embedding() -> None:
     network, batch = make_network(), make_batch()
     images = network.encode_images(batch)
-    assert isinstance(images, ImageEncoding)
-    assert images.embedding.shape == (4, 8)
+    assert isinstance(images, ReasonedImages)
+    assert images.vectors.shape == (4, 8)
     assert images.regions.shape == (4, 7, 8)
     captions = network.encode_captions(batch)
-    assert torch.equal(network.similarity(images, captions), network.similarity(images.embedding, captions))
+    assert torch.equal(network.similarity(images, captions), network.similarity(Embeddings(images.vectors), captions))
     assert set(network.extra_loss(batch, images, captions)) == {"captioning"}
     evaluated = network.eval().encode_images(batch)
-    assert isinstance(evaluated, torch.Tensor)
-    assert evaluated.shape == (4, 8)
+    assert type(evaluated) is Embeddings
+    assert evaluated.vectors.shape == (4, 8)
 
 
 def test_the_captioning_loss_reaches_the_region_reasoning() -> None:
@@ -55,7 +58,7 @@ def test_the_captioning_loss_reaches_the_region_reasoning() -> None:
 def test_without_captioning_there_is_no_captioner_and_no_extra_loss() -> None:
     network, batch = make_network(captioning=False), make_batch()
     images = network.encode_images(batch)
-    assert isinstance(images, torch.Tensor)
+    assert type(images) is Embeddings
     assert network.extra_loss(batch, images, network.encode_captions(batch)) == {}
     [group] = network.parameter_groups(0.1)
     assert len(group["params"]) == len(set(group["params"])) == len(list(network.parameters()))
@@ -120,9 +123,9 @@ def test_an_image_of_zeros_gives_numbers() -> None:
     network, batch = make_network(), make_batch()
     batch.images[1] = 0.0
     images = network.encode_images(batch)
-    loss = images.embedding.sum() + network.extra_loss(batch, images, network.encode_captions(batch))["captioning"]
+    loss = images.vectors.sum() + network.extra_loss(batch, images, network.encode_captions(batch))["captioning"]
     loss.backward()
-    assert torch.isfinite(images.embedding).all()
+    assert torch.isfinite(images.vectors).all()
     assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters() if parameter.grad is not None)
 
 
@@ -130,10 +133,10 @@ def test_use_abs_and_no_imgnorm() -> None:
     batch = make_batch()
     network = make_network(use_abs=True, no_imgnorm=True, measure="order").eval()
     images, captions = network.encode_images(batch), network.encode_captions(batch)
-    assert (images >= 0).all()
-    assert (captions >= 0).all()
-    assert (images.norm(dim=1) - 1).abs().max() > 0.01
-    torch.testing.assert_close(captions.norm(dim=1), torch.ones(4))
+    assert (images.vectors >= 0).all()
+    assert (captions.vectors >= 0).all()
+    assert (images.vectors.norm(dim=1) - 1).abs().max() > 0.01
+    torch.testing.assert_close(captions.vectors.norm(dim=1), torch.ones(4))
     assert (network.similarity(images, captions) <= 0).all()
     assert not network.bounded_scores
     assert make_network().bounded_scores

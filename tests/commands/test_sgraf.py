@@ -19,6 +19,7 @@ import SGRAF_LSEH.visualize
 import vse.descriptions.svd
 from SGRAF_LSEH.visualize import coverage
 from vse.cli import parse
+from vse.data.batches import PairBatch
 from vse.evaluation.scoring import best_candidates, candidate_recall
 
 # What forked scripts inherit, instead of importing it again each.
@@ -219,12 +220,12 @@ def test_the_tile_is_lit_where_boxes_cover_it() -> None:
 def test_attention_and_weights_are_those_the_score_is_made_of() -> None:
     network = SGRAF_LSEH.train.SGRAF("SAF", 30, num_regions=5, img_dim=6, word_dim=4, embed_size=8, sim_dim=6).eval()
     generator = torch.Generator().manual_seed(3)
-    batch = SGRAF_LSEH.visualize.Batch(
-        torch.randn(1, 5, 6, generator=generator),
-        torch.randint(4, 30, (1, 4), generator=generator),
-        torch.tensor([4]),
-        torch.tensor([0]),
-        torch.tensor([0]),
+    batch = PairBatch(
+        images=torch.randn(1, 5, 6, generator=generator),
+        captions=torch.randint(4, 30, (1, 4), generator=generator),
+        lengths=torch.tensor([4]),
+        image_ids=torch.tensor([0]),
+        caption_ids=torch.tensor([0]),
     )
     with torch.no_grad():
         images, captions = network.encode_images(batch), network.encode_captions(batch)

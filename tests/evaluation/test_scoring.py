@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from vse.data.batches import Batch
+from vse.data.batches import CaptionBatch, ImageBatch
 from vse.errors import InputError
 from vse.evaluation import scoring as similarity
 from vse.evaluation.scoring import encode_split, ensemble, load_similarities, save_similarities, score_matrix
 from vse.nn.encoders import CaptionGRU, l2norm, last_states
-from vse.nn.network import Encoding, Network
+from vse.nn.network import EmbeddingNetwork, Embeddings, Encoding, Network, PairwiseNetwork, RegionSet, WordSet
 
 CPU = torch.device("cpu")
 N, M, R, F, D = 7, 33, 5, 12, 9  # the longest caption has D tokens too, so that words and vectors can be confused
 
 
-class Words(NamedTuple):
-    states: Tensor  # [m, T, D]
-    lengths: Tensor  # [m]
+@dataclass(frozen=True, eq=False)
+class SummarisedWords(WordSet):
+    """Words of captions, and a vector per caption that padding must leave alone."""
+
     summary: Tensor  # [m, D]
 
 
-class EmbeddingNetwork(Network):
+class Vectors(EmbeddingNetwork):
     """An embedding per item; dropout shows whether evaluation mode is on."""
 
     def __init__(self) -> None:
@@ -36,54 +37,55 @@ class EmbeddingNetwork(Network):
         self.caption_encoder = CaptionGRU(40, 6, D, dropout=0.5)
         self.encoded: list[int] = []
 
-    def encode_images(self, batch: Batch) -> Encoding:
-        self.encoded += batch.image_ids.tolist()
-        return l2norm(self.image_encoder(batch.images))
+    def encode_images(self, images: ImageBatch) -> Embeddings:
+        self.encoded += images.image_ids.tolist()
+        return Embeddings(l2norm(self.image_encoder(images.images)))
 
-    def encode_captions(self, batch: Batch) -> Encoding:
-        return last_states(self.caption_encoder(batch.captions, batch.lengths), batch.lengths)
+    def encode_captions(self, captions: CaptionBatch) -> Embeddings:
+        return Embeddings(last_states(self.caption_encoder(captions.captions, captions.lengths), captions.lengths))
 
 
-class PairwiseNetwork(EmbeddingNetwork):
-    """Regions against words: a masked sum over words of the best region, weighted by the caption's summary."""
-
-    pairwise = True
+class RegionsAgainstWords(PairwiseNetwork[RegionSet, SummarisedWords]):
+    """A masked sum over words of the best region, weighted by the caption's summary."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.image_encoder = nn.Linear(F, D)  # type: ignore[assignment]
+        self.image_encoder = nn.Linear(F, D)
+        self.caption_encoder = CaptionGRU(40, 6, D, dropout=0.5)
         self.head = nn.Dropout(0.5)
         self.blocks: list[tuple[int, int, int]] = []
 
-    def encode_images(self, batch: Batch) -> Encoding:
-        return self.image_encoder(batch.images)
+    def encode_images(self, images: ImageBatch) -> RegionSet:
+        return RegionSet(self.image_encoder(images.images))
 
-    def encode_captions(self, batch: Batch) -> Encoding:
-        states = self.caption_encoder(batch.captions, batch.lengths)
-        return Words(states, batch.lengths, last_states(states, batch.lengths))
+    def encode_captions(self, captions: CaptionBatch) -> SummarisedWords:
+        states = self.caption_encoder(captions.captions, captions.lengths)
+        return SummarisedWords(states, captions.lengths, last_states(states, captions.lengths))
 
-    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
-        assert isinstance(captions, Words)
+    def similarity(self, images: RegionSet, captions: SummarisedWords) -> Tensor:
         assert captions.summary.shape[1] == D
-        self.blocks.append((len(images), *captions.states.shape[:2]))
-        words = torch.einsum("nrd,mtd->nmtr", images, captions.states).amax(dim=-1)
-        there = torch.arange(captions.states.shape[1]) < captions.lengths[:, None]
+        self.blocks.append((len(images), *captions.features.shape[:2]))
+        words = torch.einsum("nrd,mtd->nmtr", images.features, captions.features).amax(dim=-1)
+        there = torch.arange(captions.features.shape[1]) < captions.lengths[:, None]
         return self.head((words * there).sum(dim=-1) * captions.summary.sum(dim=-1))
 
 
-def split_batches(image_batch: int = 3, caption_batch: int = 8) -> tuple[list[Batch], list[Batch]]:
+def split_batches(image_batch: int = 3, caption_batch: int = 8) -> tuple[list[ImageBatch], list[CaptionBatch]]:
     """Images in order, captions longest first, as the loaders give them."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(N, R, F, generator=generator)
     lengths = torch.randint(2, D + 1, (M,), generator=generator)
     lengths[4] = D
     captions = torch.randint(1, 40, (M, D), generator=generator) * (torch.arange(D) < lengths[:, None])
-    image_batches = [
-        Batch(images[ids], None, None, ids, torch.full_like(ids, -1)) for ids in torch.arange(N).split(image_batch)
-    ]
+    image_batches = [ImageBatch(images=images[ids], image_ids=ids) for ids in torch.arange(N).split(image_batch)]
     order = lengths.argsort(descending=True, stable=True)
     caption_batches = [
-        Batch(None, captions[ids, : lengths[ids].max()], lengths[ids], torch.full_like(ids, -1), ids)
+        CaptionBatch(
+            captions=captions[ids, : lengths[ids].max()],
+            lengths=lengths[ids],
+            image_ids=torch.full_like(ids, -1),
+            caption_ids=ids,
+        )
         for ids in order.split(caption_batch)
     ]
     return image_batches, caption_batches
@@ -100,35 +102,34 @@ def encode_one_by_one(network: Network) -> tuple[list[Encoding], list[Encoding]]
 
 def test_captions_that_arrive_by_length_are_put_back_in_order() -> None:
     torch.manual_seed(0)
-    network = EmbeddingNetwork()
+    network = Vectors()
     images, captions = encode_split(network, *split_batches(), device=CPU)
     alone_images, alone_captions = encode_one_by_one(network)
-    torch.testing.assert_close(images, torch.cat(alone_images))
-    torch.testing.assert_close(captions, torch.cat(alone_captions))
+    torch.testing.assert_close(images.vectors, torch.cat([alone.vectors for alone in alone_images]))
+    torch.testing.assert_close(captions.vectors, torch.cat([alone.vectors for alone in alone_captions]))
 
 
 def test_local_features_are_padded_with_zeros_to_the_longest() -> None:
     torch.manual_seed(0)
-    network = PairwiseNetwork()
+    network = RegionsAgainstWords()
     _, captions = encode_split(network, *split_batches(), device=CPU)
-    assert isinstance(captions, Words)
-    assert captions.states.shape == (M, D, D)
+    assert captions.features.shape == (M, D, D)
     for row, alone in enumerate(encode_one_by_one(network)[1]):
         length = int(alone.lengths)
         assert int(captions.lengths[row]) == length
-        torch.testing.assert_close(captions.states[row, :length], alone.states[0])
-        assert not captions.states[row, length:].any()
+        torch.testing.assert_close(captions.features[row, :length], alone.features[0])
+        assert not captions.features[row, length:].any()
 
 
 def test_every_image_is_encoded_once() -> None:
-    network = EmbeddingNetwork()
+    network = Vectors()
     encode_split(network, *split_batches(), device=CPU)
     assert sorted(network.encoded) == list(range(N))
 
 
 def test_bf16_encodings_are_kept_in_float32() -> None:
-    images, captions = encode_split(EmbeddingNetwork(), *split_batches(), device=CPU, precision="bf16")
-    assert images.dtype == captions.dtype == torch.float32
+    images, captions = encode_split(Vectors(), *split_batches(), device=CPU, precision="bf16")
+    assert images.vectors.dtype == captions.vectors.dtype == torch.float32
 
 
 @pytest.mark.parametrize("change", ["missing", "twice"])
@@ -136,11 +137,11 @@ def test_batches_that_do_not_hold_each_row_once_are_refused(change: str) -> None
     images, captions = split_batches()
     images = images[1:] if change == "missing" else [*images, images[0]]
     with pytest.raises(ValueError, match="exactly once"):
-        encode_split(EmbeddingNetwork(), images, captions, device=CPU)
+        encode_split(Vectors(), images, captions, device=CPU)
 
 
 def test_every_module_is_back_in_its_own_mode_even_after_an_error() -> None:
-    network = PairwiseNetwork().train()
+    network = RegionsAgainstWords().train()
     network.caption_encoder.eval()
     modes = [module.training for module in network.modules()]
     encodings = encode_split(network, *split_batches(), device=CPU)
@@ -154,13 +155,13 @@ def test_every_module_is_back_in_its_own_mode_even_after_an_error() -> None:
 
 
 def test_evaluation_has_no_dropout_and_no_gradients() -> None:
-    network = PairwiseNetwork().train()
+    network = RegionsAgainstWords().train()
     first, again = (score_matrix(network, *encode_split(network, *split_batches(), device=CPU)) for _ in range(2))
     assert torch.equal(first, again)
     assert not first.requires_grad
 
 
-@pytest.mark.parametrize("kind", [EmbeddingNetwork, PairwiseNetwork])
+@pytest.mark.parametrize("kind", [Vectors, RegionsAgainstWords])
 @pytest.mark.parametrize("budget", [1, 500, 5_000, 60_000, 2**28])
 def test_scores_do_not_depend_on_the_blocks(kind: type[Network], budget: int) -> None:
     torch.manual_seed(0)
@@ -175,9 +176,8 @@ def test_scores_do_not_depend_on_the_blocks(kind: type[Network], budget: int) ->
 
 
 def test_captions_of_like_length_share_a_block_cut_to_its_longest() -> None:
-    network = PairwiseNetwork()
+    network = RegionsAgainstWords()
     images, captions = encode_split(network, *split_batches(), device=CPU)
-    assert isinstance(captions, Words)
     score_matrix(network, images, captions, memory_budget=40_000)
     by_length = captions.lengths.sort(descending=True).values
     seen_images = seen_captions = 0
@@ -191,10 +191,9 @@ def test_captions_of_like_length_share_a_block_cut_to_its_longest() -> None:
 
 
 def test_blocks_stay_within_the_memory_budget() -> None:
-    class Measured(PairwiseNetwork):
-        def score_bytes(self, images: Encoding, captions: Encoding) -> int:
-            assert isinstance(captions, Words)
-            return 4 * len(images) * R * captions.states.shape[0] * captions.states.shape[1]
+    class Measured(RegionsAgainstWords):
+        def score_bytes(self, images: RegionSet, captions: SummarisedWords) -> int:
+            return 4 * len(images) * R * captions.features.shape[0] * captions.features.shape[1]
 
     network = Measured()
     encodings = encode_split(network, *split_batches(), device=CPU)
@@ -210,7 +209,7 @@ def test_progress_wraps_the_blocks() -> None:
         seen.extend(blocks)
         return blocks
 
-    network = PairwiseNetwork()
+    network = RegionsAgainstWords()
     score_matrix(network, *encode_split(network, *split_batches(), device=CPU), memory_budget=5_000, progress=progress)
     assert len(seen) > 1
 

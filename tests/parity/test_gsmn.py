@@ -16,7 +16,7 @@ from GSMN_LSEH.model import GSMN
 from GSMN_LSEH.train import Options, build
 from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
-from vse.data.batches import Batch
+from vse.data.batches import CaptionBatch, ImageBatch, PairBatch
 from vse.data.boxes import Boxes
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import ensemble
@@ -54,14 +54,14 @@ class Golden(GoldenFile):
         network.load_state_dict(network.import_published(self.parts(kind), {}))
         return network
 
-    def batch(self, dtype: torch.dtype = torch.float32) -> Batch:
-        return Batch(
-            self["in/images"].to(dtype),
-            self["in/captions"],
-            self["in/lengths"],
-            self["in/img_ids"],
-            self["in/ids"],
-            self["in/svd"].to(dtype),
+    def batch(self, dtype: torch.dtype = torch.float32) -> PairBatch:
+        return PairBatch(
+            images=self["in/images"].to(dtype),
+            captions=self["in/captions"],
+            lengths=self["in/lengths"],
+            image_ids=self["in/img_ids"],
+            caption_ids=self["in/ids"],
+            descriptions=self["in/svd"].to(dtype),
             extras={
                 "boxes": self["in/boxes"].to(dtype),
                 "edges": padded_edges(self.arrays["in/edges"], len(self["in/lengths"])),
@@ -179,9 +179,14 @@ def evaluated(legacy: bool) -> tuple[Golden, Tensor]:
     network = golden.network(golden.config.opt_dense, "param_dense")
     boxes = Boxes(golden.arrays["in/boxes_pixels"], golden.arrays["in/image_wh"].astype(np.float32))
     rows = np.arange(12) // 5 if legacy else np.arange(12)
-    images = Batch(golden["in/images"], None, None, torch.arange(12), torch.arange(12))
+    images = ImageBatch(images=golden["in/images"], image_ids=torch.arange(12))
     images.extras["boxes"] = boxes.divided(rows)
-    captions = Batch(None, golden["in/captions"], golden["in/lengths"], torch.arange(60), torch.arange(60))
+    captions = CaptionBatch(
+        captions=golden["in/captions"],
+        lengths=golden["in/lengths"],
+        image_ids=torch.arange(60),
+        caption_ids=torch.arange(60),
+    )
     with torch.no_grad():
         return golden, network.similarity(network.encode_images(images), network.encode_captions(captions))
 
@@ -213,12 +218,12 @@ def test_a_published_checkpoint_is_imported() -> None:
     network = build(options, (36, 40), content["options"]["vocab_size"])
     state = network.import_published(content["model"], content["options"])
     checkpoints.load_state(network, state, GOLDEN / "gsmn" / "dense_ckpt.pth.tar")
-    batch = Batch(
-        golden["dense/images"],
-        golden["dense/captions"],
-        golden["dense/lengths"],
-        torch.arange(6),
-        torch.arange(6),
+    batch = PairBatch(
+        images=golden["dense/images"],
+        captions=golden["dense/captions"],
+        lengths=golden["dense/lengths"],
+        image_ids=torch.arange(6),
+        caption_ids=torch.arange(6),
         extras={"boxes": golden["dense/boxes"]},
     )
     scores = network.similarity(network.encode_images(batch), network.encode_captions(batch))

@@ -11,7 +11,7 @@ import torch
 from HAL.loss import HALOptions, objective
 from HAL.model import VSEpp
 from tests.parity.golden import GOLDEN, GoldenFile, relative
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 from vse.evaluation.scoring import evaluating
 from vse.text.captions import read_captions, token_ids
 from vse.text.vocabulary import Vocabulary
@@ -28,10 +28,16 @@ class Golden(GoldenFile):
     def parameters(self, prefix: str = "") -> dict[str, torch.Tensor]:
         return self.renamed({f"{prefix}img_enc.": "image_encoder.", f"{prefix}txt_enc.": "caption_encoder."})
 
-    def batch(self, prefix: str) -> Batch:
+    def batch(self, prefix: str) -> PairBatch:
         tensor = self.under(prefix)
         ids = tensor["caption_ids"]
-        return Batch(tensor["images"].double(), tensor["captions"].long(), tensor["lengths"].long(), ids // 5, ids)
+        return PairBatch(
+            images=tensor["images"].double(),
+            captions=tensor["captions"].long(),
+            lengths=tensor["lengths"].long(),
+            image_ids=ids // 5,
+            caption_ids=ids,
+        )
 
     def network(self) -> VSEpp:
         o = self.options
@@ -81,8 +87,8 @@ def test_global_weighting_trains_to_the_published_weights() -> None:
     kept = np.nonzero(golden.arrays["bank.batch_kept"])[0]
     batches = [golden.batch(f"loader{number}.in.") for number in kept]
     with evaluating(network):
-        images = torch.cat([network.encode_images(batch) for batch in batches])
-        captions = torch.cat([network.encode_captions(batch) for batch in batches])
+        images = torch.cat([network.encode_images(batch).vectors for batch in batches])
+        captions = torch.cat([network.encode_captions(batch).vectors for batch in batches])
     assert relative(images, golden.arrays["bank.img"]) < 1e-6
     assert relative(captions, golden.arrays["bank.cap"]) < 1e-6
     caption_ids = torch.cat([batch.caption_ids for batch in batches])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from SGRAF_LSEH.model import SGRAF
 from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 from vse.losses import LSEH, MaxHinge, Objective, Pairs, SumHinge
 from vse.training.selected_pairs import training_scores
 from vse.training.step import TrainingStep
@@ -63,14 +63,14 @@ class Golden(GoldenFile):
                 module.p = 0.0
         return network.to(dtype)
 
-    def batch(self, dtype: torch.dtype = torch.float64) -> Batch:
-        return Batch(
-            self["in/regions"].to(dtype),
-            self["in/captions"],
-            self["in/lengths"],
-            self["in/img_ids"],
-            self["in/ids"],
-            self["in/svd"].to(dtype),
+    def batch(self, dtype: torch.dtype = torch.float64) -> PairBatch:
+        return PairBatch(
+            images=self["in/regions"].to(dtype),
+            captions=self["in/captions"],
+            lengths=self["in/lengths"],
+            image_ids=self["in/img_ids"],
+            caption_ids=self["in/ids"],
+            descriptions=self["in/svd"].to(dtype),
         )
 
     def objective(self, name: str | None = None) -> Objective:
@@ -181,7 +181,7 @@ def test_the_similarity_vectors_are_the_published_ones() -> None:
         first = head["SAF_module"] if "SAF_module" in head else head["SGR_module"][0]
         argument = 0 if "SAF_module" in head else 2
         first.register_forward_pre_hook(lambda _, inputs, at=argument, seen=nodes: seen.append(inputs[at]))
-        shortest = type(captions)(*(part[last:] for part in captions))
+        shortest = captions.rows(slice(last, None))
         network.similarity(images, shortest)
         wanted = golden[f"eval64/nodes_cap{last}"]
         assert (nodes[0][:, 0] - wanted).abs().max() < 1e-12
@@ -211,8 +211,12 @@ def test_a_published_checkpoint_loads_and_scores_as_published(module: str) -> No
     with np.load(GOLDEN / "sgraf" / f"ckpt_{module}_io.npz", allow_pickle=False) as file:
         lengths = torch.from_numpy(file["in/lengths"])
         ids = torch.arange(len(lengths))
-        batch = Batch(
-            torch.from_numpy(file["in/regions"]).float(), torch.from_numpy(file["in/captions"]), lengths, ids, ids
+        batch = PairBatch(
+            images=torch.from_numpy(file["in/regions"]).float(),
+            captions=torch.from_numpy(file["in/captions"]),
+            lengths=lengths,
+            image_ids=ids,
+            caption_ids=ids,
         )
         wanted = torch.from_numpy(file["expect/sims"])
     with torch.no_grad():

@@ -14,9 +14,10 @@ from transformers import BertConfig, BertModel
 
 from tests.parity.golden import GOLDEN, GoldenFile, relative
 from vse import checkpoints
-from vse.data.batches import Batch
+from vse.data.batches import CaptionBatch, ImageBatch
 from vse.losses import Objective, ObjectiveOptions, build_objective
 from vse.losses.objective import Pairs
+from vse.nn.network import Embeddings
 from VSEinfty_LSEH import loss, model
 from VSEinfty_LSEH.backbones import body, caffe_layout
 from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder, keep
@@ -92,7 +93,8 @@ class Golden(GoldenFile):
         """Scores of a batch whose regions are already dropped."""
         batch = self.under(prefix)
         images = network.image_encoder(batch["images"].double(), batch["image_lengths"].long())
-        return network.similarity(images, network.caption_encoder(batch["captions"], batch["lengths"]))
+        captions = network.caption_encoder(batch["captions"], batch["lengths"])
+        return network.similarity(Embeddings(images), Embeddings(captions))
 
 
 def hinge(name: str, margin: float) -> Objective:
@@ -159,8 +161,8 @@ def test_regions_and_bert_in_float32() -> None:
     golden = Golden("region_bert")
     network = golden.network().float().train()
     batch = golden.under("in/")
-    images = network.image_encoder(batch["images"], batch["image_lengths"].long())
-    captions = network.caption_encoder(batch["captions"], batch["lengths"])
+    images = Embeddings(network.image_encoder(batch["images"], batch["image_lengths"].long()))
+    captions = Embeddings(network.caption_encoder(batch["captions"], batch["lengths"]))
     assert relative(network.similarity(images, captions), golden["out_train/scores"]) < 2e-6
 
 
@@ -337,8 +339,10 @@ def test_a_published_checkpoint_gives_the_published_similarities() -> None:
     checkpoints.load_state(network, network.import_published(state, options), GOLDEN / "vseinfty" / "published.pth")
     rows = torch.arange(len(golden["captions"]))
     with torch.no_grad():
-        images = network.encode_images(Batch(golden["test_ims"], None, None, rows, rows))
-        captions = network.encode_captions(Batch(None, golden["captions"], golden["lengths"], rows, rows))
+        images = network.encode_images(ImageBatch(images=golden["test_ims"], image_ids=rows))
+        captions = network.encode_captions(
+            CaptionBatch(captions=golden["captions"], lengths=golden["lengths"], image_ids=rows, caption_ids=rows)
+        )
     assert (network.similarity(images, captions) - golden["sims"]).abs().max() < 2e-6
 
 

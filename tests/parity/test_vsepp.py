@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.parity.golden import GoldenFile, relative
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 from vse.losses import ObjectiveOptions, build_objective
 from vse.losses.objective import Pairs
 from vse.training.step import TrainingStep
@@ -25,15 +25,15 @@ class Golden(GoldenFile):
     def parameters(self, prefix: str = "") -> dict[str, torch.Tensor]:
         return self.renamed({f"{prefix}img_enc.": "image_encoder.", f"{prefix}txt_enc.": "caption_encoder."})
 
-    def batch(self, prefix: str = "in.", dtype: torch.dtype = torch.float64) -> Batch:
+    def batch(self, prefix: str = "in.", dtype: torch.dtype = torch.float64) -> PairBatch:
         tensor = self.under(prefix)
-        return Batch(
-            tensor["images"].to(dtype),
-            tensor["captions"],
-            tensor["lengths"],
-            tensor["img_ids"],
-            tensor["caption_ids"],
-            tensor["svd"].to(dtype) if "svd" in tensor else None,
+        return PairBatch(
+            images=tensor["images"].to(dtype),
+            captions=tensor["captions"],
+            lengths=tensor["lengths"],
+            image_ids=tensor["img_ids"],
+            caption_ids=tensor["caption_ids"],
+            descriptions=tensor["svd"].to(dtype) if "svd" in tensor else None,
         )
 
     def network(self, parameters: dict[str, torch.Tensor] | None = None, dtype: torch.dtype = torch.float64) -> VSEpp:
@@ -75,8 +75,8 @@ def test_embeddings_scores_loss_and_gradients_are_the_published_ones(name: str) 
     batch = golden.batch()
     images, captions = network.encode_images(batch), network.encode_captions(batch)
     scores = network.similarity(images, captions)
-    assert relative(images, golden.arrays["f64.img_emb"]) < 1e-6
-    assert relative(captions, golden.arrays["f64.cap_emb"]) < 1e-6
+    assert relative(images.vectors, golden.arrays["f64.img_emb"]) < 1e-6
+    assert relative(captions.vectors, golden.arrays["f64.cap_emb"]) < 1e-6
     assert relative(scores, golden.arrays["f64.scores"]) < 1e-6
 
     pairs = Pairs(batch.image_ids, batch.caption_ids, batch.descriptions)

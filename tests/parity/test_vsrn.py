@@ -13,11 +13,11 @@ from torch import Tensor
 
 from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 from vse.losses.lseh import LSEH
 from vse.training.step import TrainingStep
 from VSRN_LSEH.captioning import Captioner, caption_labels
-from VSRN_LSEH.model import VSRN, ImageEncoding
+from VSRN_LSEH.model import VSRN, ReasonedImages
 
 PREFIXES = {
     "img_enc/": "image_encoder.",
@@ -66,14 +66,14 @@ class Golden(GoldenFile):
         network.load_state_dict(self.tensors("param"))
         return network.double()
 
-    def batch(self) -> Batch:
-        return Batch(
-            self["in/images"].double(),
-            self["in/captions"],
-            self["in/lengths"],
-            self["in/img_ids"],
-            self["in/ids"],
-            self["in/dv"].double(),
+    def batch(self) -> PairBatch:
+        return PairBatch(
+            images=self["in/images"].double(),
+            captions=self["in/captions"],
+            lengths=self["in/lengths"],
+            image_ids=self["in/img_ids"],
+            caption_ids=self["in/ids"],
+            descriptions=self["in/dv"].double(),
         )
 
     def step(self, network: VSRN) -> TrainingStep:
@@ -93,8 +93,8 @@ def test_evaluation_mode(golden: Golden) -> None:
     network, batch = golden.loaded().eval(), golden.batch()
     images, captions = network.encode_images(batch), network.encode_captions(batch)
     encoding = network.image_encoder(batch.images)
-    assert difference(images, golden["eval/img_emb"]) < 2e-6
-    assert difference(captions, golden["eval/cap_emb"]) < 2e-6
+    assert difference(images.vectors, golden["eval/img_emb"]) < 2e-6
+    assert difference(captions.vectors, golden["eval/cap_emb"]) < 2e-6
     assert difference(encoding.regions, golden["eval/gcn"]) < 5e-6
     assert difference(network.similarity(images, captions), golden["eval/scores"]) < 2e-6
     loss = network.extra_loss(batch, encoding, captions)["captioning"]
@@ -104,9 +104,9 @@ def test_evaluation_mode(golden: Golden) -> None:
 def test_training_mode_and_running_statistics(golden: Golden) -> None:
     network, batch = golden.loaded(), golden.batch()
     images, captions = network.encode_images(batch), network.encode_captions(batch)
-    assert isinstance(images, ImageEncoding)
-    assert difference(images.embedding, golden["train/img_emb"]) < 2e-5
-    assert difference(captions, golden["train/cap_emb"]) < 2e-6
+    assert isinstance(images, ReasonedImages)
+    assert difference(images.vectors, golden["train/img_emb"]) < 2e-5
+    assert difference(captions.vectors, golden["train/cap_emb"]) < 2e-6
     state = network.state_dict()
     for name, wanted in golden.tensors("train_bn").items():
         assert difference(state[name], wanted) <= 1e-4 * max(1.0, float(wanted.abs().max())), name
@@ -249,8 +249,10 @@ def test_published_checkpoint(legacy: bool, tmp_path: Path) -> None:
     with np.load(GOLDEN / "vsrn" / "published.npz") as file:
         given = {key: torch.from_numpy(file[key]) for key in file.files}
     rows = torch.arange(len(given["lengths"]))
-    batch = Batch(given["images"], given["captions"], given["lengths"], rows, rows)
+    batch = PairBatch(
+        images=given["images"], captions=given["captions"], lengths=given["lengths"], image_ids=rows, caption_ids=rows
+    )
     with torch.no_grad():
         network.eval()
-        assert difference(network.encode_images(batch), given["image_embeddings"]) < 5e-6
-        assert difference(network.encode_captions(batch), given["caption_embeddings"]) < 5e-6
+        assert difference(network.encode_images(batch).vectors, given["image_embeddings"]) < 5e-6
+        assert difference(network.encode_captions(batch).vectors, given["caption_embeddings"]) < 5e-6

@@ -17,7 +17,7 @@ import sys
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from vse.data.batches import Batch
+from vse.data.batches import PairBatch
 from vse.losses.infonce import InfoNCE
 from vse.losses.lseh import LSEH
 from vse.training.step import TrainingStep
@@ -38,7 +38,14 @@ own = slice(0, 4) if rank == 0 else slice(4, 7)
 if world == 1:
     own = slice(0, 7)
 longest = int(lengths[own].max())
-batch = Batch(images[own], captions[own, :longest], lengths[own], ids[own], torch.arange(7)[own], descriptions[own])
+batch = PairBatch(
+    images=images[own],
+    captions=captions[own, :longest],
+    lengths=lengths[own],
+    image_ids=ids[own],
+    caption_ids=torch.arange(7)[own],
+    descriptions=descriptions[own],
+)
 torch.manual_seed(0)
 result = {}
 for name, objective in (("lseh", LSEH(max_violation=True)), ("infonce", InfoNCE())):

@@ -8,27 +8,28 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from SGRAF_LSEH.model import SGRAF, Regions, Words
-from vse.data.batches import Batch
+from SGRAF_LSEH.model import SGRAF
+from vse.data.batches import PairBatch
 from vse.losses import LSEH, MaxHinge, Objective, Pairs, SumHinge
 from vse.nn.checkpointing import checkpointed
-from vse.training.selected_pairs import selected_pair_loss, selected_pair_scores, training_scores
+from vse.nn.network import Embeddings, PairwiseNetwork
+from vse.training.selected_pairs import selected_pair_scores, training_scores
 
 B = 12
 
 
-def batch() -> Batch:
+def batch() -> PairBatch:
     generator = torch.Generator().manual_seed(5)
     lengths = torch.randint(1, 9, (B,), generator=generator).sort(descending=True).values
     ids = torch.randint(4, 30, (B, int(lengths[0])), generator=generator)
     ids *= torch.arange(ids.shape[1]) < lengths[:, None]
-    return Batch(
-        torch.randn(B, 5, 11, generator=generator, dtype=torch.float64),
-        ids,
-        lengths,
-        torch.arange(B) // 2,
-        torch.arange(B),
-        torch.randn(B, 6, generator=generator, dtype=torch.float64),
+    return PairBatch(
+        images=torch.randn(B, 5, 11, generator=generator, dtype=torch.float64),
+        captions=ids,
+        lengths=lengths,
+        image_ids=torch.arange(B) // 2,
+        caption_ids=torch.arange(B),
+        descriptions=torch.randn(B, 6, generator=generator, dtype=torch.float64),
     )
 
 
@@ -42,7 +43,7 @@ def network(module: str) -> SGRAF:
     return network
 
 
-def pairs_of(batch: Batch) -> Pairs:
+def pairs_of(batch: PairBatch) -> Pairs:
     return Pairs(batch.image_ids, batch.caption_ids, batch.descriptions)
 
 
@@ -53,7 +54,7 @@ def gradients(model: SGRAF, objective: Objective, dense: bool) -> tuple[float, d
     if dense:
         loss = objective(model.similarity(images, captions), pairs_of(given))
     else:
-        loss = selected_pair_loss(model, images, captions, objective, pairs_of(given))
+        loss = objective(training_scores(model, images, captions, objective, pairs_of(given)), pairs_of(given))
     model.zero_grad()
     loss.backward()
     return loss.item(), {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
@@ -75,7 +76,7 @@ def test_selected_pairs_have_the_loss_and_the_gradients_of_the_dense_path(object
 def test_float32_gradients_differ_by_rounding_only() -> None:
     model = network("SGR").float()
     given = batch()
-    given.images = given.images.float()  # type: ignore[union-attr]
+    given.images = given.images.float()
     images, captions = model.encode_images(given), model.encode_captions(given)
     dense = model.similarity(images, captions)
     scores = selected_pair_scores(model, images, captions, MaxHinge(), pairs_of(given))
@@ -89,10 +90,8 @@ def test_float32_gradients_differ_by_rounding_only() -> None:
         torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
 
 
-class Counting(nn.Module):
+class Counting(PairwiseNetwork[Embeddings, Embeddings]):
     """A scorer of one number per image and caption that counts what it is asked."""
-
-    dense_only = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,21 +99,23 @@ class Counting(nn.Module):
         self.dense_calls: list[bool] = []
         self.pairs: list[tuple[int, int]] = []
 
-    def similarity(self, images: Any, captions: Any) -> Tensor:
+    def similarity(self, images: Embeddings, captions: Embeddings) -> Tensor:
         self.dense_calls.append(torch.is_grad_enabled())
-        return self.scale * images[:, None] * captions
+        return self.scale * images.vectors[:, None] * captions.vectors
 
-    def similarity_of_pairs(self, images: Any, captions: Any, rows: Tensor, columns: Tensor) -> Tensor:
-        self.pairs += list(zip(rows.tolist(), columns.tolist(), strict=True))
-        return self.scale * images[rows] * captions[columns]
+    def similarity_of_pairs(
+        self, images: Embeddings, captions: Embeddings, image_index: Tensor, caption_index: Tensor
+    ) -> Tensor:
+        self.pairs += list(zip(image_index.tolist(), caption_index.tolist(), strict=True))
+        return self.scale * images.vectors[image_index] * captions.vectors[caption_index]
 
 
 def test_at_most_three_pairs_a_row_are_scored_with_gradient() -> None:
     scorer = Counting()
     size = 40
-    images, captions = torch.randn(2, size)
+    images, captions = map(Embeddings, torch.randn(2, size))
     pairs = Pairs(torch.arange(size), torch.arange(size))
-    selected_pair_loss(scorer, images, captions, MaxHinge(), pairs).backward()
+    MaxHinge()(training_scores(scorer, images, captions, MaxHinge(), pairs), pairs).backward()
     assert scorer.dense_calls == [False]
     assert size <= len(scorer.pairs) == len(set(scorer.pairs)) <= 3 * size
     assert {(i, i) for i in range(size)} <= set(scorer.pairs)
@@ -122,7 +123,7 @@ def test_at_most_three_pairs_a_row_are_scored_with_gradient() -> None:
 
 def test_objectives_that_need_all_pairs_get_the_dense_path() -> None:
     scorer = Counting()
-    images, captions = torch.randn(2, 6)
+    images, captions = map(Embeddings, torch.randn(2, 6))
     pairs = Pairs(torch.arange(6), torch.arange(6))
     assert training_scores(scorer, images, captions, SumHinge(), pairs).requires_grad
     with torch.no_grad():
@@ -142,11 +143,11 @@ def test_a_loss_of_zero_gives_zero_gradients_not_none() -> None:
     model = network("SGR")
     for size, objective in ((1, MaxHinge()), (B, MaxHinge(margin=-5.0))):
         given = batch()
-        images = Regions(*(part[:size] for part in model.encode_images(given)))
-        captions = Words(*(part[:size] for part in model.encode_captions(given)))
+        images = model.encode_images(given).rows(slice(size))
+        captions = model.encode_captions(given).rows(slice(size))
         pairs = Pairs(given.image_ids[:size], given.caption_ids[:size])
         model.zero_grad(set_to_none=True)
-        loss = selected_pair_loss(model, images, captions, objective, pairs)
+        loss = objective(training_scores(model, images, captions, objective, pairs), pairs)
         loss.backward()
         assert loss.item() == 0
         for name, parameter in model.named_parameters():

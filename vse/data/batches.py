@@ -1,8 +1,8 @@
-"""Batches: what a network sees of a data set, in an order that is a pure function of (seed, epoch)."""
+"""Batches of a split, in an order that is a pure function of (seed, epoch)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
@@ -10,53 +10,80 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+from typing_extensions import Self
 
 from vse.data.datasets import Extra, Split
 from vse.data.features import Features
 from vse.errors import InputError
 
 
-@dataclass
-class Batch:
-    """B matching (image, caption) pairs, sorted by caption length, longest first; row i of every field is pair i.
+@dataclass(kw_only=True)
+class _Batch:
+    """What image and caption batches have in common: where their tensors are."""
 
-    In evaluation a batch holds only images or only captions; the fields of the other side are then None.
-    """
+    extras: dict[str, Tensor] = field(default_factory=dict)
+    """Further inputs of one network by name, [B, ...] each (GSMN: boxes of regions, edges of words)."""
 
-    images: Tensor | None  # [B, R, D] regions, [B, D] global features or [B, 3, H, W] pixels; float32
-    captions: Tensor | None  # [B, T] token ids with <start> and <end>, int64, padded with 0
-    lengths: Tensor | None  # [B] tokens per caption, int64, on the CPU
-    image_ids: Tensor  # [B] image of each row, int64
-    caption_ids: Tensor  # [B] caption of each row (line of the caption file), int64
-    descriptions: Tensor | None = None  # [B, K] semantic description vectors of the captions, float32
-    extras: dict[str, Tensor] = field(default_factory=dict)  # what one network reads besides, [B, ...] each
+    def to(self, device: torch.device) -> Self:
+        """Copy the batch to `device`; lengths stay on the host, which plans with them."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True), HOST_FIELDS)
 
-    def to(self, device: torch.device) -> Batch:
-        """The batch on `device`; lengths stay on the CPU, where packing wants them."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True), skip=("lengths",))
-
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> Self:
+        """Copy the batch to page-locked memory, from which copies to the device are asynchronous."""
         return self._map(lambda tensor: tensor.pin_memory())
 
-    def _map(self, move, skip: tuple[str, ...] = ()) -> Batch:  # type: ignore[no-untyped-def]
-        moved = {
-            entry.name: move(value)
-            for entry in fields(self)
-            if entry.name not in skip and isinstance(value := getattr(self, entry.name), Tensor)
-        }
+    def _map(self, move: Callable[[Tensor], Tensor], skip: frozenset[str] = frozenset()) -> Self:
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in skip}
+        moved = {name: move(value) for name, value in values.items() if isinstance(value, Tensor)}
         return replace(self, **moved, extras={name: move(value) for name, value in self.extras.items()})
 
 
+@dataclass(kw_only=True)
+class ImageBatch(_Batch):
+    """B images; row i of every field is image i."""
+
+    images: Tensor
+    """[B, R, D] regions, [B, D] global features or [B, 3, H, W] pixels; float32."""
+    image_ids: Tensor
+    """[B] number of each image in its split, int64."""
+    region_lengths: Tensor | None = None
+    """[B] regions per image, int64, on the host; None: all R rows of every image are regions."""
+
+
+@dataclass(kw_only=True)
+class CaptionBatch(_Batch):
+    """B captions, longest first; row i of every field is caption i."""
+
+    captions: Tensor
+    """[B, T] token ids, `<start>` and `<end>` included, int64, padded with 0."""
+    lengths: Tensor
+    """[B] tokens per caption, int64, on the host."""
+    caption_ids: Tensor
+    """[B] number of each caption in its split (line of the caption file), int64."""
+    image_ids: Tensor
+    """[B] number of the image that each caption describes, int64."""
+    descriptions: Tensor | None = None
+    """[B, K] description vectors of the captions, float32."""
+
+
+@dataclass(kw_only=True)
+class PairBatch(ImageBatch, CaptionBatch):
+    """B matching pairs of an image and a caption, longest caption first; row i of every field is pair i."""
+
+
+HOST_FIELDS = frozenset({"lengths", "region_lengths"})
+
+
 class Captions(Protocol):
-    """The captions of a split as a network reads them: `vse.text.captions.TokenIds`, or word pieces."""
+    """The captions of a split as token ids: `vse.text.captions.TokenIds`, or word pieces."""
 
     def batch(self, captions: np.ndarray, generator: np.random.Generator | None) -> tuple[Tensor, Tensor]:
-        """[b] caption indices -> ids [b, T] int64 padded with 0, lengths [b]; a generator asks for augmentation."""
+        """Read captions by their numbers [B] -> ids [B, T] int64 padded with 0, lengths [B]; augment by `generator`."""
 
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """Which captions make a batch, and where in which epoch it stands (that seeds augmentation)."""
+    """The captions of a batch, and its place in training, which seeds augmentation."""
 
     epoch: int
     position: int
@@ -64,10 +91,10 @@ class BatchRequest:
 
 
 class EpochSampler(Sampler[BatchRequest]):
-    """The batches of one epoch from a given position on: a pure function of (seed, epoch).
+    """Draw the batches of one epoch, from a given position on: a pure function of (seed, epoch).
 
-    With several processes each takes its share of every global batch of `world_size * batch_size` captions. The last,
-    smaller batch is kept unless `drop_last` is set or it leaves a process with less than `smallest_batch` captions.
+    Each process takes its share of every global batch of `world_size * batch_size` captions. The last, smaller batch
+    is kept unless `drop_last` is set or a process would get fewer than `smallest_batch` captions of it.
     """
 
     def __init__(
@@ -104,13 +131,16 @@ class EpochSampler(Sampler[BatchRequest]):
             yield BatchRequest(self.epoch, position, np.array_split(chunk, self.world_size)[self.rank])
 
 
-class PairDataset(Dataset[Batch]):
+class PairDataset(Dataset[CaptionBatch]):
     """Training pairs of a split: one item is a whole batch.
 
+    Items are `PairBatch`es, or `CaptionBatch`es while the images are on the device (`keep_images_on`), from where
+    `with_images` adds them.
+
     Args:
-        descriptions: [M, K] semantic vectors, one per caption, when the objective asks for them.
-        augment: captions and images may change at random; the random numbers are a function of
-            (seed, epoch, position), so that loader workers and resuming do not change a batch.
+        descriptions: [M, K] description vectors, one per caption, if the objective reads them.
+        augment: change captions and pictures at random. The random numbers are a function of (seed, epoch, position),
+            so that neither loader workers nor resuming change a batch.
     """
 
     def __init__(
@@ -128,33 +158,36 @@ class PairDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.split.captions)
 
-    def __getitem__(self, request: BatchRequest) -> Batch:
+    def __getitem__(self, request: BatchRequest) -> CaptionBatch:
         generator = np.random.default_rng([self.seed, request.epoch, request.position]) if self.augment else None
         return self.read(request.captions, generator)
 
-    def read(self, captions: np.ndarray, generator: np.random.Generator | None = None) -> Batch:
-        """The pairs of these captions, longest first; a generator asks for augmentation."""
+    def read(self, captions: np.ndarray, generator: np.random.Generator | None = None) -> CaptionBatch:
+        """Read the pairs of these captions [B], longest first; augment them if there is a `generator`."""
         ids, lengths = self.captions.batch(captions, generator)
         order = torch.argsort(lengths, descending=True, stable=True)
         caption_ids = captions[order.numpy()]
         image_ids = self.split.caption_image[caption_ids]
-        return Batch(
-            images=None if self.resident is not None else self.split.images.read(image_ids, generator),
+        descriptions = None
+        if self.descriptions is not None:
+            descriptions = torch.from_numpy(np.ascontiguousarray(self.descriptions[caption_ids], dtype=np.float32))
+        batch = CaptionBatch(
             captions=ids[order],
             lengths=lengths[order],
             image_ids=torch.from_numpy(image_ids),
             caption_ids=torch.from_numpy(caption_ids),
-            descriptions=None
-            if self.descriptions is None
-            else torch.from_numpy(np.ascontiguousarray(self.descriptions[caption_ids], dtype=np.float32)),
+            descriptions=descriptions,
             extras={
                 **_read_extras(self.split.image_extras, image_ids),
                 **_read_extras(self.split.caption_extras, caption_ids),
             },
         )
+        if self.resident is not None:
+            return batch
+        return _paired(batch, self.split.images.read(image_ids, generator))
 
     def keep_images_on(self, device: torch.device) -> None:
-        """Hold all features in a device's memory (`--features_on_device`); batches then come without images.
+        """Keep all features in the memory of `device`; items are then batches of captions.
 
         Raises:
             InputError: the images are pictures.
@@ -163,19 +196,25 @@ class PairDataset(Dataset[Batch]):
             raise InputError("--features_on_device: this data set holds pictures; leave the flag out")
         self.resident = self.split.images.resident(device)
 
-    def with_images(self, batch: Batch) -> Batch:
-        """A batch on the device, its images added where they are held there."""
-        if self.resident is None:
+    def with_images(self, batch: CaptionBatch) -> PairBatch:
+        """Add the images to a batch on the device, unless the batch already holds them."""
+        if isinstance(batch, PairBatch):
             return batch
-        return replace(batch, images=self.resident[batch.image_ids].float())
+        if self.resident is None:
+            raise ValueError("a batch without images, and no images are kept on the device")
+        return _paired(batch, self.resident[batch.image_ids].float())
+
+
+def _paired(batch: CaptionBatch, images: Tensor) -> PairBatch:
+    return PairBatch(images=images, **{entry.name: getattr(batch, entry.name) for entry in fields(batch)})
 
 
 def pair_loader(
     dataset: PairDataset, sampler: EpochSampler, workers: int = 0, pin_memory: bool = False
-) -> DataLoader[Batch]:
-    """Loader of the batches that `sampler` asks for; the number of workers does not change them."""
-    # A loader draws a seed for its workers whenever it is iterated: from a generator of its own, or a resumed run,
-    # which iterates once more, would go on with other random numbers than an undisturbed one.
+) -> DataLoader[CaptionBatch]:
+    """Load the batches that `sampler` draws; the number of workers does not change them."""
+    # A loader draws a seed for its workers whenever it is iterated. It has its own generator: a resumed run iterates
+    # once more than an undisturbed one, and the global generator would then be at another place.
     return DataLoader(
         dataset,
         sampler=sampler,
@@ -186,33 +225,39 @@ def pair_loader(
     )
 
 
-def iterate(loader: DataLoader[Batch]) -> Iterator[Batch]:
-    """The batches of a loader; a worker's `InputError` arrives as the one sentence it was."""
+def iterate(loader: DataLoader[CaptionBatch]) -> Iterator[CaptionBatch]:
+    """Iterate over a loader; raise a worker's `InputError` as the one sentence that it was."""
     try:
         yield from loader
     except InputError as problem:
         raise InputError(str(problem).strip().splitlines()[-1].removeprefix("vse.errors.InputError: ")) from None
 
 
-def image_batches(split: Split, batch_size: int) -> Iterator[Batch]:
-    """Every image of a split once, in order, without captions."""
+def image_batches(split: Split, batch_size: int) -> Iterator[ImageBatch]:
+    """Read every image of a split once, in order."""
     for first in range(0, len(split.images), batch_size):
         image_ids = np.arange(first, min(first + batch_size, len(split.images)))
-        ids = torch.from_numpy(image_ids)
-        extras = _read_extras(split.image_extras, image_ids)
-        yield Batch(split.images.read(image_ids), None, None, ids, torch.full_like(ids, -1), extras=extras)
+        yield ImageBatch(
+            images=split.images.read(image_ids),
+            image_ids=torch.from_numpy(image_ids),
+            extras=_read_extras(split.image_extras, image_ids),
+        )
 
 
-def caption_batches(split: Split, captions: Captions, batch_size: int) -> Iterator[Batch]:
-    """Every caption of a split once, without images; captions of like length share a batch, longest first."""
+def caption_batches(split: Split, captions: Captions, batch_size: int) -> Iterator[CaptionBatch]:
+    """Read every caption of a split once, longest first, so that captions of similar length share a batch."""
     lengths = captions.batch(np.arange(len(split.captions)), None)[1]
     order = torch.argsort(lengths, descending=True, stable=True).numpy()
     for first in range(0, len(order), batch_size):
-        chosen = order[first : first + batch_size]
-        ids, chosen_lengths = captions.batch(chosen, None)
-        image_ids = torch.from_numpy(split.caption_image[chosen])
-        extras = _read_extras(split.caption_extras, chosen)
-        yield Batch(None, ids, chosen_lengths, image_ids, torch.from_numpy(chosen), extras=extras)
+        caption_ids = order[first : first + batch_size]
+        ids, lengths = captions.batch(caption_ids, None)
+        yield CaptionBatch(
+            captions=ids,
+            lengths=lengths,
+            caption_ids=torch.from_numpy(caption_ids),
+            image_ids=torch.from_numpy(split.caption_image[caption_ids]),
+            extras=_read_extras(split.caption_extras, caption_ids),
+        )
 
 
 def _read_extras(extras: Mapping[str, Extra], ids: np.ndarray) -> dict[str, Tensor]:
@@ -221,14 +266,16 @@ def _read_extras(extras: Mapping[str, Extra], ids: np.ndarray) -> dict[str, Tens
 
 @dataclass
 class EvaluationData:
-    """A split with its captions as the network reads them, for validation and evaluation."""
+    """A split and its captions as token ids, for validation and evaluation."""
 
     split: Split
     captions: Captions
     batch_size: int = 128
 
-    def images(self) -> Iterator[Batch]:
+    def images(self) -> Iterator[ImageBatch]:
+        """Read every image once; see `image_batches`."""
         return image_batches(self.split, self.batch_size)
 
-    def texts(self) -> Iterator[Batch]:
+    def texts(self) -> Iterator[CaptionBatch]:
+        """Read every caption once; see `caption_batches`."""
         return caption_batches(self.split, self.captions, self.batch_size)

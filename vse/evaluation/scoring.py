@@ -1,6 +1,6 @@
-"""Scores of a whole split: encode every image and caption once, then score blocks of images against blocks of captions.
+"""Score a whole split: encode every image and caption once, then score blocks of images against blocks of captions.
 
-Both directions of retrieval read the one matrix [images, captions] that comes out.
+Both directions of retrieval read the resulting matrix [N images, M captions].
 """
 
 from __future__ import annotations
@@ -9,34 +9,34 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vse.data.batches import Batch, EvaluationData
+from vse.data.batches import CaptionBatch, EvaluationData, ImageBatch
 from vse.errors import InputError
 from vse.files import write_atomically
-from vse.nn.network import Encoding, Network, PairScorer
+from vse.nn.network import CaptionsT, Encoding, ImagesT, Network, PairwiseNetwork, WordSet
 
 MEMORY_BUDGET = 2**28
-"""Bytes that scoring a block may take by default, beyond the encodings and the result."""
+"""Default bytes that scoring a block may take, in addition to the encodings and the result."""
 
 _MOST_PAIRS = 2**24
-"""Pairs of the largest block, however large the budget: beyond it nothing gets faster, and the scores exist twice."""
+"""Pairs of the largest block: larger ones are not faster, and each holds a second copy of its scores."""
 
 
 class Block(NamedTuple):
-    """Captions that are scored together, against some images at a time."""
+    """Captions that are scored together, against `images` images at a time."""
 
-    captions: slice  # in the order of scoring, longest first
+    captions: slice  # in the order of scoring: longest first
     images: int
 
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every module is back in its own mode."""
+    """Switch to evaluation mode without gradients; afterwards every module is back in its previous mode."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -47,118 +47,107 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _fields(encoding: Encoding) -> tuple[Tensor, ...]:
-    return (encoding,) if isinstance(encoding, Tensor) else tuple(encoding)
-
-
-def _like(encoding: Encoding, fields: list[Tensor]) -> Encoding:
-    if isinstance(encoding, Tensor):
-        return fields[0]
-    return type(encoding)(*fields) if hasattr(encoding, "_fields") else tuple(fields)
-
-
-def _map(encoding: Encoding, change: Callable[[Tensor], Tensor]) -> Encoding:
-    return _like(encoding, [change(field) for field in _fields(encoding)])
-
-
 def encode_split(
-    network: Network,
-    image_batches: Iterable[Batch],
-    caption_batches: Iterable[Batch],
+    network: Network[ImagesT, CaptionsT],
+    image_batches: Iterable[ImageBatch],
+    caption_batches: Iterable[CaptionBatch],
     device: torch.device,
     precision: str = "float32",
     store_on: torch.device | str = "cpu",
-) -> tuple[Encoding, Encoding]:
-    """Encode a split in evaluation mode: N images and M captions, each once -> their encodings in data set order.
+) -> tuple[ImagesT, CaptionsT]:
+    """Encode a split in evaluation mode -> N images and M captions in data set order.
 
     Args:
-        image_batches: batches that hold images only; `image_ids` are the rows they go to, 0 ... N - 1 in all.
-        caption_batches: batches that hold captions only; `caption_ids` are their rows, in any order, so that captions
-            of like length can share a batch.
+        image_batches: every image once; `image_ids`, 0 ... N - 1 in all, are the rows of the encoding.
+        caption_batches: every caption once, in any order; `caption_ids` are the rows of the encoding. Captions of
+            similar length should share a batch.
         device: where the network is.
-        precision: "bf16" encodes under autocast; what comes out is float32 all the same.
-        store_on: where the encodings are kept. Where dimension 1 (words, regions) differs between batches, it is
-            padded with zeros to the longest.
+        precision: "bf16" encodes under autocast; the encodings are float32 all the same.
+        store_on: where the encodings are kept. Words and regions are padded with zeros to the most of any batch.
+
+    Raises:
+        ValueError: the batches do not hold each row exactly once.
     """
 
-    def encode(encoder: Callable[[Batch], Encoding], batches: Iterable[Batch], ids: str) -> Encoding:
-        rows, parts = [], []
-        for batch in batches:
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                part = encoder(batch.to(device))
-            parts.append(_map(part, lambda field: (field.float() if field.is_floating_point() else field).to(store_on)))
-            rows.append(getattr(batch, ids).cpu())
-        return _assemble(rows, parts)
+    def autocast() -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
+    def kept(encoding: EncodingT) -> EncodingT:
+        return encoding.map(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor).to(store_on)
+
+    images, image_rows, captions, caption_rows = [], [], [], []
     with evaluating(network):
-        images = encode(network.encode_images, image_batches, "image_ids")
-        captions = encode(network.encode_captions, caption_batches, "caption_ids")
-    return images, captions
+        for image_batch in image_batches:
+            image_rows.append(image_batch.image_ids.cpu())
+            with autocast():
+                images.append(kept(network.encode_images(image_batch.to(device))))
+        for caption_batch in caption_batches:
+            caption_rows.append(caption_batch.caption_ids.cpu())
+            with autocast():
+                captions.append(kept(network.encode_captions(caption_batch.to(device))))
+    return _assemble(image_rows, images), _assemble(caption_rows, captions)
 
 
-def _assemble(rows: list[Tensor], parts: list[Encoding]) -> Encoding:
-    """Put the rows of all batches where they belong; each batch is let go once it has been copied."""
+EncodingT = TypeVar("EncodingT", bound=Encoding)
+
+
+def _assemble(rows: list[Tensor], parts: list[EncodingT]) -> EncodingT:
+    """Put the rows of all batches where they belong; release each batch once it has been copied."""
     total = sum(len(part) for part in rows)
     if not torch.equal(torch.cat(rows).sort().values, torch.arange(total)):
         raise ValueError("the batches of a split must hold each of its rows 0 ... n - 1 exactly once")
-    first = parts[0]
-    remaining = [list(_fields(part)) for part in parts]
+    like = parts[0]
+    remaining = [part.tensors() for part in parts]
     parts.clear()
-    fields = []
-    for number, example in enumerate(_fields(first)):
+    assembled = []
+    for number, example in enumerate(like.tensors()):
         shapes = torch.tensor([part[number].shape[1:] for part in remaining])
-        field = example.new_zeros(total, *shapes.amax(dim=0).tolist())
+        whole = example.new_zeros(total, *shapes.amax(dim=0).tolist())
         for ids, part in zip(rows, remaining, strict=True):
-            filled: tuple[Tensor | slice, ...] = (ids.to(field.device), *map(slice, part[number].shape[1:]))
-            field[filled] = part[number]
+            filled: tuple[Tensor | slice, ...] = (ids.to(whole.device), *map(slice, part[number].shape[1:]))
+            whole[filled] = part[number]
             part[number] = example[:0]
-        fields.append(field)
-    return _like(first, fields)
+        assembled.append(whole)
+    return type(like)(*assembled)
 
 
 def score_matrix(
-    network: Network,
-    images: Encoding,
-    captions: Encoding,
+    network: Network[ImagesT, CaptionsT],
+    images: ImagesT,
+    captions: CaptionsT,
     memory_budget: int = MEMORY_BUDGET,
     device: torch.device | None = None,
     progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
 ) -> Tensor:
     """Score N encoded images against M encoded captions, block by block -> float32 [N, M] on the CPU.
 
-    Captions are scored longest first and cut to the longest of their block if their encoding has a field `lengths`;
-    its other fields of three dimensions or more are taken to be padded along dimension 1. The scores do not depend on
-    the blocks, but for the last digits, which a matrix product of another shape rounds differently.
+    Captions of a `WordSet` are scored longest first, each block cut to its longest caption. The blocks change the
+    scores in the last digits only: matrix products of different shapes round differently.
 
-    The block rule: a pair of an image and a caption takes p bytes, a block holds about as many images as captions, and
-    images * captions * p <= memory_budget, with 2^24 pairs at the most. p is `network.score_bytes(images, captions)`
-    for one image and the block's longest caption where the network has such a method (bytes that `similarity` holds at
-    once, from the shapes); else the size of the two encodings for a pairwise network, and the 4 bytes of the score
-    itself for embeddings.
+    A pair of an image and a caption takes p bytes: `network.score_bytes` of one image and the block's longest caption
+    for a pairwise network, the 4 bytes of the score for embeddings. A block holds about as many images as captions,
+    images * captions * p <= memory_budget, and at most 2^24 pairs.
 
     Args:
-        memory_budget: bytes a block may take, beyond the encodings and the result.
+        memory_budget: bytes that a block may take, in addition to the encodings and the result.
         device: where the network is, if the encodings are kept elsewhere.
         progress: wraps the sequence of blocks, e.g. `tqdm.tqdm`.
     """
-    n_images, n_captions = len(_fields(images)[0]), len(_fields(captions)[0])
-    lengths: Tensor | None = getattr(captions, "lengths", None)
-    order = torch.arange(n_captions) if lengths is None else lengths.cpu().argsort(descending=True, stable=True)
+    n_images, n_captions = len(images), len(captions)
+    lengths = _lengths(captions)
+    order = None if lengths is None else lengths.argsort(descending=True, stable=True)
 
-    def pick_images(rows: slice) -> Encoding:
-        return _map(images, lambda field: field[rows])
-
-    def pick_captions(columns: slice) -> Encoding:
-        if lengths is None:
-            return _map(captions, lambda field: field[columns])
-        chosen = order[columns].to(lengths.device)
-        longest = int(lengths[chosen[0]])
-        return _map(captions, lambda field: (field[:, :longest] if field.ndim > 2 else field)[chosen])
+    def pick(columns: slice) -> CaptionsT:
+        if lengths is None or order is None:
+            return captions.rows(columns)
+        return captions.cut(int(lengths[order[columns.start]])).rows(order[columns])
 
     blocks: list[Block] = []
     start = 0
     while start < n_captions:
-        pair = _pair_bytes(network, pick_images(slice(1)), pick_captions(slice(start, start + 1)))
+        pair = 4
+        if isinstance(network, PairwiseNetwork):
+            pair = max(pair, network.score_bytes(images.rows(slice(1)), pick(slice(start, start + 1))))
         pairs = max(1, min(memory_budget // pair, _MOST_PAIRS))
         width = min(n_captions - start, max(isqrt(pairs), pairs // n_images))
         blocks.append(Block(slice(start, start + width), max(1, pairs // width)))
@@ -167,25 +156,21 @@ def score_matrix(
     scores = torch.empty(n_images, n_captions)
     with evaluating(network):
         for columns, height in progress(blocks):
-            some_captions = _on(pick_captions(columns), device)
+            some_captions = _on(pick(columns), device)
             for row in range(0, n_images, height):
                 rows = slice(row, row + height)
-                block = network.similarity(_on(pick_images(rows), device), some_captions).float().cpu()
-                scores[rows, columns if lengths is None else order[columns]] = block
+                block = network.similarity(_on(images.rows(rows), device), some_captions).float().cpu()
+                scores[rows, columns if order is None else order[columns]] = block
     return scores
 
 
-def _on(encoding: Encoding, device: torch.device | None) -> Encoding:
-    return encoding if device is None else _map(encoding, lambda field: field.to(device))
+def _lengths(captions: Encoding) -> Tensor | None:
+    """[M] words per caption, or None for encodings without words."""
+    return captions.lengths if isinstance(captions, WordSet) else None
 
 
-def _pair_bytes(network: Network, image: Encoding, caption: Encoding) -> int:
-    score_bytes: Callable[[Encoding, Encoding], int] | None = getattr(network, "score_bytes", None)
-    if score_bytes is not None:
-        return max(4, score_bytes(image, caption))
-    if network.pairwise:
-        return sum(field.nbytes for field in (*_fields(image), *_fields(caption)))
-    return 4
+def _on(encoding: EncodingT, device: torch.device | None) -> EncodingT:
+    return encoding if device is None else encoding.to(device)
 
 
 def score_split(
@@ -196,13 +181,13 @@ def score_split(
     memory_budget: int = MEMORY_BUDGET,
     progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
 ) -> Tensor:
-    """Encode and score a split -> float32 [images, captions] on the CPU; see `encode_split` and `score_matrix`."""
+    """Encode and score a split -> float32 [N, M] on the CPU; see `encode_split` and `score_matrix`."""
     images, captions = encode_split(network, data.images(), data.texts(), device, precision)
     return score_matrix(network, images, captions, memory_budget, device, progress)
 
 
 def best_candidates(cheap: Tensor, count: int) -> Tensor:
-    """Cheap scores [N, M] -> bool [N, M]: each image's best `count` captions and each caption's best `count` images."""
+    """Select every item's best `count` candidates, in both directions, by cheap scores [N, M] -> bool [N, M]."""
     chosen = torch.zeros_like(cheap, dtype=torch.bool)
     for dim in (0, 1):
         best = cheap.topk(min(count, cheap.shape[dim]), dim=dim, sorted=False).indices
@@ -211,9 +196,10 @@ def best_candidates(cheap: Tensor, count: int) -> Tensor:
 
 
 def candidate_recall(chosen: Tensor, caption_image: np.ndarray) -> dict[str, float]:
-    """Percentage of images, and of captions, that have a match among their candidates [N, M]: what reranking can reach.
+    """Measure the recall that reranking can reach: the percentage of images and of captions with a match.
 
     Args:
+        chosen: [N, M] bool, the candidates.
         caption_image: [M] image of each caption.
     """
     owner = torch.as_tensor(caption_image, device=chosen.device)
@@ -226,51 +212,42 @@ def candidate_recall(chosen: Tensor, caption_image: np.ndarray) -> dict[str, flo
 
 
 def score_candidates(
-    network: PairScorer,
-    images: Encoding,
-    captions: Encoding,
+    network: PairwiseNetwork[ImagesT, CaptionsT],
+    images: ImagesT,
+    captions: CaptionsT,
     chosen: Tensor,
     memory_budget: int = MEMORY_BUDGET,
     device: torch.device | None = None,
     progress: Callable[[Sequence[Any]], Iterable[Any]] = iter,
 ) -> Tensor:
-    """Scores [N, M] where `chosen` [N, M] is true, as `score_matrix` has them, and 0 elsewhere; float32 on the CPU.
+    """Score the pairs where `chosen` [N, M] is True -> float32 [N, M] on the CPU, 0 elsewhere.
 
-    Captions are taken longest first, as many at a time as fill half of `memory_budget` with the encodings of their
-    pairs, besides what the network takes for its own temporaries.
+    The scores are those of `score_matrix`. Captions are taken longest first, as many at a time as fill half of
+    `memory_budget` with the encodings of their pairs; the network's temporaries come on top.
     """
-    lengths: Tensor | None = getattr(captions, "lengths", None)
+    lengths = _lengths(captions)
     order = torch.arange(chosen.shape[1])
     if lengths is not None:
-        order = lengths.cpu().argsort(descending=True, stable=True)
-    image_bytes, caption_bytes = (sum(field[0].nbytes for field in _fields(side)) for side in (images, captions))
+        order = lengths.argsort(descending=True, stable=True)
+    image_bytes, caption_bytes = (sum(tensor[0].nbytes for tensor in side.tensors()) for side in (images, captions))
     taken = (chosen.sum(0)[order] * image_bytes + caption_bytes).cumsum(0)
     sizes = ((taken - taken[0]) // max(1, memory_budget // 2)).unique_consecutive(return_counts=True)[1]
-    home = _fields(images)[0].device if device is None else device
+    home = images.tensors()[0].device if device is None else device
     scores = torch.zeros(chosen.shape)
-    with evaluating(network):  # type: ignore[arg-type]
+    with evaluating(network):
         for columns in progress(order.split(sizes.tolist())):
             rows, column = chosen[:, columns].nonzero(as_tuple=True)
             own, row = rows.unique(return_inverse=True)
-            longest = None if lengths is None else int(lengths[columns[0].to(lengths.device)])
+            some_captions = captions if lengths is None else captions.cut(int(lengths[columns[0]]))
             pairs = network.similarity_of_pairs(
-                _rows(images, own, device), _rows(captions, columns, device, longest), row.to(home), column.to(home)
+                _on(images.rows(own), device), _on(some_captions.rows(columns), device), row.to(home), column.to(home)
             )
             scores[rows, columns[column]] = pairs.float().cpu()
     return scores
 
 
-def _rows(encoding: Encoding, rows: Tensor, device: torch.device | None, longest: int | None = None) -> Encoding:
-    """Some items of an encoding on `device`, their local features cut to `longest`."""
-
-    def take(field: Tensor) -> Tensor:
-        return (field[:, :longest] if field.ndim > 2 else field)[rows.to(field.device)]
-
-    return _on(_map(encoding, take), device)
-
-
 def ensemble(matrices: Sequence[Tensor]) -> Tensor:
-    """Mean of several models' scores of one split, the published way to combine two models.
+    """Average the scores [N, M] of several models of one split, as the original code combines two models.
 
     Raises:
         InputError: the matrices are not of one shape.
@@ -287,15 +264,15 @@ def ensemble(matrices: Sequence[Tensor]) -> Tensor:
 
 
 def save_similarities(path: str | Path, scores: Tensor) -> None:
-    """Write scores as `.npy`, float32 [images, captions]; the file appears whole or not at all."""
+    """Write scores [N, M] as float32 `.npy`; the file appears whole or not at all."""
     write_atomically(path, lambda file: np.save(file, scores.float().cpu().numpy(), allow_pickle=False))
 
 
 def load_similarities(path: str | Path) -> Tensor:
-    """Read what `save_similarities` wrote -> float32 [images, captions].
+    """Read what `save_similarities` wrote -> float32 [N, M].
 
     Raises:
-        InputError: no such file, or not a float32 matrix.
+        InputError: there is no such file, or it does not hold a float32 matrix.
     """
     remedy = "expected float32 [images, captions] as --save_similarities writes it"
     try:

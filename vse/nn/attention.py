@@ -19,8 +19,6 @@ from vse.nn.encoders import NORM_EPSILON
 
 SLOPE = 0.1  # of the LeakyReLU on inner products
 
-EPSILON = NORM_EPSILON
-
 CACHED_ROWS = 1024  # image-word pairs per CPU thread whose D features stay in its second-level cache, or nearly
 
 
@@ -54,10 +52,10 @@ def attention_over_words(products: Tensor, mask: Tensor, temperature: float) -> 
 
 
 def _normalised(products: Tensor, dim: int) -> Tensor:
-    """`l2norm` with `EPSILON`, ten times faster along such short dimensions; zero vectors get no gradient."""
+    """`l2norm` with `NORM_EPSILON`, ten times faster along such short dimensions; zero vectors get no gradient."""
     squared = products.square().sum(dim, keepdim=True)
     norm = squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()
-    return products * torch.where(squared > 0, 1 / (norm + EPSILON), 0)
+    return products * torch.where(squared > 0, 1 / (norm + NORM_EPSILON), 0)
 
 
 def word_mask(lengths: Tensor, length: int, device: torch.device) -> Tensor:

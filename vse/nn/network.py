@@ -1,69 +1,130 @@
-"""What training and evaluation ask of a network, and the encoder blocks that two networks or more are built from."""
+"""What training and evaluation ask of a network: encode images, encode captions, score encodings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
-from vse.data.batches import Batch
-
-Encoding = Tensor | tuple[Tensor, ...]
-"""Encoded items: a tensor whose first dimension counts the items, or a (named) tuple of such tensors.
-
-Local features (words, regions) have three dimensions or more and may be padded along dimension 1; a field `lengths` of
-the tuple then says how far."""
+from vse.data.batches import CaptionBatch, ImageBatch, PairBatch
 
 
-class Network(nn.Module):
-    """Base of the six networks: encode images, encode captions, score the one against the other.
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """Encoded images or encoded captions: a set of tensors, row i of each belongs to item i.
 
-    Subclasses build `image_encoder` and `caption_encoder` and override what the defaults below do not fit.
+    Subclasses add the tensors as fields.
+    """
+
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors in the order of the fields."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.tensors()[0])
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Apply `change` to every tensor."""
+        return type(self)(*map(change, self.tensors()))
+
+    def rows(self, index: Tensor | slice) -> Self:
+        """Select items by a slice or by their int64 indices [B], on any device."""
+        if isinstance(index, slice):
+            return self.map(lambda tensor: tensor[index])
+        return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
+
+    def cut(self, longest: int) -> Self:
+        """Cut padding behind the first `longest` words; an encoding without padding stays as it is."""
+        return self
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the tensors to `device`, except lengths, which stay on the host."""
+        return self.map(lambda tensor: tensor.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings(Encoding):
+    """One vector per item."""
+
+    vectors: Tensor  # [B, E]
+
+
+@dataclass(frozen=True, eq=False)
+class RegionSet(Encoding):
+    """The regions of each image."""
+
+    features: Tensor  # [N, R, E]
+
+
+@dataclass(frozen=True, eq=False)
+class WordSet(Encoding):
+    """The words of each caption."""
+
+    features: Tensor  # [M, T, E], exactly 0 at padding
+    lengths: Tensor  # [M] words per caption, int64, on the host
+
+    def cut(self, longest: int) -> Self:
+        """Keep the first `longest` words of each caption."""
+        return replace(self, features=self.features[:, :longest])
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the tensors to `device`, except lengths, which stay on the host."""
+        return replace(super().to(device), lengths=self.lengths)
+
+
+ImagesT = TypeVar("ImagesT", bound=Encoding)
+CaptionsT = TypeVar("CaptionsT", bound=Encoding)
+
+
+class Network(nn.Module, Generic[ImagesT, CaptionsT]):
+    """Base of all networks: encode images, encode captions, score every image against every caption.
+
+    A network derives from one of the two subclasses: `EmbeddingNetwork` if an item is one vector and scores are
+    products of vectors, `PairwiseNetwork` if a score needs both items at once (cross-attention).
     """
 
     pairwise = False
-    """True where a score needs the pair itself (cross attention), so that there is no one embedding per item."""
-
-    dense_only = False
-    """Of a pairwise scorer: a score depends on the batch's other pairs, so that single pairs cannot be scored again."""
+    """Whether this is a `PairwiseNetwork`; for scripts that do not ask `isinstance` yet."""
 
     smallest_batch = 1
-    """Pairs that a training batch needs at least (2 where a BatchNorm sees one vector per pair)."""
+    """Fewest pairs of a training batch (2 where a BatchNorm sees one vector per pair)."""
 
     bounded_scores = True
     """Scores are cosine-like, in [-1, 1]."""
 
     published_parts: tuple[str, ...] = ("image_encoder.", "caption_encoder.")
-    """Where the state dicts of a published checkpoint's `model` list go."""
+    """Prefixes of this network's state dict for the parts of the original code's `model` list, in its order."""
 
     image_encoder: nn.Module
     caption_encoder: nn.Module
 
-    def encode_images(self, batch: Batch) -> Encoding:
-        """`batch.images` -> embeddings [B, D], or local features of a pairwise scorer."""
-        return self.image_encoder(batch.images)
+    def encode_images(self, images: ImageBatch) -> ImagesT:
+        """Encode the images of a batch."""
+        raise NotImplementedError
 
-    def encode_captions(self, batch: Batch) -> Encoding:
-        """`batch.captions` [B, T] and `batch.lengths` [B] -> embeddings [B, D], or local features."""
-        return self.caption_encoder(batch.captions, batch.lengths)
+    def encode_captions(self, captions: CaptionBatch) -> CaptionsT:
+        """Encode the captions of a batch."""
+        raise NotImplementedError
 
-    def scored(self, encoding: Encoding) -> Encoding:
-        """What `similarity` reads of an encoding: that much is gathered from other processes (VSRN: no regions)."""
-        return encoding
+    def similarity(self, images: ImagesT, captions: CaptionsT) -> Tensor:
+        """Score n images against m captions -> [n, m], differentiable."""
+        raise NotImplementedError
 
-    def similarity(self, images: Encoding, captions: Encoding) -> Tensor:
-        """n encoded images, m encoded captions -> scores [n, m], differentiable; default: dot products."""
-        assert isinstance(images, Tensor)
-        assert isinstance(captions, Tensor)
-        return images @ captions.T
+    def scored(self, images: ImagesT) -> ImagesT:
+        """Reduce encoded images to what `similarity` reads; only that is gathered from other processes."""
+        return images
 
-    def extra_loss(self, batch: Batch, images: Encoding, captions: Encoding) -> dict[str, Tensor]:
-        """Terms the network adds to the objective, by the name they are logged under (VSRN: captioning)."""
+    def extra_loss(self, batch: PairBatch, images: ImagesT, captions: CaptionsT) -> dict[str, Tensor]:
+        """Compute the network's own terms of the loss, by the names that they are logged under (VSRN: captioning)."""
         return {}
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """A published checkpoint's `model` list and `opt` values -> a state dict of this network."""
+        """Translate a checkpoint of the original code, its `model` list and `opt` values, into a state dict."""
         return {
             prefix + name: tensor
             for part, prefix in zip(parts, self.published_parts, strict=True)
@@ -71,21 +132,51 @@ class Network(nn.Module):
         }
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Optimizer groups in the published parameter order: captions first, then images, frozen ones left out."""
+        """List the trained parameters for an optimizer, in the original code's order: captions, then images."""
         trained = [*self.caption_encoder.parameters(), *self.image_encoder.parameters()]
         return [{"params": [p for p in trained if p.requires_grad], "lr": learning_rate}]
 
 
-class PairScorer(Protocol):
-    """What a cross-attention network offers besides `similarity`."""
+class EmbeddingNetwork(Network[Embeddings, Embeddings]):
+    """A network whose items are single vectors; scores are their inner products.
 
-    dense_only: bool
-    """True where a score depends on the other pairs of the batch, so that single pairs cannot be scored again."""
+    Subclasses build `image_encoder` (images -> [B, E]) and `caption_encoder` (token ids, lengths -> [B, E]).
+    """
 
-    def similarity(self, images: Encoding, captions: Encoding) -> Tensor: ...
+    def encode_images(self, images: ImageBatch) -> Embeddings:
+        """Encode features or pictures -> vectors [B, E]."""
+        return Embeddings(self.image_encoder(images.images))
+
+    def encode_captions(self, captions: CaptionBatch) -> Embeddings:
+        """Encode token ids [B, T] -> vectors [B, E]."""
+        return Embeddings(self.caption_encoder(captions.captions, captions.lengths))
+
+    def similarity(self, images: Embeddings, captions: Embeddings) -> Tensor:
+        """Score n images against m captions by inner products -> [n, m]."""
+        return images.vectors @ captions.vectors.T
+
+
+class PairwiseNetwork(Network[ImagesT, CaptionsT]):
+    """A network whose scores need image and caption at once, so that no item has an embedding (cross-attention)."""
+
+    pairwise = True
+
+    dense_only = False
+    """A score depends on the other pairs of the batch, so that single pairs cannot be scored again."""
 
     def similarity_of_pairs(
-        self, images: Encoding, captions: Encoding, image_index: Tensor, caption_index: Tensor
+        self, images: ImagesT, captions: CaptionsT, image_index: Tensor, caption_index: Tensor
     ) -> Tensor:
-        """Rows [P] of the encoded images and of the encoded captions -> scores [P], as `similarity` has them."""
-        ...
+        """Score the P pairs (image_index[p], caption_index[p]) -> [P], equal to their entries in `similarity`.
+
+        Args:
+            images: n encoded images.
+            captions: m encoded captions.
+            image_index: [P] int64, rows of `images`.
+            caption_index: [P] int64, rows of `captions`.
+        """
+        raise NotImplementedError
+
+    def score_bytes(self, images: ImagesT, captions: CaptionsT) -> int:
+        """Estimate the bytes that scoring takes per pair, from one encoded image and the longest caption of a block."""
+        return sum(tensor.nbytes for tensor in (*images.tensors(), *captions.tensors()))

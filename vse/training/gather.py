@@ -1,4 +1,4 @@
-"""Several processes under torchrun: who am I, and encodings gathered from all of them with their gradients."""
+"""Gather rows of all processes under torchrun, with their gradients."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vse.nn.network import Encoding
-
 
 class _GatherRows(torch.autograd.Function):
-    """Rows of all processes, one after another; backward adds up what every process sends back to these rows."""
+    """Concatenate the rows of all processes; backward sums the gradients that the processes have for own rows."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, sizes: list[int]) -> Tensor:
@@ -31,24 +29,24 @@ class _GatherRows(torch.autograd.Function):
         return gradient[first : first + ctx.sizes[ctx.rank]], None
 
 
-def gather_rows(encoding: Encoding) -> Encoding:
-    """Every process's rows of an encoding in rank order, so that negatives come from the whole global batch.
+def gather_rows(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all processes in rank order, so that negatives come from the whole global batch.
 
-    Processes may hold different numbers of rows, and local features padded to different lengths. Every process then
-    computes the same loss; with gradients averaged over processes (DistributedDataParallel) each parameter gets what
-    one process with the whole batch would give it.
+    Processes may hold different numbers of rows; further dimensions (words, regions) are padded with zeros to the
+    longest. Every process then computes the same loss: with gradients averaged over the processes
+    (DistributedDataParallel), each parameter gets the gradient that one process with the whole batch would compute.
     """
     if not (dist.is_initialized() and dist.get_world_size() > 1):
-        return encoding
-    if not isinstance(encoding, Tensor):
-        parts = [gather_rows(part) for part in encoding]
-        return type(encoding)(*parts) if hasattr(encoding, "_fields") else tuple(parts)  # type: ignore[arg-type]
-    shape = torch.tensor(encoding.shape, device=encoding.device)
+        return rows
+    if rows.device.type == "cpu" and dist.get_backend() == "nccl":  # lengths, which NCCL cannot see on the host
+        return gather_rows(rows.to("cuda")).cpu()
+    shape = torch.tensor(rows.shape, device=rows.device)
     shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
     dist.all_gather(shapes, shape)
     sizes = [int(other[0]) for other in shapes]
     largest = torch.stack(shapes).amax(0)[1:].tolist()
-    padding = [(0, wanted - own) for own, wanted in zip(encoding.shape[1:], largest, strict=True)]
+    padding = [(0, wanted - own) for own, wanted in zip(rows.shape[1:], largest, strict=True)]
     if any(after for _, after in padding):
-        encoding = torch.nn.functional.pad(encoding, [amount for pair in reversed(padding) for amount in pair])
-    return _GatherRows.apply(encoding, sizes)
+        rows = torch.nn.functional.pad(rows, [amount for pair in reversed(padding) for amount in pair])
+    gathered: Tensor = _GatherRows.apply(rows, sizes)
+    return gathered

@@ -238,12 +238,12 @@ def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int,
     images, texts, image_ids, caption_ids = [], [], [], []
     with evaluating(network):
         for first in range(0, len(captions), BANK_BATCH):
-            batch = data.read(captions[first : first + BANK_BATCH]).to(device)
-            images.append(network.encode_images(batch))
-            texts.append(network.encode_captions(batch))
+            batch = data.with_images(data.read(captions[first : first + BANK_BATCH]).to(device))
+            images.append(network.encode_images(batch).vectors)
+            texts.append(network.encode_captions(batch).vectors)
             image_ids.append(batch.image_ids)
             caption_ids.append(batch.caption_ids)
-    bank.remember(*(torch.cat(parts) for parts in (images, texts, image_ids, caption_ids)))  # type: ignore[arg-type]
+    bank.remember(*(torch.cat(parts) for parts in (images, texts, image_ids, caption_ids)))
 
 
 BANK_BATCH = 256

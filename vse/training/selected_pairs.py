@@ -1,4 +1,4 @@
-"""Training pairwise scorers in bounded memory: gradients through the selected pairs only, or block by block."""
+"""Train pairwise networks in bounded memory: gradients go through the pairs that the objective selects."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import torch
 from torch import Tensor
 
 from vse.losses.objective import Objective, Pairs
-from vse.nn.network import Encoding, PairScorer
+from vse.nn.network import CaptionsT, ImagesT, PairwiseNetwork
 
 
 def training_scores(
-    network: PairScorer, images: Encoding, captions: Encoding, objective: Objective, pairs: Pairs
+    network: PairwiseNetwork[ImagesT, CaptionsT],
+    images: ImagesT,
+    captions: CaptionsT,
+    objective: Objective,
+    pairs: Pairs,
 ) -> Tensor:
-    """Scores [B, B] whose gradient is exact for `objective`, computed through as few pairs as it needs.
+    """Score B images against B captions -> [B, B], with the gradient through as few pairs as `objective` needs.
 
-    An objective that looks at the hardest negatives only (`sparse_gradient`) has a gradient of zero at all but at most
-    3 B of the B x B scores. All are then computed without gradient, and those few once more with it.
+    The gradient of an objective of hardest negatives (`sparse_gradient`) is zero at all but at most 3 B of the B x B
+    scores. All scores are then computed without gradient, and the selected ones again with it.
     """
     if torch.is_grad_enabled() and objective.sparse_gradient and not network.dense_only:
         return selected_pair_scores(network, images, captions, objective, pairs)
@@ -23,26 +27,22 @@ def training_scores(
 
 
 def selected_pair_scores(
-    network: PairScorer, images: Encoding, captions: Encoding, objective: Objective, pairs: Pairs
+    network: PairwiseNetwork[ImagesT, CaptionsT],
+    images: ImagesT,
+    captions: CaptionsT,
+    objective: Objective,
+    pairs: Pairs,
 ) -> Tensor:
-    """Scores [B, B] that carry a gradient only where `objective` has one, and at the matching pairs.
+    """Score B images against B captions -> [B, B], with a gradient only where `objective` has one and on the diagonal.
 
-    The values are those of the one dense pass, to the last bit: rounding in the second pass cannot select other pairs.
-    Dropout must have happened in the encodings, which both passes share.
+    The values are those of the dense pass to the last bit: rounding in the second pass cannot select other pairs.
+    Dropout belongs into the encodings, which both passes share.
     """
     with torch.no_grad():
         dense = network.similarity(images, captions)
     leaf = dense.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(objective(leaf, pairs), leaf)
-    # The matching pairs always, so that every parameter has a gradient, be it zero, when no pair costs anything.
+    # With the matching pairs, every parameter has a gradient, even if no pair costs anything.
     selected = (gradient != 0).fill_diagonal_(True).nonzero(as_tuple=True)
     scores = network.similarity_of_pairs(images, captions, *selected)
     return dense.index_put(selected, scores - scores.detach(), accumulate=True)
-
-
-def selected_pair_loss(
-    network: PairScorer, images: Encoding, captions: Encoding, objective: Objective, pairs: Pairs
-) -> Tensor:
-    """`objective` of the scores of B images and their B captions; see `training_scores`."""
-    loss: Tensor = objective(training_scores(network, images, captions, objective, pairs), pairs)
-    return loss
