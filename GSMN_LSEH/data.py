@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,13 @@ import torch
 from torch import Tensor
 
 from vse.console import say
-from vse.data.batches import BatchRequest, CaptionBatch, EvaluationData, PairDataset
+from vse.data.batches import BatchRequest, CaptionBatch, Captions, EvaluationData, PairDataset
 from vse.data.boxes import Boxes, read_boxes
-from vse.data.datasets import Split
+from vse.data.datasets import Extra, Split
 from vse.data.loading import TrainingData, check_regions, open_training_data
 from vse.errors import InputError
 from vse.text.captions import TokenIds
+from vse.text.ragged import Ragged
 from vse.text.vocabulary import Vocabulary
 
 LEGACY_ACCESSES = 10
@@ -99,43 +99,28 @@ class DecayingPairs(PairDataset):
 
 
 @dataclass(frozen=True)
-class Edges:
-    """Edges of a parse, by caption: those of caption k are `pairs[offsets[k]:offsets[k + 1]]`."""
-
-    pairs: np.ndarray  # [edges, 2] int32: head and dependent, positions in the caption's ids
-    offsets: np.ndarray  # [captions + 1] int64
-
-    def __call__(self, captions: np.ndarray) -> Tensor:
-        """[b] captions -> [b, E, 2] int64, padded with -1."""
-        starts = self.offsets[captions]
-        counts = self.offsets[captions + 1] - starts
-        position = np.arange(counts.max(initial=0))
-        inside = position < counts[:, None]
-        padded = np.full((*inside.shape, 2), -1, dtype=np.int64)
-        padded[inside] = self.pairs[(starts[:, None] + position)[inside]]
-        return torch.from_numpy(padded)
-
-
-@dataclass(frozen=True)
 class WindowEdges:
-    """Each word with the next one: the graph of captions without a parse."""
+    """Connect each word with the next one, for captions without a parse."""
 
-    captions: Any
+    captions: Captions
 
     def __call__(self, captions: np.ndarray) -> Tensor:
-        """[b] captions -> [b, E, 2] int64; edges beyond a shorter caption's end lead nowhere."""
+        """Connect the words of captions [B] -> [B, edges, 2] int64; those beyond a caption's end do not count."""
         longest = int(self.captions.batch(captions, None)[1].max())
         first = torch.arange(max(longest - 1, 0))
         return torch.stack([first, first + 1], dim=1).expand(len(captions), -1, 2)
 
 
-def read_edges(split: Split, captions: Any) -> Edges | WindowEdges:
-    """Edges of `*_caps.json`, a list of [head, dependent] per caption, the first of each (the root) left out.
+def read_edges(split: Split, captions: Captions) -> Extra:
+    """Read the edges of `*_caps.json`, a list of [head, dependent] per caption, without the first (the root).
 
-    Without the file neighbouring words are connected, which is said.
+    Without the file neighbouring words are connected, and a message says so.
+
+    Returns:
+        [B] captions -> [B, edges, 2] int64 positions of head and dependent in the captions' ids, padded with -1.
 
     Raises:
-        InputError: not such a file, or of other captions.
+        InputError: the file is damaged or of other captions.
     """
     path = split.file("caps.json")
     expected = "expected a list of [head, dependent] pairs for each caption, as python -m vse parse writes it"
@@ -151,15 +136,14 @@ def read_edges(split: Split, captions: Any) -> Edges | WindowEdges:
         raise InputError(f"{path}: {count} parses for {len(split.captions)} captions; {expected}")
     parses = parses[: len(split.captions)]
     try:
-        kept = [parse[1:] for parse in parses]
-        pairs = np.array(list(chain.from_iterable(kept)), dtype=np.int32).reshape(-1, 2)
+        edges = Ragged.from_rows([parse[1:] for parse in parses], np.int32, (2,))
     except (TypeError, ValueError, OverflowError) as problem:
         raise InputError(f"{path}: {problem}; {expected}") from None
-    offsets = np.zeros(len(kept) + 1, dtype=np.int64)
-    np.cumsum([len(parse) for parse in kept], out=offsets[1:])
-    if offsets[-1] != len(pairs):
-        raise InputError(f"{path}: entries that are no pairs; {expected}")
-    return Edges(pairs, offsets)
+    return partial(_padded, edges)
+
+
+def _padded(edges: Ragged, captions: np.ndarray) -> Tensor:
+    return torch.from_numpy(edges.batch(captions, padding=-1))
 
 
 def published_ids(split: Split, vocabulary: Vocabulary) -> TokenIds | None:
