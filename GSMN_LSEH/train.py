@@ -18,15 +18,15 @@ from typing import Literal
 from GSMN_LSEH import data, loss
 from GSMN_LSEH.model import GSMN
 from vse.cli import run
+from vse.console import say
 from vse.errors import InputError
-from vse.losses import ObjectiveOptions, check_combination
-from vse.options import DataOptions, EncoderOptions, TrainingOptions
+from vse.losses import ObjectiveOptions, build_objective, check_combination, resolve
+from vse.options import DataOptions, EncoderOptions, TrainingOptions, on_demo
 from vse.training.loop import train
 from vse.training.runs import start_run
 
 NAME = "GSMN"
 DEMO = {
-    "max_violation": True,
     "bi_gru": True,
     "lambda_softmax": 20.0,
     "num_epochs": 6,
@@ -113,8 +113,10 @@ def check_options(options: NetworkOptions) -> None:
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
     check_options(options)
-    objective = loss.objective(options)
-    check_combination(objective, options, GSMN.pairwise, GSMN.bounded_scores)
+    options = resolve(options, loss.DEMO if on_demo(options) else loss.DEFAULTS)
+    objective = build_objective(options)
+    say(f"objective: {objective}")
+    check_combination(options, GSMN.pairwise, GSMN.bounded_scores)
     training_run = start_run(options)
     training = data.training_data(options, objective.needs_descriptions)
     network = build(options, training.pairs.split.images.shape, len(training.vocabulary))

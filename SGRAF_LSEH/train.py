@@ -20,9 +20,10 @@ from typing import Literal
 from SGRAF_LSEH import data, loss
 from SGRAF_LSEH.model import SGRAF
 from vse.cli import run
+from vse.console import say
 from vse.data.datasets import DEMO, canonical_name
-from vse.losses import ObjectiveOptions, check_combination
-from vse.options import DataOptions, EncoderOptions, TrainingOptions
+from vse.losses import ObjectiveOptions, build_objective, check_combination, resolve
+from vse.options import DataOptions, EncoderOptions, TrainingOptions, on_demo
 from vse.training.loop import train
 from vse.training.runs import start_run
 
@@ -31,7 +32,6 @@ TAGS = {"loss": "Loss", "image_to_text": "LeS", "text_to_image": "LeIm", "rsum":
 DEMO_OPTIONS = {
     # SAF with the sum of hinges leaves the plateau within a hundred steps; with hardest negatives it takes epochs.
     "module_name": "SAF",
-    "max_violation": False,
     "num_epochs": 6,
     "batch_size": 32,
     "embed_size": 64,
@@ -64,8 +64,6 @@ class NetworkOptions(EncoderOptions):
 class Options(NetworkOptions, ObjectiveOptions, TrainingOptions, DataOptions):
     """Defaults are those of the published LSEH variant."""
 
-    max_violation: bool = True
-    """Each query's hardest negative (the published flag turned it off; here --no_max_violation does)."""
     batch_size: int = 84
     """Pairs in a training batch (of each process, under torchrun), items in an evaluation batch."""
     num_epochs: int = 40
@@ -107,8 +105,10 @@ def run_folder(options: Options) -> str:
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
-    objective = loss.objective(options)
-    check_combination(objective, options, SGRAF.pairwise, SGRAF.bounded_scores)
+    options = resolve(options, loss.DEMO if on_demo(options) else loss.DEFAULTS)
+    objective = build_objective(options)
+    say(f"objective: {objective}")
+    check_combination(options, SGRAF.pairwise, SGRAF.bounded_scores)
     options = replace(options, logger_name=run_folder(options))
     training_run = start_run(options)
     training = data.training_data(options, objective.needs_descriptions)

@@ -27,7 +27,7 @@ class ScheduleOptions:
     optim: Literal["adam", "sgd"] = "adam"
     """adam is AdamW."""
     vse_mean_warmup_epochs: int = 0
-    """First epochs that sum over all negatives instead of taking the hardest; --max_violation leaves them out."""
+    """The original name of --warmup_epochs with --warmup_form sum."""
     embedding_warmup_epochs: int = 2
     """Grids: first epochs, with the whole CNN frozen."""
     backbone_warmup_epochs: int = 5

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vse.cli import run
-from vse.losses import LossName, ObjectiveOptions, check_combination
-from vse.options import DataOptions, EncoderOptions, TrainingOptions
+from vse.console import say
+from vse.losses import GrowingGradient, ObjectiveOptions, build_objective, check_combination, resolve
+from vse.options import DataOptions, EncoderOptions, TrainingOptions, on_demo
 from vse.training.loop import train
 from vse.training.runs import start_run
 from VSEinfty_LSEH import data, loss
@@ -36,7 +37,6 @@ DEMO = {
     "word_dim": 128,
     "learning_rate": 0.001,
     "lr_update": 6,
-    "vse_mean_warmup_epochs": 1,
 }
 
 
@@ -54,8 +54,6 @@ class NetworkOptions(EncoderOptions, data.InputOptions):
 class Options(NetworkOptions, ScheduleOptions, ObjectiveOptions, TrainingOptions, DataOptions):
     """Defaults are those of the published LSEH variant."""
 
-    loss: LossName = "lseh"
-    """Training objective."""
     reset_start_epoch: bool = False
     """With --resume: take the weights only, like --init_model, and begin with epoch 0."""
 
@@ -86,18 +84,20 @@ def build(
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
-    objective = loss.objective(options, options.vse_mean_warmup_epochs)
+    if options.vse_mean_warmup_epochs:
+        options = replace(options, warmup_epochs=options.vse_mean_warmup_epochs, warmup_form="sum")
+    options = resolve(options, loss.DEMO if on_demo(options) else loss.DEFAULTS)
+    objective = build_objective(options)
+    say(f"objective: {objective}")
     training_run = start_run(options)
     training = data.training_data(options, objective.needs_descriptions)
     network = build(options, training.pairs.split.images.shape, training.vocabulary)
-    check_combination(objective, options, network.pairwise, network.bounded_scores)
+    check_combination(options, network.pairwise, network.bounded_scores)
     grids = isinstance(network.image_encoder, GridEncoder)
     if grids and options.warmup == "loss":
-        steps = len(training.pairs) // (options.batch_size * training_run.world_size) + 1
-        objective.growing = (options.embedding_warmup_epochs, steps)
+        objective = GrowingGradient(objective, options.embedding_warmup_epochs)
 
     def prepare_epoch(epoch: int, position: int) -> None:
-        objective.begin(epoch, position)
         if isinstance(network.image_encoder, GridEncoder):
             network.image_encoder.fix(fixed_blocks(epoch, options))
 

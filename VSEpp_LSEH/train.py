@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vse.cli import run
+from vse.console import say
 from vse.data.datasets import Images
 from vse.data.features import Features
-from vse.losses import ObjectiveOptions, check_combination
+from vse.losses import ObjectiveOptions, build_objective, check_combination, resolve
 from vse.nn.backbones import cnn_backbone
 from vse.options import DataOptions, EmbeddingOptions, TrainingOptions
 from vse.training.loop import train
@@ -86,11 +87,13 @@ def build(options: NetworkOptions, images: Images, vocab_size: int, pretrained: 
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
-    objective = loss.objective(options)
+    options = resolve(options, loss.DEFAULTS)
+    objective = build_objective(options)
+    say(f"objective: {objective}")
     training_run = start_run(options)
     training = data.training_data(options, options, objective.needs_descriptions)
     network = build(options, training.pairs.split.images, len(training.vocabulary))
-    check_combination(objective, options, network.pairwise, network.bounded_scores)
+    check_combination(options, network.pairwise, network.bounded_scores)
     train(NAME, training_run, network, objective, training, options, tags=TAGS)
 
 

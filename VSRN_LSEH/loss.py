@@ -1,18 +1,14 @@
-"""The objectives' constants in VSRN and its LSEH variant."""
+"""VSRN's objectives have the library's defaults, and two constants have a second name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from vse.errors import InputError
-from vse.losses import Objective, ObjectiveOptions, build_objective
+from vse.losses import NetworkDefaults, ObjectiveOptions
 
-PUBLISHED = {
-    "lseh": {"margin": 0.185, "semantic_weight": 0.025},
-    "max_hinge": {"margin": 0.2},
-    "sum_hinge": {"margin": 0.2},
-}
-"""LSEH: Gong & Cosma's code; hinges: Li et al."""
+DEFAULTS = NetworkDefaults()
 
 
 @dataclass
@@ -20,19 +16,24 @@ class LossOptions(ObjectiveOptions):
     """The objective's options, with the two names that VSRN's LSEH variant gives them."""
 
     a: float | None = None
-    """lseh: margin of an unrelated negative, 0.185; wins over --margin."""
+    """lseh: second name of --margin, which it wins over."""
     b: float | None = None
-    """lseh: what similarity in meaning adds to it, 0.025; wins over --semantic_weight."""
+    """lseh: second name of --semantic_weight, which it wins over."""
 
 
-def objective(options: LossOptions) -> Objective:
-    """The objective of `--loss`, with VSRN's constants where no option says otherwise.
+Options = TypeVar("Options", bound=LossOptions)
+
+
+def renamed(options: Options) -> Options:
+    """Return the options with `--a` and `--b` under their first names.
 
     Raises:
-        InputError: a constant that the objective does not have.
+        InputError: they are given for an objective other than LSEH.
     """
-    if options.loss != "lseh" and (options.a, options.b) != (None, None):
+    if (options.a, options.b) == (None, None):
+        return options
+    if options.loss != "lseh":
         raise InputError(f"--a and --b are constants of lseh and do nothing for --loss {options.loss}: leave them out")
     margin = options.margin if options.a is None else options.a
     weight = options.semantic_weight if options.b is None else options.b
-    return build_objective(replace(options, margin=margin, semantic_weight=weight), PUBLISHED)
+    return replace(options, margin=margin, semantic_weight=weight, a=None, b=None)

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vse.cli import run
+from vse.console import say
 from vse.data.datasets import canonical_name
 from vse.errors import InputError
-from vse.losses import check_combination
+from vse.losses import build_objective, check_combination, resolve
 from vse.options import DataOptions, EmbeddingOptions, TrainingOptions
 from vse.training.loop import recall_sum, train
 from vse.training.runs import start_run
@@ -124,11 +125,13 @@ def main(options: Options) -> None:
             f"--dim_vid {options.dim_vid}: captions are generated from regions of --embed_size {options.embed_size}; "
             "leave --dim_vid out"
         )
-    objective = loss.objective(options)
+    options = resolve(loss.renamed(options), loss.DEFAULTS)
+    objective = build_objective(options)
+    say(f"objective: {objective}")
     training_run = start_run(options)
     training = data.training_data(options, objective.needs_descriptions)
     network = build(options, training.pairs.split.images.shape, len(training.vocabulary))
-    check_combination(objective, options, network.pairwise, network.bounded_scores)
+    check_combination(options, network.pairwise, network.bounded_scores)
     train(NAME, training_run, network, objective, training, options, select=SELECTIONS[options.selection], tags=TAGS)
 
 

@@ -25,11 +25,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from vse.data.batches import PairBatch
-from vse.losses import ObjectiveOptions
+from vse.losses import ObjectiveOptions, build_objective, resolve
 from vse.text.captions import TokenIds, encode, read_captions
 from vse.text.vocabulary import Vocabulary
 from vse.training.step import TrainingStep
-from VSEinfty_LSEH.loss import objective
+from VSEinfty_LSEH.loss import DEFAULTS
 from VSEinfty_LSEH.model import RegionEncoder, VSEinfty, WordEncoder
 from VSEinfty_LSEH.pooling import PADDING, TEMPERATURE, GeneralisedPooling, rank_encoding
 from VSEinfty_LSEH.text import AugmentedCaptions
@@ -152,7 +152,7 @@ def step() -> None:
         caption_ids=rows,
         descriptions=torch.randn(PAIRS, 400, generator=generator),
     )
-    training_step = TrainingStep(network, objective(ObjectiveOptions()))
+    training_step = TrainingStep(network, build_objective(resolve(ObjectiveOptions(), DEFAULTS)))
     optimizer = torch.optim.AdamW(network.parameter_groups(8e-4))
 
     def train() -> None:

@@ -15,6 +15,9 @@ from vse.options import plain
 
 Options = TypeVar("Options")
 
+CONFIG = (tyro.conf.DisallowNone,)
+"""`--flag` and `--no_flag` also where neither is the default, and no `--flag None`."""
+
 
 def run(
     main: Callable[[Any], None],
@@ -56,7 +59,9 @@ def parse(
 
     def command_line(values: Mapping[str, Any]) -> Options:
         default: dict[str, Any] = {"default": options_type(**values)} if values else {}
-        return tyro.cli(options_type, args=arguments, description=description, use_underscores=True, **default)
+        return tyro.cli(
+            options_type, args=arguments, description=description, use_underscores=True, config=CONFIG, **default
+        )
 
     options = command_line(defaults or {})
     if demo and options.data_path is None and options.data_name is None:  # type: ignore[attr-defined]

@@ -112,6 +112,11 @@ class EvaluationOptions:
     """cuda, mps or cpu; default: the first of them that is there."""
 
 
+def on_demo(options: DataOptions) -> bool:
+    """Return whether no data set is named, so that the embedded demo is meant."""
+    return options.data_path is None and options.data_name is None
+
+
 def plain(options: Any) -> dict[str, Any]:
     """A dataclass of options as plain values, as saved with runs and checkpoints."""
     return asdict(options)

@@ -21,6 +21,7 @@ from SGRAF_LSEH.visualize import coverage
 from vse.cli import parse
 from vse.data.batches import PairBatch
 from vse.evaluation.scoring import best_candidates, candidate_recall
+from vse.losses import build_objective, resolve
 
 # What forked scripts inherit, instead of importing it again each.
 INHERITED = (torch._dynamo, vse.descriptions.svd, SGRAF_LSEH.evaluation, SGRAF_LSEH.visualize)
@@ -93,13 +94,13 @@ def test_defaults_are_those_of_the_published_lseh_variant_and_inverted_flags_sta
     assert (default.batch_size, default.num_epochs, default.lr_update, default.learning_rate) == (84, 40, 20, 0.0004)
     assert (default.embed_size, default.sim_dim, default.word_dim, default.num_layers) == (1024, 256, 300, 1)
     assert train.run_folder(default) == "runs/f30k_SGR/checkpoint"
-    objective = train.loss.objective(default)
+    objective = build_objective(resolve(default, train.loss.DEFAULTS))
     assert (objective.margin, objective.semantic_weight, objective.max_violation) == (0.185, 0.025, True)
     given = parse(train.Options, arguments=["--data_name", "f30k", "--max_violation", "--bi_gru"])
     assert given.max_violation and given.bi_gru  # noqa: PT018
     off = parse(train.Options, arguments=["--data_name", "f30k", "--no_max_violation", "--no_bi_gru"])
     assert not off.max_violation and not off.bi_gru  # noqa: PT018
-    assert not train.loss.objective(off).max_violation
+    assert not build_objective(resolve(off, train.loss.DEFAULTS)).max_violation
     assert train.build(off, (36, 20), 30).caption_encoder.rnn.bidirectional is False
 
 

@@ -253,7 +253,7 @@ def test_a_pair_that_scores_below_zero_is_dead_as_published_and_pulled_when_repa
 def test_dead_positives_are_diagnosed_with_the_remedy():
     dead = torch.full((4, 4), 0.1).fill_diagonal_(-0.1)
     alive = torch.full((4, 4), -0.1).fill_diagonal_(0.1)
-    assert "--positive_term repaired" in HAL().diagnose(dead)
+    assert "positive_term repaired" in HAL().diagnose(dead)
     assert HAL().diagnose(alive) is None
     assert HAL(positive_term="repaired").diagnose(dead) is None
 

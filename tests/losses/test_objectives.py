@@ -22,8 +22,8 @@ VARIANTS: dict[str, Callable[[], Objective]] = {
     "max_hinge": MaxHinge,
     "lseh_max": lambda: LSEH(max_violation=True),
     "lseh_sum": LSEH,
-    "lseh_exclude": lambda: LSEH(same_image="exclude", semantic_normalise="cosine"),
-    "lseh_self": lambda: LSEH(same_image="keep", semantic_normalise="self", semantic_symmetrise=True),
+    "lseh_exclude": lambda: LSEH(same_image="ignore", semantic_normalise="cosine"),
+    "lseh_self": lambda: LSEH(same_image="negative", semantic_normalise="self", semantic_symmetrise=True),
     "luwm": LUWM,
     "hal_coco": HAL,
     "hal_f30k": lambda: HAL(60.0, 0.7),
@@ -324,10 +324,10 @@ def siblings(**options: Any) -> Tensor:
 
 def test_lseh_same_image_decides_what_siblings_are():
     assert siblings()[0, 1] == 1
-    assert (siblings(same_image="exclude") == 0).all()
+    assert (siblings(same_image="ignore") == 0).all()
     scores = torch.tensor([[0.7, 0.6], [-1.0, 0.9]], requires_grad=True)  # within the margin, but not ahead
     pairs = Pairs(torch.tensor([7, 7]), torch.tensor([35, 36]), torch.eye(2))
-    for same_image, cost in (("zero_margin", 0.0), ("keep", 0.085)):
+    for same_image, cost in (("zero_margin", 0.0), ("negative", 0.085)):
         assert LSEH(same_image=same_image)(scores, pairs).item() == pytest.approx(cost, abs=1e-6)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from inspect import signature
-from typing import get_args
+import json
+from dataclasses import asdict, fields
 
 import pytest
-import torch
 import tyro
 
+from vse.cli import CONFIG
 from vse.errors import InputError
 from vse.losses import (
     ALIASES,
@@ -17,118 +16,196 @@ from vse.losses import (
     LSEH,
     LUWM,
     OBJECTIVES,
-    InfoNCE,
-    LossName,
+    Gist,
     MaxHinge,
+    NetworkDefaults,
     ObjectiveOptions,
-    Pairs,
     Rescaled,
     SumHinge,
+    Warmup,
     build_objective,
     check_combination,
+    read_saved,
+    resolve,
 )
 
-
-@dataclass
-class NetworkOptions(ObjectiveOptions):
-    """A network whose published recipe has the hardest negatives on."""
-
-    loss: LossName = "hal"
-    max_violation: bool = True
+NAMES = [*OBJECTIVES, *ALIASES]
+HARDEST = NetworkDefaults(max_violation=True)
+GSMN = NetworkDefaults(constants={"lseh": {"margin": 0.07, "semantic_weight": 0.05}, "max_hinge": {"margin": 0.3}})
 
 
-def parse(line: str, kind: type = ObjectiveOptions) -> ObjectiveOptions:
-    return tyro.cli(kind, args=line.split(), use_underscores=True)
+def parse(line: str) -> ObjectiveOptions:
+    return tyro.cli(ObjectiveOptions, args=line.split(), use_underscores=True, config=CONFIG)
 
 
-def test_every_name_builds_its_objective():
-    assert set(get_args(LossName)) == {*OBJECTIVES, *ALIASES}
-    for name in get_args(LossName):
-        objective = build_objective(ObjectiveOptions(loss=name))
-        assert type(objective) is OBJECTIVES[ALIASES.get(name, name)]
-        check_combination(objective, ObjectiveOptions(loss=name), pairwise=False, bounded_scores=True)
+def built(line: str, network: NetworkDefaults = NetworkDefaults()):  # noqa: B008
+    return build_objective(resolve(parse(line), network))
 
 
-def test_every_option_is_a_parameter_and_every_parameter_an_option():
-    options = {field.name for field in fields(ObjectiveOptions)} - {"loss", "score_scale"}
-    parameters = {name for kind in OBJECTIVES.values() for name in signature(kind).parameters}
-    assert options == parameters
+# --- from flags to constants -----------------------------------------------------------------------------------------
 
 
-def test_help_states_the_constructors_defaults():
-    """Each option's line names the published constant; the constructors hold it."""
-    lines = {
-        "semantic_weight": "lseh, 0.025",
-        "margin": "lseh: base margin, 0.185",
-        "local_alpha": "30",
-        "local_ep": "0.3",
-        "mb_rate": "0.05",
-        "mb_k": "250",
-        "global_alpha": "40",
-        "global_beta": "40",
-        "global_ep_posi": "0.2",
-        "global_ep_nega": "0.1",
-        "temperature": "0.07",
-        "sharpness": "10",
-    }
-    text = tyro.extras.get_parser(ObjectiveOptions).format_help()
-    flat = " ".join(text.replace("│", " ").split())
-    for option, stated in lines.items():
-        assert stated in flat, option
-        kinds = [LSEH] if "lseh" in stated else OBJECTIVES.values()
-        defaults = [
-            signature(kind).parameters[option].default for kind in kinds if option in signature(kind).parameters
-        ]
-        assert any(f"{default:g}" in stated for default in defaults), option
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_builds_its_objective(name: str):
+    options = resolve(ObjectiveOptions(loss=name))
+    assert type(build_objective(options)) is OBJECTIVES[ALIASES.get(name, name)]
+    check_combination(options, pairwise=False, bounded_scores=True)
 
 
-def test_the_published_hal_command_line_parses():
-    options = parse(
-        "--local_alpha 30.00 --local_ep 0.3 --memory_bank --global_alpha 40.00 --global_beta 40.00 "
-        "--global_ep_posi 0.20 --global_ep_nega 0.10 --mb_rate 0.05 --mb_k 250 --no-max_violation",
-        NetworkOptions,
-    )
-    objective = build_objective(options)
-    check_combination(objective, options, pairwise=False, bounded_scores=True)
-    assert isinstance(objective, HAL)
-    assert objective.bank is not None
-    assert (objective.mb_k, objective.bank.rate, objective.local_alpha) == (250, 0.05, 30.0)
+def test_every_constant_is_a_flag_and_every_flag_a_constant():
+    flags = {field.name for field in fields(ObjectiveOptions)}
+    others = {"loss", "score_scale", "warmup_epochs", "warmup_form", "gist_margin", "gist_ratio"}
+    assert flags - others == {field.name for kind in OBJECTIVES.values() for field in fields(kind)}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_resolved_options_hold_every_constant_that_trains(name: str):
+    options = resolve(ObjectiveOptions(loss=name))
+    constants = build_objective(options).constants()
+    constants.pop("false_negatives")
+    assert {key: getattr(options, key) for key in constants} == constants
+    assert options.max_violation in (True, False)
+    assert json.loads(json.dumps(asdict(options)))["loss"] == name
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_constants_of_other_objectives_stay_none(name: str):
+    options = resolve(ObjectiveOptions(loss=name))
+    own = {"loss", "max_violation", "warmup_epochs", *build_objective(options).constants()}
+    assert all(value is None for key, value in vars(options).items() if key not in own)
+
+
+def test_the_users_value_wins_over_the_networks_and_that_over_the_default():
+    objective = built("--margin 0.1", GSMN)
+    assert isinstance(objective, LSEH)
+    assert (objective.margin, objective.semantic_weight) == (0.1, 0.05)
+    assert built("--loss lmh", GSMN).margin == 0.3
+    assert built("--loss sum_hinge", GSMN).margin == 0.2
+
+
+def test_options_without_a_word_show_the_networks_numbers():
+    shown = resolve(GSMN.options(), GSMN)
+    assert (shown.loss, shown.margin, shown.semantic_weight) == ("lseh", 0.07, 0.05)
+    assert NetworkDefaults(loss="hal").options().loss == "hal"
+
+
+def test_zero_is_a_value():
+    assert built("--loss lmh --margin 0").margin == 0.0
 
 
 def test_six_coefficients_of_luwm_come_from_the_command_line():
-    options = parse("--loss luwm --positive_coefficients 0.6 -0.7 0.2 --negative_coefficients 0.03 -0.3 1.8")
-    objective = build_objective(options)
+    objective = built("--loss luwm --positive_coefficients 0.6 -0.7 0.2 --negative_coefficients 0.03 -0.3 1.8")
     assert isinstance(objective, LUWM)
     assert objective.positive_coefficients == (0.6, -0.7, 0.2)
     assert objective.negative_coefficients == (0.03, -0.3, 1.8)
 
 
-def test_the_users_value_wins_over_the_networks_and_that_over_the_default():
-    published = {"lseh": {"margin": 0.07, "semantic_weight": 0.05}, "lmh": {"margin": 0.3}}
-    options = ObjectiveOptions(margin=0.1, max_violation=True)
-    objective = build_objective(options, published)
-    assert isinstance(objective, LSEH)
-    assert (objective.margin, objective.semantic_weight) == (0.1, 0.05)
-    assert objective.sparse_gradient
-    assert build_objective(ObjectiveOptions(loss="max_hinge"), published).margin == 0.3
-    assert build_objective(ObjectiveOptions(loss="sum_hinge"), published).margin == 0.2
+def test_the_published_hal_command_line_parses():
+    objective = built(
+        "--loss hal --local_alpha 30.00 --local_ep 0.3 --memory_bank --global_alpha 40.00 --global_beta 40.00 "
+        "--global_ep_posi 0.20 --global_ep_nega 0.10 --mb_rate 0.05 --mb_k 250"
+    )
+    assert isinstance(objective, HAL)
+    assert objective.bank is not None
+    assert (objective.mb_k, objective.bank.rate, objective.local_alpha) == (250, 0.05, 30.0)
 
 
-def test_zero_is_a_value():
-    assert build_objective(ObjectiveOptions(loss="lmh", margin=0.0)).margin == 0.0
+def test_constants_of_the_memory_bank_are_recorded_only_with_one():
+    assert resolve(parse("--loss hal")).global_alpha is None
+    assert resolve(parse("--loss hal --memory_bank")).global_alpha == 40
 
 
-def test_max_violation_selects_the_hardest_negative_except_where_the_name_decides():
-    for given in (False, True):
-        assert build_objective(ObjectiveOptions(max_violation=given)).sparse_gradient == given
-        assert isinstance(build_objective(ObjectiveOptions(loss="lmh", max_violation=given)), MaxHinge)
-        assert isinstance(build_objective(ObjectiveOptions(loss="lsh", max_violation=given)), SumHinge)
-    assert build_objective(parse("--loss lseh", NetworkOptions)).sparse_gradient
+# --- max_violation ---------------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_loss_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match=r"triplet.*lseh.*lmh"):
-        build_objective(replace(ObjectiveOptions(), loss="triplet"))
+@pytest.mark.parametrize(
+    ("line", "network", "hardest"),
+    [
+        ("", NetworkDefaults(), False),
+        ("", HARDEST, True),
+        ("--max_violation", NetworkDefaults(), True),
+        ("--no_max_violation", HARDEST, False),
+        ("--loss sam", HARDEST, True),
+        ("--loss lmh", NetworkDefaults(), True),
+        ("--loss luwm", NetworkDefaults(), True),
+        ("--loss sum_hinge", HARDEST, False),
+        ("--loss infonce", HARDEST, False),
+    ],
+)
+def test_record_says_whether_only_the_hardest_negative_counts(line: str, network: NetworkDefaults, hardest: bool):
+    options = resolve(parse(line), network)
+    assert options.max_violation is hardest
+    assert build_objective(options).max_violation is hardest
+
+
+@pytest.mark.parametrize("loss", ["lmh", "sum_hinge", "infonce", "hal", "luwm"])
+@pytest.mark.parametrize("flag", ["--max_violation", "--no_max_violation"])
+def test_max_violation_is_refused_where_it_does_nothing(loss: str, flag: str):
+    with pytest.raises(InputError, match=rf"^--max_violation does nothing for --loss {loss}: .* lseh"):
+        resolve(parse(f"--loss {loss} {flag}"), HARDEST)
+
+
+# --- warm-up ---------------------------------------------------------------------------------------------------------
+
+
+def test_warm_up_comes_from_flags():
+    objective = built("--loss lmh --warmup_epochs 0.5 --warmup_form mean")
+    assert isinstance(objective, Warmup)
+    assert (objective.epochs, objective.form, type(objective.first)) == (0.5, "mean", SumHinge)
+
+
+def test_a_networks_warm_up_counts_where_the_objective_has_one():
+    network = NetworkDefaults(max_violation=True, warmup_epochs=1)
+    assert isinstance(built("", network), Warmup)
+    assert isinstance(built("--loss infonce", network), OBJECTIVES["infonce"])
+    assert isinstance(built("--no_max_violation", network), LSEH)
+    assert isinstance(built("--warmup_epochs 0", network), LSEH)
+
+
+def test_record_holds_the_warm_up():
+    network = NetworkDefaults(warmup_epochs=2, warmup_form="mean")
+    assert (resolve(parse("--loss lmh"), network).warmup_epochs, resolve(parse("--loss lmh"), network).warmup_form) == (
+        2,
+        "mean",
+    )
+    assert resolve(parse("--loss hal"), network).warmup_epochs == 0
+
+
+def test_warm_up_without_a_sum_is_refused():
+    with pytest.raises(InputError, match=r"^--warmup_epochs 1: HAL.* has no sum"):
+        built("--loss hal --warmup_epochs 1")
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--loss lsh", "sum_hinge"),
+        ("--loss triplet", "lseh.*lmh.*FILE.py:ClassName"),
+        ("--loss lseh --memory_bank", "choose hal"),
+        ("--loss hal --mb_k 20", "--memory_bank"),
+        ("--loss hal --global_alpha 20", "--memory_bank"),
+        ("--loss lmh --local_alpha 30", "choose hal"),
+        ("--loss lmh --semantic_weight 0.1", "lseh or sam"),
+        ("--loss hal --margin 0.2", "--margin does nothing"),
+        ("--gist_margin 0.1", "--false_negatives gist"),
+        ("--warmup_form mean", "--warmup_epochs"),
+        ("--loss lmh --same_image zero_margin", "--same_image zero_margin: expected one of negative, ignore, positive"),
+        ("--same_image ignore --same_image_key legacy_div5", "--same_image_key legacy_div5"),
+        ("--false_negatives gist --gist_margin 0.1 --gist_ratio 0.9", "--gist_margin 0.1: .*gist_ratio"),
+        ("--false_negatives gist --gist_ratio 0", "--gist_ratio 0.0: expected"),
+        ("--loss hal --memory_bank --mb_rate 1.5", "--mb_rate 1.5: expected"),
+        ("--loss hal --local_alpha 0", "--local_alpha 0.0: expected"),
+        ("--loss infonce --temperature 0", "--temperature 0.0: expected"),
+        ("--score_scale 0", "--score_scale 0"),
+    ],
+)
+def test_what_does_nothing_or_is_out_of_range_is_refused(line: str, message: str):
+    with pytest.raises(InputError, match=message) as refusal:
+        built(line)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -140,51 +217,54 @@ def test_an_unknown_loss_is_refused_with_the_known_ones():
         ("--loss infonce", True, False, "--score_scale"),
         ("--loss hal --memory_bank --score_scale 2", False, True, "cosines"),
         ("--loss hal --memory_bank --score_scale 2", False, False, "cosines"),
-        ("--loss lseh --memory_bank", False, True, "choose hal"),
-        ("--loss hal --mb_k 20", False, True, "--memory_bank"),
-        ("--loss hal --global_alpha 20", False, True, "--memory_bank"),
-        ("--loss lmh --local_alpha 30", False, True, "choose hal"),
-        ("--loss lmh --semantic_weight 0.1", False, True, "lseh or sam"),
-        ("--loss hal --margin 0.2", False, True, "--margin does nothing"),
-        ("--loss lmh --same_image exclude", False, True, "choose lseh"),
     ],
 )
-def test_senseless_combinations_are_refused(line: str, pairwise: bool, bounded: bool, message: str):
-    options = parse(line)
-    objective = build_objective(options)
+def test_what_the_network_cannot_give_is_refused(line: str, pairwise: bool, bounded: bool, message: str):
     with pytest.raises(InputError, match=message) as refusal:
-        check_combination(objective, options, pairwise, bounded)
+        check_combination(resolve(parse(line)), pairwise, bounded)
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["lseh", "lmh", "lsh", "soft_margin", "sam"])
+@pytest.mark.parametrize("name", ["lseh", "lmh", "sum_hinge", "soft_margin", "sam"])
 def test_objectives_of_differences_take_unbounded_scores(name: str):
-    options = ObjectiveOptions(loss=name)
-    check_combination(build_objective(options), options, pairwise=True, bounded_scores=False)
+    check_combination(resolve(ObjectiveOptions(loss=name)), pairwise=True, bounded_scores=False)
 
 
-def test_rescaling_makes_bounded_objectives_legal_and_keeps_what_they_state():
-    for name in ("luwm", "hal", "infonce"):
-        options = ObjectiveOptions(loss=name, score_scale=4.0)
-        objective = build_objective(options)
-        check_combination(objective, options, pairwise=True, bounded_scores=False)
-        plain = build_objective(replace(options, score_scale=None))
-        assert isinstance(objective, Rescaled)
-        assert objective.sparse_gradient == plain.sparse_gradient
-        assert len(list(objective.parameters())) == len(list(plain.parameters()))
-    assert build_objective(ObjectiveOptions(score_scale=1.0)).needs_descriptions
+@pytest.mark.parametrize("name", ["luwm", "hal", "infonce"])
+def test_rescaling_makes_bounded_objectives_legal(name: str):
+    options = resolve(ObjectiveOptions(loss=name, score_scale=4.0))
+    check_combination(options, pairwise=True, bounded_scores=False)
+    assert isinstance(build_objective(options), Rescaled)
 
 
-def test_rescaled_is_the_objective_of_the_hyperbolic_tangent():
-    generator = torch.Generator().manual_seed(0)
-    scores = 8 * torch.randn(5, 5, generator=generator, dtype=torch.float64)
-    ids = torch.arange(5)
-    found = Rescaled(InfoNCE().double(), 4.0)(scores, Pairs(ids, ids))
-    torch.testing.assert_close(found, InfoNCE().double()(torch.tanh(scores / 4), Pairs(ids, ids)))
-    dead = -torch.eye(5)
-    assert Rescaled(HAL(), 4.0).diagnose(dead) == HAL().diagnose(dead)
+# --- the filter of false negatives, older records --------------------------------------------------------------------
 
 
-def test_a_scale_that_is_not_positive_is_refused():
-    with pytest.raises(InputError, match="--score_scale"):
-        build_objective(ObjectiveOptions(loss="hal", score_scale=0.0))
+def test_filter_comes_from_flags_with_its_threshold_in_the_record():
+    options = resolve(parse("--loss lmh --false_negatives gist"))
+    assert (options.gist_margin, options.gist_ratio) == (0.05, None)
+    objective = build_objective(options)
+    assert isinstance(objective, MaxHinge)
+    assert objective.false_negatives == Gist(margin=0.05)
+    assert objective.needs_descriptions
+    assert built("--false_negatives gist --gist_ratio 0.9").false_negatives == Gist(ratio=0.9)
+
+
+def test_older_records_are_read_in_todays_words():
+    old = {"loss": "lsh", "same_image": "exclude", "margin": None}
+    assert read_saved(old) == {"loss": "sum_hinge", "same_image": "ignore", "margin": None}
+    assert read_saved({"same_image": "keep"}) == {"same_image": "negative"}
+    assert read_saved({"loss": "lseh", "same_image": "zero_margin"}) == {"loss": "lseh", "same_image": "zero_margin"}
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("--max_violation", "LSEH(margin=0.185, semantic_weight=0.025, max_violation=True)"),
+        ("--loss lmh --same_image ignore", "MaxHinge(margin=0.2, same_image='ignore')"),
+        ("--loss lmh --false_negatives gist", "MaxHinge(margin=0.2, false_negatives=Gist(margin=0.05, ratio=None))"),
+        ("--loss hal", "HAL(local_alpha=30.0, local_ep=0.3)"),
+    ],
+)
+def test_representation_names_the_constants(line: str, text: str):
+    assert repr(built(line)) == text

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from GSMN_LSEH.graphs import GaussianKernels, adjacency, polar, region_weights
-from GSMN_LSEH.loss import objective
+from GSMN_LSEH.loss import DEFAULTS
 from GSMN_LSEH.matching import match, nodes
 from GSMN_LSEH.model import GSMN
 from GSMN_LSEH.train import Options, build
@@ -20,7 +20,7 @@ from vse.data.batches import CaptionBatch, ImageBatch, PairBatch
 from vse.data.boxes import Boxes
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import ensemble
-from vse.losses import ObjectiveOptions
+from vse.losses import ObjectiveOptions, build_objective, resolve
 from vse.training.step import TrainingStep
 
 PARTS = ("img_enc", "txt_enc", "i2t_match_G", "t2i_match_G")
@@ -80,12 +80,12 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 def training_step(golden: Golden, network: GSMN) -> TrainingStep:
     config = golden.config
-    loss = {"max": "lmh", "sum": "lsh", "lseh": "lseh"}[config.loss]
+    loss = {"max": "lmh", "sum": "sum_hinge", "lseh": "lseh"}[config.loss]
     options = ObjectiveOptions(loss, margin=config.opt.get("margin"))
     if config.loss == "lseh":
         options.max_violation, options.semantic_weight = config.opt["max_violation"], config.lseh_factor
         options.same_image_key = "legacy_div5"
-    return TrainingStep(network, objective(options))
+    return TrainingStep(network, build_objective(resolve(options, DEFAULTS)))
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from HAL.loss import HALOptions, objective
+from HAL.loss import DEFAULTS, HALOptions
 from HAL.model import VSEpp
 from tests.parity.golden import GOLDEN, GoldenFile, relative
 from vse.data.batches import PairBatch
 from vse.evaluation.scoring import evaluating
+from vse.losses import build_objective, resolve
 from vse.text.captions import read_captions, token_ids
 from vse.text.vocabulary import Vocabulary
 from vse.training.step import TrainingStep
@@ -75,7 +76,7 @@ def test_local_weighting_trains_to_the_published_weights() -> None:
     golden = Golden("train")
     network = golden.network()
     network.load_state_dict(golden.parameters("init."))
-    golden.train_step_by_step(network.double(), objective(HALOptions()))
+    golden.train_step_by_step(network.double(), build_objective(resolve(HALOptions(), DEFAULTS)))
 
 
 def test_global_weighting_trains_to_the_published_weights() -> None:
@@ -83,7 +84,7 @@ def test_global_weighting_trains_to_the_published_weights() -> None:
     network = golden.network()
     network.load_state_dict(golden.parameters("init."))
     network.double()
-    loss = objective(HALOptions(memory_bank=True, mb_k=golden.options.mb_k))
+    loss = build_objective(resolve(HALOptions(memory_bank=True, mb_k=golden.options.mb_k), DEFAULTS))
     kept = np.nonzero(golden.arrays["bank.batch_kept"])[0]
     batches = [golden.batch(f"loader{number}.in.") for number in kept]
     with evaluating(network):

@@ -15,7 +15,7 @@ from transformers import BertConfig, BertModel
 from tests.parity.golden import GOLDEN, GoldenFile, relative
 from vse import checkpoints
 from vse.data.batches import CaptionBatch, ImageBatch
-from vse.losses import Objective, ObjectiveOptions, build_objective
+from vse.losses import Objective, ObjectiveOptions, Warmup, build_objective, resolve
 from vse.losses.objective import Pairs
 from vse.nn.network import Embeddings
 from VSEinfty_LSEH import loss, model
@@ -98,7 +98,7 @@ class Golden(GoldenFile):
 
 
 def hinge(name: str, margin: float) -> Objective:
-    return build_objective(ObjectiveOptions(loss=name), {name: {"margin": margin}})
+    return build_objective(resolve(ObjectiveOptions(loss=name, margin=margin)))
 
 
 def pairs_of(scores: Tensor) -> Pairs:
@@ -184,12 +184,12 @@ def test_regions_and_bert_gradients() -> None:
 def test_four_adamw_steps_with_objective_warm_up_and_decay_end_at_the_published_weights() -> None:
     golden = Golden("region_bert")
     network = golden.network().train()
-    sums, hardest = (hinge(name, golden.options.margin) for name in ("sum_hinge", "max_hinge"))
-    objective = loss.Scheduled(hardest, sums, first_epochs=2)  # each step stands for an epoch here
+    # Each step is an epoch here.
+    objective = Warmup(hinge("max_hinge", golden.options.margin), epochs=2, form="sum")
     optimizer = make_optimizer(network, objective, golden.options)
     rates = [group["lr"] for group in optimizer.param_groups]
     for step, wanted in enumerate(golden["traj/losses"].tolist()):
-        objective.begin(step, 0)
+        objective.begin(step, 0, 1)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * (0.1 if step == 3 else 1.0)
         scores = golden.scores(network, ("in/", "in_b/")[step % 2])
@@ -207,7 +207,7 @@ def test_lseh_step() -> None:
     golden = Golden("region_bert")
     golden.options = SimpleNamespace(**golden.settings["lseh_opt"], bert_lr_factor=None)
     network = golden.network().train()
-    objective = loss.objective(ObjectiveOptions(same_image_key="legacy_div5"))
+    objective = build_objective(resolve(ObjectiveOptions(same_image_key="legacy_div5"), loss.DEFAULTS))
     batch = golden.under("lseh/in/")
     scores = golden.scores(network)
     pairs = Pairs(batch["img_ids"], batch["ids"], batch["svd"].double())

@@ -9,7 +9,7 @@ import torch
 
 from tests.parity.golden import GoldenFile, relative
 from vse.data.batches import PairBatch
-from vse.losses import ObjectiveOptions, build_objective
+from vse.losses import ObjectiveOptions, build_objective, resolve
 from vse.losses.objective import Pairs
 from vse.training.step import TrainingStep
 from VSEpp_LSEH.model import PictureEncoder, VSEpp
@@ -48,10 +48,10 @@ class Golden(GoldenFile):
         o = self.options
         lseh = self.settings["kind"].startswith("vsepp_lseh")
         name = "lseh" if lseh else ("max_hinge" if o.max_violation else "sum_hinge")
-        constants = {"margin": o.margin}
+        options = ObjectiveOptions(loss=name, margin=o.margin)
         if lseh:
-            constants |= {"max_violation": o.max_violation, "same_image_key": "legacy_div5"}
-        return build_objective(ObjectiveOptions(loss=name), {name: constants})
+            options.max_violation, options.same_image_key = o.max_violation, "legacy_div5"
+        return build_objective(resolve(options))
 
 
 NETWORKS = (

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from vse.errors import InputError
 from vse.losses.memory_bank import MemoryBank
-from vse.losses.objective import BankScores, Objective, Pairs
+from vse.losses.objective import Objective, Pairs, Roles
+from vse.losses.pairs import BankScores
 
 
+@dataclass(eq=False, repr=False)
 class HAL(Objective):
-    """Mean over the batch of the log-sum-exp of each row and column of negatives, less a term of the positive.
+    """Take the mean over the batch of the log-sum-exp of each row and column of negatives, less a term of the positive.
 
     Liu et al., "HAL: Improved text-image matching by mitigating visual semantic hubs", AAAI 2020. With
     X = exp(local_alpha * (S - local_ep)) off the diagonal, a pair costs [log(1 + its row of X) + log(1 + its column)]
@@ -23,7 +26,7 @@ class HAL(Objective):
     With `Pairs.bank` the exponents are weighted by how much of the neighbourhood of a pair is in the bank's nearest
     rows, and the positive by how much is not (global weighting). No gradient flows through weights or bank.
 
-    What the published code computes is the default. Its diagonal leaks a constant into every sum, exp(-local_alpha *
+    What the original code computes is the default. Its diagonal leaks a constant into every sum, exp(-local_alpha *
     local_ep), with a bank 1; its `global_ep_nega` is outside the product with global_beta and so barely counts;
     `global_ep_posi` cancels out.
 
@@ -40,54 +43,60 @@ class HAL(Objective):
             sums, takes rows of the batch's images out of the bank, and counts mb_k rows whatever B is.
     """
 
+    local_alpha: float = 30.0
+    local_ep: float = 0.3
+    global_alpha: float = 40.0
+    global_beta: float = 40.0
+    global_ep_posi: float = 0.2
+    global_ep_nega: float = 0.1
+    memory_bank: bool = False
+    mb_rate: float = 0.05
+    mb_k: int = 250
+    positive_term: Literal["published", "repaired"] = "published"
+    global_weighting: Literal["published", "repaired"] = "published"
+
     needs_bounded_scores = True
 
-    def __init__(
-        self,
-        local_alpha: float = 30.0,
-        local_ep: float = 0.3,
-        global_alpha: float = 40.0,
-        global_beta: float = 40.0,
-        global_ep_posi: float = 0.2,
-        global_ep_nega: float = 0.1,
-        memory_bank: bool = False,
-        mb_rate: float = 0.05,
-        mb_k: int = 250,
-        positive_term: Literal["published", "repaired"] = "published",
-        global_weighting: Literal["published", "repaired"] = "published",
-    ) -> None:
-        super().__init__()
-        if local_alpha <= 0:
-            raise InputError(f"--local_alpha {local_alpha}: expected a number above 0, such as 30")
-        if mb_k < 1:
-            raise InputError(f"--mb_k {mb_k}: expected at least 1 neighbour, such as 250")
-        self.local_alpha = local_alpha
-        self.local_ep = local_ep
-        self.global_alpha = global_alpha
-        self.global_beta = global_beta
-        self.global_ep_posi = global_ep_posi
-        self.global_ep_nega = global_ep_nega
-        self.mb_k = mb_k
-        self.positive_repaired = positive_term == "repaired"
-        self.global_repaired = global_weighting == "repaired"
-        if memory_bank:
-            self.bank = MemoryBank(mb_rate, exclude="images" if self.global_repaired else "captions")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.local_alpha <= 0:
+            raise InputError(f"local_alpha {self.local_alpha}: expected a number above 0, such as 30")
+        if self.mb_k < 1:
+            raise InputError(f"mb_k {self.mb_k}: expected at least 1 neighbour, such as 250")
+        self.positive_repaired = self.positive_term == "repaired"
+        self.global_repaired = self.global_weighting == "repaired"
+        if self.memory_bank:
+            self.bank = MemoryBank(self.mb_rate, exclude="images" if self.global_repaired else "captions")
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        roles = self.roles(pairs)
         own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
-        positives = scores.diagonal()
         exponents = self.local_alpha * (scores.masked_fill(own, 0.0) - self.local_ep)
+        positive_weights = None
         if pairs.bank is not None:
-            negative_weights, positive_weights = self.global_weights(positives, pairs.bank)
+            negative_weights, positive_weights = self.global_weights(scores.diagonal(), pairs.bank)
             exponents = (exponents * negative_weights).masked_fill(own, -torch.inf if self.global_repaired else 0.0)
-            positives = positives * positive_weights
-        if self.positive_repaired:
-            attraction = torch.where(positives > 0, positives.clamp(min=0).log1p(), positives)
+        exponents = exponents.masked_fill(~(roles.negatives | own), -torch.inf)
+        return (
+            self._costs(scores, exponents, positive_weights, roles).mean(),
+            self._costs(scores.T, exponents.T, positive_weights, roles).mean(),
+        )
+
+    def _costs(self, scores: Tensor, exponents: Tensor, positive_weights: Tensor | None, roles: Roles) -> Tensor:
+        """One direction, rows queries: what each query costs, [B]; half of a pair's attraction is in each direction."""
+
+        def attraction(positives: Tensor, weights: Tensor | None) -> Tensor:
+            if weights is not None:
+                positives = positives * weights
+            log = positives.clamp(min=0).log1p()
+            return torch.where(positives > 0, log, positives) if self.positive_repaired else log
+
+        if roles.one_positive:
+            pull = attraction(scores.diagonal(), positive_weights)
         else:
-            attraction = positives.clamp(min=0).log1p()
-        image_to_text = _log1p_sum_exp(exponents, dim=1) / self.local_alpha - attraction / 2
-        text_to_image = _log1p_sum_exp(exponents, dim=0) / self.local_alpha - attraction / 2
-        return image_to_text.mean(), text_to_image.mean()
+            weights = None if positive_weights is None else positive_weights[:, None]
+            pull = attraction(scores, weights).masked_fill(~roles.positives, 0.0).sum(1) / roles.positives.sum(1)
+        return _log1p_sum_exp(exponents, dim=1) / self.local_alpha - pull / 2
 
     @torch.no_grad()
     def global_weights(self, positives: Tensor, bank: BankScores) -> tuple[Tensor, Tensor]:
@@ -113,13 +122,21 @@ class HAL(Objective):
         )
         return negative_weights, positive_weights
 
+    def constants(self) -> dict[str, Any]:
+        constants = super().constants()
+        return constants if self.memory_bank else {k: v for k, v in constants.items() if not k.startswith(BANK)}
+
     def diagnose(self, scores: Tensor) -> str | None:
         if self.positive_repaired or (scores.diagonal() <= 0).float().mean() <= 0.5:
             return None
         return (
             "hal: more than half of the matching pairs score 0 or less and get no pull from the published positive "
-            "term, which ends some runs for good; --positive_term repaired pulls them, a lower --learning_rate may"
+            "term, which ends some runs for good; positive_term repaired pulls them, a lower learning rate may"
         )
+
+
+BANK = ("mb_", "global_")
+"""Beginnings of the names of the constants that only the memory bank reads."""
 
 
 def _log1p_sum_exp(exponents: Tensor, dim: int) -> Tensor:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def uniform_margins(scores: Tensor, margin: float) -> Tensor:
-    """One margin for every negative of scores [B, B], -inf on the diagonal: [B, B]."""
-    return torch.full_like(scores, margin, requires_grad=False).fill_diagonal_(-torch.inf)
+from vse.losses.objective import Roles
+from vse.losses.queries import per_positive
 
 
-def hinges(scores: Tensor, margins: Tensor, hardest: bool) -> tuple[Tensor, Tensor]:
-    """Sums over the batch of max(0, margin + negative - positive), image-to-text (rows) and text-to-image (columns).
+def hinges(scores: Tensor, margins: Tensor | float, roles: Roles, hardest: bool) -> tuple[Tensor, Tensor]:
+    """Return the sums over the batch of max(0, margin + negative - positive), by rows and by columns.
 
-    Sums, not means: published learning rates count on it. Of tied hardest negatives the first gets the gradient
+    Sums, not means: the published learning rates count on it. Of tied hardest negatives the first gets the gradient
     (`max`; `amax` would share it out), and a hinge at exactly 0 has none.
 
     Args:
         scores: [B, B].
-        margins: [B, B] without gradient; -inf where a pair is no negative.
+        margins: [B, B] without gradient, or one number.
         hardest: only each query's largest violation counts, as in VSE++, instead of all of them.
     """
+    violations = (scores + margins).masked_fill(~roles.negatives, -torch.inf)
+    if not roles.one_positive:
+        return (
+            per_positive(scores, violations, roles, lambda p, v: _costs(p, v, hardest)).sum(),
+            per_positive(scores.T, violations.T, roles, lambda p, v: _costs(p, v, hardest)).sum(),
+        )
     positives = scores.diagonal()
-    violations = scores + margins
     if hardest:
         image_to_text = violations.max(dim=1).values - positives
         text_to_image = violations.max(dim=0).values - positives
@@ -31,3 +34,10 @@ def hinges(scores: Tensor, margins: Tensor, hardest: bool) -> tuple[Tensor, Tens
         image_to_text = violations - positives[:, None]
         text_to_image = violations - positives[None, :]
     return image_to_text.clamp(min=0).sum(), text_to_image.clamp(min=0).sum()
+
+
+def _costs(positives: Tensor, violations: Tensor, hardest: bool) -> Tensor:
+    """Positives [Q] against their rows of violations [Q, B] -> costs [Q]."""
+    if hardest:
+        return (violations.max(dim=1).values - positives).clamp(min=0)
+    return (violations - positives[:, None]).clamp(min=0).sum(dim=1)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vse.errors import InputError
-from vse.losses.objective import Objective, Pairs
-
-SMALLEST_TEMPERATURE = 0.01
-"""As in CLIP, whose logits are never scaled by more than 100."""
+from vse.losses.objective import Pairs, Roles, SameImage
+from vse.losses.temperature import TemperatureObjective, cross_entropy
 
 
-class InfoNCE(Objective):
+@dataclass(eq=False, repr=False)
+class InfoNCE(TemperatureObjective):
     """Symmetric cross-entropy over rows and columns of scores / temperature, mean over the batch and both directions.
 
     van den Oord et al., "Representation learning with contrastive predictive coding", 2018; symmetric and with a
@@ -25,21 +22,7 @@ class InfoNCE(Objective):
         temperature: where the temperature starts; its logarithm is learned with the network.
     """
 
-    needs_bounded_scores = True
+    same_image: SameImage = field(default="positive", kw_only=True)
 
-    def __init__(self, temperature: float = 0.07) -> None:
-        super().__init__()
-        if not SMALLEST_TEMPERATURE <= temperature < math.inf:
-            raise InputError(f"--temperature {temperature}: expected at least {SMALLEST_TEMPERATURE}, such as 0.07")
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
-
-    def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        # Clamping the parameter, not its value in the graph: at the bound it still gets a gradient and can come back.
-        with torch.no_grad():
-            self.log_temperature.clamp_(min=math.log(SMALLEST_TEMPERATURE))
-        logits = scores * torch.exp(-self.log_temperature)
-        right = (pairs.image_ids[:, None] == pairs.image_ids[None, :]).to(logits.dtype)
-        right_logits = (logits * right).sum(dim=1) / right.sum(dim=1), (logits * right).sum(dim=0) / right.sum(dim=0)
-        image_to_text = torch.logsumexp(logits, dim=1) - right_logits[0]
-        text_to_image = torch.logsumexp(logits, dim=0) - right_logits[1]
-        return image_to_text.mean() / 2, text_to_image.mean() / 2
+    def costs(self, logits: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        return cross_entropy(logits, roles)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from vse.losses.objective import Objective, Pairs
+from vse.losses.objective import Pairs, Roles
+from vse.losses.queries import QueryObjective, per_positive
 
 Coefficients = tuple[float, float, float]
 
@@ -13,13 +16,14 @@ NEARLY_ONE = 1 - 1e-5
 """A positive that scores this much is left alone."""
 
 
-class LUWM(Objective):
+@dataclass(eq=False, repr=False)
+class LUWM(QueryObjective):
     """Universal weighting metric learning: mean over the batch of max(0, P(positive)) + max(0, N(hardest negative)).
 
     Wei et al., "Universal weighting metric learning for cross-modal matching", CVPR 2020. A query counts only while
     its hardest negative comes within `margin` of its positive; the margin decides nothing else. The published
     coefficients are Flickr30K's. N falls below its root at 0.096, so an active negative that scores less is pulled up
-    to there, as published. A perfect positive, at which the published code stops, is skipped.
+    to there, as published. A perfect positive, at which the original code stops, is skipped.
 
     Args:
         margin: mining margin.
@@ -27,31 +31,24 @@ class LUWM(Objective):
         negative_coefficients: b0, b1, b2 of N(s).
     """
 
+    margin: float = 0.2
+    positive_coefficients: Coefficients = (0.5, -0.7, 0.2)
+    negative_coefficients: Coefficients = (0.03, -0.4, 0.9)
+
     needs_bounded_scores = True
     sparse_gradient = True
+    max_violation = True
+    averaged = True
 
-    def __init__(
-        self,
-        margin: float = 0.2,
-        positive_coefficients: Coefficients = (0.5, -0.7, 0.2),
-        negative_coefficients: Coefficients = (0.03, -0.4, 0.9),
-    ) -> None:
-        super().__init__()
-        self.margin = margin
-        self.positive_coefficients = positive_coefficients
-        self.negative_coefficients = negative_coefficients
+    def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        negatives = scores.masked_fill(~roles.negatives, -torch.inf)
+        return per_positive(scores, negatives, roles, self._cost)
 
-    def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
-        negatives = scores.masked_fill(own, -torch.inf)
-        return self._mean(scores, negatives.max(dim=1).values), self._mean(scores, negatives.max(dim=0).values)
-
-    def _mean(self, scores: Tensor, negatives: Tensor) -> Tensor:
-        """One direction: [B, B] and the hardest negative of each query [B] -> scalar."""
-        positives = scores.diagonal()
-        active = (negatives + self.margin > positives) & (positives < NEARLY_ONE)
-        cost = _polynomial(positives, self.positive_coefficients) + _polynomial(negatives, self.negative_coefficients)
-        return cost.masked_fill(~active, 0.0).mean()
+    def _cost(self, positives: Tensor, negatives: Tensor) -> Tensor:
+        hardest = negatives.max(dim=1).values
+        active = (hardest + self.margin > positives) & (positives < NEARLY_ONE)
+        cost = _polynomial(positives, self.positive_coefficients) + _polynomial(hardest, self.negative_coefficients)
+        return cost.masked_fill(~active, 0.0)
 
 
 def _polynomial(x: Tensor, coefficients: Coefficients) -> Tensor:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
-from vse.losses.hinge import hinges, uniform_margins
+from vse.losses.hinge import hinges
 from vse.losses.objective import Objective, Pairs
+from vse.losses.sum_hinge import SumHinge
 
 
+@dataclass(eq=False, repr=False)
 class MaxHinge(Objective):
-    """Each query pays for its hardest negative in the batch alone.
+    """Make each query pay for its hardest negative in the batch alone.
 
     Faghri et al., "VSE++: Improving Visual-Semantic Embeddings with Hard Negatives", BMVC 2018, eq. 6. Other captions
     of the same image are negatives like any other, as published.
+
+    Args:
+        margin: by how much the positive must outscore the negative.
     """
 
-    sparse_gradient = True
+    margin: float = 0.2
 
-    def __init__(self, margin: float = 0.2) -> None:
-        super().__init__()
-        self.margin = margin
+    sparse_gradient = True
+    max_violation = True
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        return hinges(scores, uniform_margins(scores, self.margin), hardest=True)
+        return hinges(scores, self.margin, self.roles(pairs), hardest=True)
+
+    def sum_form(self) -> Objective:
+        return SumHinge(**self.constants())

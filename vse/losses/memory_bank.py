@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vse.errors import InputError
-from vse.losses.objective import BankScores, Pairs
+from vse.losses.pairs import BankScores, Pairs
 
 _FIELDS = ("images", "captions", "image_ids", "caption_ids")
 
@@ -30,7 +30,7 @@ class MemoryBank(nn.Module):
     def __init__(self, rate: float = 0.05, exclude: Literal["captions", "images"] = "captions") -> None:
         super().__init__()
         if not 0 < rate <= 1:
-            raise InputError(f"--mb_rate {rate}: expected a share above 0 and at most 1, such as 0.05")
+            raise InputError(f"mb_rate {rate}: expected a share above 0 and at most 1, such as 0.05")
         self.rate = rate
         self.exclude = exclude
         self.images = torch.empty(0, 0)  # [M, D] float32

@@ -2,63 +2,125 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from vse.losses.memory_bank import MemoryBank
+from vse.errors import InputError
+from vse.losses.false_negatives import Gist
+from vse.losses.memory_bank import MemoryBank
+from vse.losses.pairs import BankScores, Pairs
+
+__all__ = ["BankScores", "Objective", "Pairs", "Roles", "SameImage"]
+
+SameImage = Literal["negative", "ignore", "positive", "zero_margin"]
 
 
-@dataclass
-class BankScores:
-    """Scores of a batch against the memory bank of M remembered pairs, float32, no gradient.
+class Roles(NamedTuple):
+    """Which of the B x B pairs of images and captions are right answers and which are wrong ones; both symmetric."""
 
-    Rows that must not count (the batch's own captions) are -inf.
+    positives: Tensor  # [B, B] bool, at least the diagonal
+    negatives: Tensor  # [B, B] bool
+    one_positive: bool  # the diagonal alone is positive
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Objective(nn.Module):
+    """Base of the objectives. Scores are float32 [B, B], rows images, columns captions, for any B >= 1.
+
+    The fields of an objective are its constants; the flag of a constant has its name. An objective of the library is a
+    dataclass. A user's own may be a plain class whose constructor begins with `super().__init__()`.
+
+    Args:
+        same_image: what other captions of a query's image, and other copies of a caption's image, are: wrong answers
+            like any other (`negative`), nothing (`ignore`), or right answers (`positive`). The default of every
+            objective is the rule that it was published with.
+        false_negatives: a filter that takes probable false negatives out of the negatives.
+
+    Raises:
+        InputError: a constant is out of range; the message begins with the constant's name.
     """
 
-    images: Tensor  # [B, M] batch image i against remembered caption
-    captions: Tensor  # [B, M] batch caption j against remembered image
+    same_image: SameImage = "negative"
+    false_negatives: Gist | None = None
 
-
-@dataclass
-class Pairs:
-    """What objectives may ask of the B pairs behind scores [B, B]; row i and column i are a pair."""
-
-    image_ids: Tensor  # [B] int64; equal ids: the same image
-    caption_ids: Tensor  # [B] int64
-    descriptions: Tensor | None = None  # [B, K] float32 semantic description vectors
-    bank: BankScores | None = None
-
-
-class Objective(nn.Module):
-    """Base of the objectives. Scores are float32 [B, B], rows images, columns captions; any B >= 1."""
-
-    needs_descriptions: bool = False
+    same_image_rules: ClassVar[tuple[SameImage, ...]] = ("negative", "ignore", "positive")
+    needs_descriptions = False
     """Reads `Pairs.descriptions`."""
-    needs_bounded_scores: bool = False
-    """Defined for cosine-like scores in [-1, 1] only."""
-    sparse_gradient: bool = False
-    """At most 3 B of the B x B scores get a gradient (hardest negatives only)."""
-    bank: MemoryBank | None
-    """Embeddings the objective wants remembered; whoever trains fills it and scores batches against it."""
+    needs_bounded_scores = False
+    """Defined for scores in [-1, 1] only, such as cosines."""
+    sparse_gradient = False
+    """At most 3 B of the B x B scores have a gradient, those of the hardest negatives and of the matching pairs."""
+    max_violation = False
+    """Each query's hardest negative counts alone."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.bank = None
+    def __post_init__(self) -> None:
+        nn.Module.__init__(self)
+        self.bank: MemoryBank | None = None
+        """Embeddings that the objective wants remembered; the training loop fills the bank and scores against it."""
+        if self.same_image not in self.same_image_rules:
+            expected = ", ".join(self.same_image_rules)
+            raise InputError(f"same_image {self.same_image}: expected one of {expected} for this objective")
+        if self.false_negatives is not None:
+            self.needs_descriptions = True
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """The two scalars that add up to the loss: image-to-text (rows) and text-to-image (columns)."""
+        """Return the two scalars that add up to the loss: image-to-text (rows) and text-to-image (columns)."""
         raise NotImplementedError
 
     def forward(self, scores: Tensor, pairs: Pairs) -> Tensor:
+        """Return the loss, a scalar."""
         image_to_text, text_to_image = self.directions(scores, pairs)
         return image_to_text + text_to_image
 
-    def diagnose(self, scores: Tensor) -> str | None:
-        """What is wrong with a run whose batches score like this, and its remedy, in one sentence; None: nothing.
+    def roles(self, pairs: Pairs) -> Roles:
+        """Return which pairs are right and wrong answers, by `same_image` and `false_negatives`."""
+        own = torch.eye(len(pairs.image_ids), dtype=torch.bool, device=pairs.image_ids.device)
+        positives, negatives = own, ~own
+        if self.same_image in ("ignore", "positive"):
+            same = own | (pairs.image_ids[:, None] == pairs.image_ids[None, :])
+            negatives = ~same
+            if self.same_image == "positive":
+                positives = same
+        if self.false_negatives is not None:
+            negatives = negatives & ~self.false_negatives.suspects(described(pairs))
+        return Roles(positives, negatives, self.same_image != "positive")
 
-        The same trouble always gives the same sentence. Waits for the device: not for every step.
+    def sum_form(self) -> Objective | None:
+        """Return the same objective summed over all negatives, which leaves a cold start; None: it has no such form."""
+        return None
+
+    def begin(self, epoch: int, position: int, steps_per_epoch: int) -> None:
+        """Tell the objective that the next batch is the one at `position` of `epoch`; called before every step."""
+
+    def diagnose(self, scores: Tensor) -> str | None:
+        """Return what is wrong with a run whose batches score like this, and the remedy, in one sentence, or None.
+
+        The same trouble always gives the same sentence. Waits for the device: do not call it at every step.
         """
         return None
+
+    def constants(self) -> dict[str, Any]:
+        """Return the constants that this objective has, by name, its own before those of every objective."""
+        names = [field.name for field in fields(self)]
+        names.sort(key=lambda name: name in ("same_image", "false_negatives"))
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        """Return the class and its numbers, `max_violation`, and the choices that are not the default."""
+        defaults = {field.name: field.default for field in fields(self)}
+
+        def says(name: str, value: object) -> bool:
+            number = isinstance(value, (int, float, tuple)) and not isinstance(value, bool)
+            return number or name == "max_violation" or value != defaults[name]
+
+        shown = [f"{name}={value!r}" for name, value in self.constants().items() if says(name, value)]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def described(pairs: Pairs) -> Tensor:
+    """Return the descriptions of a batch that must have them, [B, K]."""
+    assert pairs.descriptions is not None, "this objective needs Pairs.descriptions"
+    return pairs.descriptions

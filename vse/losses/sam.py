@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import torch
+from dataclasses import dataclass, field, replace
+
 from torch import Tensor
 
 from vse.losses.hinge import hinges
-from vse.losses.objective import Objective, Pairs
+from vse.losses.objective import Objective, Pairs, SameImage, described
 from vse.losses.semantics import description_similarity
 
 
+@dataclass(eq=False, repr=False)
 class SAM(Objective):
     """Semantic adaptive margin: margin[i, j] = margin - semantic_weight * cosine of captions i and j.
 
     After Biten et al., "Is an image worth five sentences?", WACV 2022: a negative that means nearly the same may score
     nearly the same, the opposite of what LSEH asks. They measure meaning by CIDEr against all captions of the image,
     in a table computed beforehand, and have a temperature in place of the weight; here it is the cosine of the two
-    captions' description vectors. Other captions of the same image are no negatives at all.
+    captions' description vectors. Other captions of the same image are ignored.
 
     Args:
         margin: margin of an unrelated negative.
@@ -24,16 +26,20 @@ class SAM(Objective):
         max_violation: each query's hardest negative instead of the sum over all.
     """
 
+    margin: float = 0.2
+    semantic_weight: float = 0.2
+    max_violation: bool = False
+    same_image: SameImage = field(default="ignore", kw_only=True)
+
     needs_descriptions = True
 
-    def __init__(self, margin: float = 0.2, semantic_weight: float = 0.2, max_violation: bool = False) -> None:
-        super().__init__()
-        self.margin = margin
-        self.semantic_weight = semantic_weight
-        self.max_violation = self.sparse_gradient = max_violation
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sparse_gradient = self.max_violation
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        assert pairs.descriptions is not None, "SAM needs Pairs.descriptions"
-        margins = description_similarity(pairs.descriptions, "cosine").mul_(-self.semantic_weight).add_(self.margin)
-        margins.masked_fill_(pairs.image_ids[:, None] == pairs.image_ids[None, :], -torch.inf)
-        return hinges(scores, margins.to(scores.dtype), self.max_violation)
+        margins = description_similarity(described(pairs), "cosine").mul_(-self.semantic_weight).add_(self.margin)
+        return hinges(scores, margins.to(scores.dtype), self.roles(pairs), self.max_violation)
+
+    def sum_form(self) -> Objective | None:
+        return replace(self, max_violation=False) if self.max_violation else None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
 from vse.errors import InputError
-from vse.losses.objective import Objective, Pairs
+from vse.losses.objective import Objective, Pairs, Roles
+from vse.losses.queries import QueryObjective, per_positive
 
 
-class SoftMargin(Objective):
-    """Each query pays log(1 + exp(sharpness * (negative - positive))) / sharpness, summed over the batch.
+@dataclass(eq=False, repr=False)
+class SoftMargin(QueryObjective):
+    """Make each query pay log(1 + exp(sharpness * (negative - positive))) / sharpness, summed over the batch.
 
     Hermans, Beyer & Leibe, "In defense of the triplet loss for person re-identification", 2017, with sharpness 1 on
     unbounded distances; Hu et al., "CVM-Net", CVPR 2018, with sharpness 10 on normalised embeddings. Neither divides
@@ -21,24 +25,26 @@ class SoftMargin(Objective):
         max_violation: each query's hardest negative instead of the sum over all.
     """
 
-    def __init__(self, sharpness: float = 10.0, max_violation: bool = False) -> None:
-        super().__init__()
-        if sharpness <= 0:
-            raise InputError(f"--sharpness {sharpness}: expected a number above 0, such as 10")
-        self.sharpness = sharpness
-        self.max_violation = self.sparse_gradient = max_violation
+    sharpness: float = 10.0
+    max_violation: bool = False
 
-    def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        positives = scores.diagonal()
-        own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
-        negatives = scores.masked_fill(own, -torch.inf)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sparse_gradient = self.max_violation
+        if self.sharpness <= 0:
+            raise InputError(f"sharpness {self.sharpness}: expected a number above 0, such as 10")
+
+    def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        negatives = scores.masked_fill(~roles.negatives, -torch.inf)
+        return per_positive(scores, negatives, roles, self._cost)
+
+    def _cost(self, positives: Tensor, negatives: Tensor) -> Tensor:
         if self.max_violation:
-            image_to_text = negatives.max(dim=1).values - positives
-            text_to_image = negatives.max(dim=0).values - positives
-        else:
-            image_to_text = negatives - positives[:, None]
-            text_to_image = negatives - positives[None, :]
-        return self._softened(image_to_text).sum(), self._softened(text_to_image).sum()
+            return self._softened(negatives.max(dim=1).values - positives)
+        return self._softened(negatives - positives[:, None]).sum(dim=1)
 
     def _softened(self, lead: Tensor) -> Tensor:
         return torch.nn.functional.softplus(lead, beta=self.sharpness, threshold=40)
+
+    def sum_form(self) -> Objective | None:
+        return replace(self, max_violation=False) if self.max_violation else None

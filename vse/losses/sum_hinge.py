@@ -1,23 +1,27 @@
-"""Sum of hinges over all negatives (VSE0, LSH)."""
+"""Sum of hinges over all negatives (VSE0)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
-from vse.losses.hinge import hinges, uniform_margins
+from vse.losses.hinge import hinges
 from vse.losses.objective import Objective, Pairs
 
 
+@dataclass(eq=False, repr=False)
 class SumHinge(Objective):
-    """Every negative that comes within `margin` of the positive costs what it lacks, summed over the batch.
+    """Make every negative that comes within `margin` of the positive cost what it lacks, summed over the batch.
 
     Kiros et al., "Unifying visual-semantic embeddings", 2014; VSE0 of Faghri et al., "VSE++", BMVC 2018, eq. 5.
     Other captions of the same image are negatives like any other.
+
+    Args:
+        margin: by how much the positive must outscore a negative.
     """
 
-    def __init__(self, margin: float = 0.2) -> None:
-        super().__init__()
-        self.margin = margin
+    margin: float = 0.2
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        return hinges(scores, uniform_margins(scores, self.margin), hardest=False)
+        return hinges(scores, self.margin, self.roles(pairs), hardest=False)

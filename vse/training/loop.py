@@ -191,6 +191,7 @@ def train(
                     done = epoch + progress.position / steps_per_epoch
                     for group, rate in zip(optimizer.param_groups, initial_rates, strict=True):
                         group["lr"] = rate * factor(done)
+                    objective.begin(epoch, progress.position, steps_per_epoch)
                     result: StepResult = step_module(batch)
                     applied = _update(result.loss, optimizer, trained, options.grad_clip)
                     progress.bad_losses = 0 if applied else progress.bad_losses + 1
