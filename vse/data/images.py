@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -34,7 +33,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 DETECTOR_MEAN = (102.9801, 115.9465, 122.7717)  # blue, green, red, on the 0-255 scale of Caffe's networks
 
 
-class Transform(Protocol):
+class Transform:
     """Picture -> network input; with a generator the random augmentation of training, without it evaluation."""
 
     size: int
@@ -42,9 +41,14 @@ class Transform(Protocol):
 
     def __call__(self, picture: Image.Image, generator: np.random.Generator | None = None) -> Tensor:
         """RGB picture -> float32 [3, S, S]."""
+        raise NotImplementedError
+
+    def images(self, paths: list[Path], captions_file: Path) -> RawImages:
+        """The pictures of the split that `{split}_caps.txt` belongs to."""
+        return RawImages(paths, self)
 
 
-class CropTransform:
+class CropTransform(Transform):
     """VSE++'s: a random resized crop and flip to train, a centre crop of 224 from a short side of 256 to evaluate."""
 
     size = 224
@@ -74,7 +78,7 @@ def _torch_seed(seed: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-class SquareTransform:
+class SquareTransform(Transform):
     """VSE-infinity's: the whole picture squeezed into a square; to train, a random crop of equal shape and a flip.
 
     The ratio of the crop is uniform in [0.6, 1), the same for both sides; interpolation is bilinear without
@@ -241,7 +245,8 @@ def open_pictures(
     if first_images is not None and first_images < len(paths):
         kept = int(np.searchsorted(caption_image, first_images))
         captions, caption_image, paths = captions[:kept], caption_image[:kept], paths[:first_images]
-    return Split(name, folder / f"{name}_caps.txt", captions, RawImages(paths, transform), caption_image)
+    captions_file = folder / f"{name}_caps.txt"
+    return Split(name, captions_file, captions, transform.images(paths, captions_file), caption_image)
 
 
 def picture_splits(transform: Transform, use_restval: bool = False, skip_broken: bool = False) -> Callable[..., Split]:

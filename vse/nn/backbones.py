@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import torch
@@ -48,14 +49,19 @@ def cnn_backbone(name: str, weights: Path | None = None, pretrained: bool = True
     return network, last.in_features
 
 
+def pretrained_version(name: str) -> Any:
+    """torchvision's entry for the first ImageNet weights of a network, which the original code took."""
+    versions = torchvision.models.get_model_weights(name).__members__
+    return versions.get("IMAGENET1K_V1") or versions["DEFAULT"]
+
+
 def fetch_weights(name: str, option: str = "--cnn_weights") -> dict[str, Tensor]:
     """torchvision's pretrained weights of a network, from its cache or the network.
 
     Raises:
         InputError: they cannot be fetched; the message names the file and `option`.
     """
-    versions = torchvision.models.get_model_weights(name).__members__
-    chosen = versions.get("IMAGENET1K_V1") or versions["DEFAULT"]
+    chosen = pretrained_version(name)
     try:
         return chosen.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as problem:
@@ -68,7 +74,7 @@ def fetch_weights(name: str, option: str = "--cnn_weights") -> dict[str, Tensor]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state dict file, perhaps under `state_dict` or `model`, perhaps with `module.` before its names.
+    """A state dict from torch.save, perhaps under `state_dict` or `model`, perhaps with `module.`; or safetensors.
 
     Nothing in the file can run.
 
@@ -76,6 +82,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         InputError: missing, damaged, or something else.
     """
     try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file  # comes with transformers and timm, whose weights these are
+
+            return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: no such weights file; expected a state dict as torch.save writes it") from None

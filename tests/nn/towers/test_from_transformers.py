@@ -1,0 +1,143 @@
+"""Towers of the transformers library: names and sizes of the real models, tokens, folders, and what they lack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vse.errors import InputError
+from vse.nn.towers.tower import build_image_tower, build_text_tower, picture_input
+
+transformers = pytest.importorskip("transformers")
+
+ModelFolder = Callable[..., Path]
+
+CLIP_BASE_16 = {
+    "vision_config": {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "patch_size": 16},
+    "text_config": {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8},
+}
+
+
+def size_of(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def config_folder(folder: Path, config: Any) -> Path:
+    config.save_pretrained(folder)
+    preprocessing = {"size": {"height": 224, "width": 224}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    return folder
+
+
+def test_real_picture_models_have_their_published_sizes(tmp_path: Path) -> None:
+    folders = {
+        (85_798_656 + 768 * 769, 196): config_folder(tmp_path / "vit", transformers.ViTConfig()),
+        (86_192_640 - 512 * 768, 196): config_folder(tmp_path / "clip", transformers.CLIPConfig(**CLIP_BASE_16)),
+    }
+    for (size, tokens), folder in folders.items():
+        with torch.device("meta"):
+            tower = build_image_tower(f"hf:{folder}", pretrained=False)
+        assert tower.shape == (tokens, 768)
+        assert size_of(tower) == size
+
+
+def test_real_text_models_have_their_published_sizes(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        bert = build_text_tower(f"hf:{config_folder(tmp_path / 'b', transformers.BertConfig())}", pretrained=False)
+        clip = build_text_tower(
+            f"hf:{config_folder(tmp_path / 'c', transformers.CLIPConfig(**CLIP_BASE_16))}", pretrained=False
+        )
+    assert size_of(bert) == 109_482_240
+    assert "network.encoder.layer.11.attention.self.query.weight" in bert.state_dict()
+    assert size_of(clip) == 63_165_952
+    assert (bert.dimensions, bert.longest, clip.dimensions, clip.longest) == (768, 512, 512, 77)
+
+
+def test_clips_towers_are_those_of_the_whole_model(model_folder: ModelFolder) -> None:
+    folder = model_folder("clip")
+    whole = transformers.CLIPModel.from_pretrained(folder).eval()
+    pixels = torch.randn(2, 3, 32, 32)
+    ids = torch.tensor([[2, 7, 8, 9, 3], [2, 6, 3, 1, 1]])
+    image = build_image_tower(f"hf:{folder}", pooled=True).eval()(pixels)
+    text = build_text_tower(f"hf:{folder}", pooled=True).eval()(ids, torch.tensor([5, 3]))
+    torch.testing.assert_close(image, whole.vision_model(pixels).pooler_output)
+    torch.testing.assert_close(text, whole.text_model(ids).pooler_output)
+    tokens = build_image_tower(f"hf:{folder}").eval()(pixels)
+    states = whole.vision_model(pixels).last_hidden_state
+    torch.testing.assert_close(tokens, whole.vision_model.post_layernorm(states)[:, 1:])
+
+
+def test_siglips_captions_are_padded_to_the_full_length(model_folder: ModelFolder) -> None:
+    folder = model_folder("siglip")
+    whole = transformers.SiglipModel.from_pretrained(folder).eval()
+    ids = torch.tensor([[7, 8, 9, 3]])
+    full = torch.nn.functional.pad(ids, (0, 8), value=1)
+    expected = whole.text_model(full)
+    tower = build_text_tower(f"hf:{folder}").eval()
+    torch.testing.assert_close(tower(ids, torch.tensor([4])), expected.last_hidden_state[:, :4])
+
+
+@pytest.mark.parametrize(
+    ("kind", "prefix"),
+    [("vit", 1), ("deit", 2), ("swin", 0), ("dinov2", 1), ("dinov2_with_registers", 5), ("siglip", 0)],
+)
+def test_tokens_are_the_last_states_of_the_patches(kind: str, prefix: int, model_folder: ModelFolder) -> None:
+    folder = model_folder(kind)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    model = model.vision_model if kind == "siglip" else model
+    pixels = torch.randn(2, 3, 32, 32)
+    tower = build_image_tower(f"hf:{folder}").eval()
+    torch.testing.assert_close(tower(pixels), model(pixels).last_hidden_state[:, prefix:])
+
+
+def test_a_folder_that_lacks_weights_is_refused_not_filled_at_random(model_folder: ModelFolder) -> None:
+    safetensors = pytest.importorskip("safetensors.torch")
+    folder = model_folder("vit")
+    state = safetensors.load_file(folder / "model.safetensors")
+    lost = next(key for key in state if "layernorm" in key)
+    del state[lost]
+    safetensors.save_file(state, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"lacks .*layernorm"):
+        build_image_tower(f"hf:{folder}")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        build_image_tower(f"hf:{folder}")
+
+
+def test_weights_come_from_a_file_too(model_folder: ModelFolder) -> None:
+    folder = model_folder("vit")
+    moved = folder.parent / "weights.safetensors"
+    expected = build_image_tower(f"hf:{folder}").state_dict()
+    (folder / "model.safetensors").rename(moved)
+    found = build_image_tower(f"hf:{folder}", weights=moved).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+def test_another_size_resamples_the_positions(model_folder: ModelFolder) -> None:
+    for kind in ("vit", "clip", "siglip", "dinov2"):
+        assert build_image_tower(f"hf:{model_folder(kind)}", 64).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 64, 16)
+
+
+def test_an_unreachable_model_names_what_to_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", no_network)
+    with pytest.raises(InputError, match=r"hf:owner/model: no such folder.*download config\.json.*as hf:FOLDER"):
+        build_image_tower("hf:owner/model")
+
+
+def test_other_types_and_folders_without_preprocessing_are_refused(model_folder: ModelFolder) -> None:
+    with pytest.raises(InputError, match="a model of type bert; expected one of vit"):
+        build_image_tower(f"hf:{model_folder('bert')}")
+    with pytest.raises(InputError, match="a model of type vit; expected one of bert"):
+        build_text_tower(f"hf:{model_folder('vit')}")
+    folder = model_folder("clip")
+    (folder / "preprocessor_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"preprocessor_config\.json is missing or lacks size"):
+        picture_input(f"hf:{folder}")
