@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 from vse.console import say
-from vse.errors import InputError
+from vse.exits import run_to_end
 from vse.options import plain
 
 Options = TypeVar("Options")
@@ -25,27 +24,16 @@ def run(
     demo: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> NoReturn:
-    """Parse the command line into `options_type`, run `main(options)` and exit.
+    """Parse the command line into `options_type`, run `main(options)` and exit as `vse.exits.run_to_end` does.
 
-    Underscores and hyphens in option names are both accepted. A user's mistake (`InputError`) is one line on stderr
-    and exit status 2.
+    Underscores and hyphens in option names are both accepted.
 
     Args:
         demo: values that replace the defaults when neither --data_path nor --data_name is given, so that the embedded
             data set trains on two CPU cores.
         defaults: values of this script that replace the defaults of `options_type`.
     """
-    try:
-        options = parse(options_type, demo, defaults)
-        main(options)
-    except InputError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        os._exit(141)  # the reader of our output is gone: nothing more to tell it
-    sys.exit(0)
+    run_to_end(lambda: main(parse(options_type, demo, defaults)))
 
 
 def parse(

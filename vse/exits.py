@@ -1,0 +1,97 @@
+"""How scripts end: with one sentence and an exit status, whatever stops them."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+from vse.console import any_character, complain, finish
+from vse.errors import InputError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM asked the script to stop."""
+
+
+def run_to_end(work: Callable[[], None]) -> NoReturn:
+    """Call `work` and exit.
+
+    Exit statuses: 0; 2 after a user's mistake or too little memory, with one sentence; 130 after SIGINT and 143 after
+    SIGTERM, with one sentence; 1 after any other exception, with its traceback, or if standard output could not be
+    written; 141 if the reader of standard output was gone.
+    """
+    stop = _Stop()
+    atexit.register(_ignore_signals)  # registered first, called last
+    for number in SIGNALS:
+        signal.signal(number, stop)
+    try:
+        any_character()
+        work()
+        status = 0
+    except BaseException as problem:
+        status = 128 + stop.received if stop.received else _status_of(problem)
+    stop.at_once = True
+    if stop.received:  # perhaps a library swallowed the exception
+        complain(_sentence(stop.received))
+        sys.exit(128 + stop.received)
+    lost = finish()
+    sys.exit(status or lost)
+
+
+class _Stop:
+    """Handler of signals: raises `Stopped`, and ends the process at once if that was not enough or all is done."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.at_once = False
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self.at_once or self.received:
+            os.write(2, f"{_sentence(number)}\n".encode() if not self.received else b"")
+            os._exit(128 + number)
+        self.received = number
+        raise Stopped
+
+
+def _sentence(number: int) -> str:
+    return f"stopped by {signal.Signals(number).name}"
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _status_of(problem: BaseException) -> int:
+    """Print what a person needs to know of an exception and return the exit status for it."""
+    if isinstance(problem, InputError):
+        complain(f"error: {problem}")
+        return 2
+    if isinstance(problem, SystemExit):
+        if isinstance(problem.code, str):
+            complain(problem.code)
+        return problem.code if isinstance(problem.code, int) else int(problem.code is not None)
+    if isinstance(problem, KeyboardInterrupt):
+        return 130
+    if _is_lack_of_memory(problem):
+        asked = re.search(r"(?:tried to allocate|Tried to allocate) ([\d.]+ \w+)", str(problem))
+        reason = f", {asked[1]} were asked for" if asked else ""
+        complain(f"error: there is not enough memory{reason}; choose a smaller --batch_size or a smaller network")
+        return 2
+    traceback.print_exception(problem)
+    return 1
+
+
+def _is_lack_of_memory(problem: BaseException) -> bool:
+    # torch raises RuntimeErrors: a subclass for a device, a plain one for the CPU.
+    names = {kind.__name__ for kind in type(problem).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(problem)
