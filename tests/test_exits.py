@@ -61,8 +61,8 @@ def start(name: str) -> subprocess.Popen[str]:
         (
             "memory",
             2,
-            "error: there is not enough memory, 4000000000000000 bytes were asked for; choose a smaller --batch_size or "
-            "a smaller network\n",
+            "error: there is not enough memory, 4000000000000000 bytes were asked for; "
+            "choose a smaller --batch_size or a smaller network\n",
         ),
     ],
 )

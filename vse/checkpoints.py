@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -54,31 +53,15 @@ def save(path: Path, content: dict[str, Any], best: Path | None = None) -> None:
 
     Args:
         content: tensors and plain values in dicts and lists.
-        best: second name for the same file, put in place first, so that a checkpoint that remembers a best score never
+        best: second file with the same content, written first, so that a checkpoint that remembers a best score never
             stands beside an older best model.
     """
     content = {"format": FORMAT, **content, "versions": {"vse": vse.__version__, "torch": str(torch.__version__)}}
     content["sha256"] = digest(content)
 
-    def write(file: BinaryIO) -> None:
-        torch.save(content, file)
-        if best is not None:
-            file.flush()
-            os.fsync(file.fileno())
-            _put_link(Path(file.name), best)
-
-    write_atomically(path, write)
-
-
-def _put_link(source: Path, target: Path) -> None:
-    # Files are replaced, never changed, so that two names can share one file on disk.
-    link = target.with_name(f".{target.name}.{os.getpid()}")
-    link.unlink(missing_ok=True)
-    try:
-        os.link(source, link)
-    except OSError:  # a file system without hard links
-        link.write_bytes(source.read_bytes())
-    link.replace(target)
+    for target in (best, path):
+        if target is not None:
+            write_atomically(target, lambda file: torch.save(content, file))
 
 
 def load(path: Path, network: str) -> dict[str, Any]:
