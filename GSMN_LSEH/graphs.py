@@ -1,9 +1,9 @@
-"""The graphs of GSMN: which nodes are neighbours, with what weight, and what becomes of matching vectors on them.
+"""The graphs of GSMN: neighbours and their weights, and the convolution of matching vectors over them.
 
-An image's graph connects all its regions by the polar coordinates of their boxes; a caption's graph connects all its
-words (dense) or those that a parse connects (sparse), by their inner products. In the published code a node's
-"neighbours" are copies of the node itself, so that only the sums of its weights remain (`--graph reference`);
-`--graph propagate` mixes the neighbours, as the paper says.
+The graph of an image connects all its regions, weighted by the polar coordinates of their boxes. The graph of a
+caption connects all its words (dense) or those that a parse connects (sparse), weighted by their inner products. In the
+original code the "neighbours" of a node are copies of the node itself, so that only the sums of its weights remain
+("reference"). "propagate" mixes the neighbours, as the paper describes.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-KERNELS = 8  # Gaussian kernels, and as many parts of a graph convolution; constant in the published code
+KERNELS = 8  # Gaussian kernels, and as many parts of a graph convolution; constant in the original code
 STABLE = 1e-14  # added to squared deviations
 
 
 def polar(boxes: Tensor) -> Tensor:
-    """[B, R, 4] boxes (x1 y1 x2 y2) -> [B, R, R, 2]: centre i from centre j, distance and angle to the vertical."""
+    """Locate box centres i relative to centres j: boxes [B, R, 4] (x1 y1 x2 y2) -> distance and angle [B, R, R, 2].
+
+    Angles are in radians, from the vertical.
+    """
     centres = boxes[..., :2] + 0.5 * (boxes[..., 2:] - boxes[..., :2])
     x, y = (centres[:, :, None] - centres[:, None]).unbind(-1)
     return torch.stack([torch.sqrt(x.square() + y.square()), torch.atan2(x, y)], dim=-1)
 
 
 class GaussianKernels(nn.Module):
-    """Learned Gaussians over polar coordinates (Monti et al., CVPR 2017; GSMN section 3.3)."""
+    """Learned Gaussian kernels over polar coordinates (Monti et al., CVPR 2017)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +39,10 @@ class GaussianKernels(nn.Module):
         self.precision_theta = nn.Parameter(torch.empty(KERNELS).uniform_(0, 1))
 
     def exponents(self, coordinates: Tensor) -> Tensor:
-        """[..., 2] polar coordinates -> [..., 8] logarithms of the kernels; "precisions" are standard deviations."""
+        """Compute logarithms of the kernels at polar coordinates [..., 2] -> [..., 8].
+
+        The parameters that the original code names "precision" are standard deviations.
+        """
         rho, theta = coordinates[..., :1], coordinates[..., 1:]
         turn = (theta - self.mean_theta).abs()
         turn = torch.minimum(turn, (2 * math.pi - turn).abs())
@@ -47,23 +53,27 @@ class GaussianKernels(nn.Module):
 
 
 def region_weights(kernels: GaussianKernels, boxes: Tensor) -> Tensor:
-    """Reference: [B, R, 4] boxes -> [B, R, 8], each region's weight in each kernel, summed over its neighbours.
+    """Sum each region's weights over its neighbours, per kernel ("reference"): boxes [B, R, 4] -> [B, R, 8].
 
-    The published code normalises the kernels of one pair of regions to sum to 1, here as a softmax: where all kernels
-    underflow, which gives the published code NaN, the nearest one gets it all.
+    The original code normalises the kernels of a pair of regions to sum to 1. Here that is a softmax: where all kernels
+    underflow, which gives NaN in the original code, the nearest kernel gets all the weight.
     """
     return torch.softmax(kernels.exponents(polar(boxes)), dim=-1).sum(dim=2)
 
 
 def region_graph(kernels: GaussianKernels, boxes: Tensor) -> Tensor:
-    """Propagate: [B, R, 4] boxes -> [B, 8, R, R], weight of neighbour j (last) for region i; they sum to 1 over j."""
+    """Weigh the neighbours j (last) of regions i, per kernel ("propagate"): boxes [B, R, 4] -> [B, 8, R, R].
+
+    The weights of a region sum to 1 over its neighbours.
+    """
     return torch.softmax(kernels.exponents(polar(boxes)).permute(0, 3, 1, 2), dim=-1)
 
 
 def adjacency(edges: Tensor, lengths: Tensor, size: int) -> Tensor:
-    """[B, E, 2] edges, both ways, and the words themselves -> [B, size, size] float32; a self loop counts 2.
+    """Connect words by edges [B, edges, 2], in both directions, and each word with itself -> [B, size, size] float32.
 
-    Edges that are padding (-1), or lead out of their caption of `lengths` [B] words, are left out.
+    An entry is 1 for neighbours, 0 for others; for a word itself 1, or 2 if it has an edge to itself. Edges that are
+    padding (-1) or lead out of their caption of `lengths` [B] words are ignored.
     """
     inside = ((edges >= 0) & (edges < lengths.to(edges.device)[:, None, None])).all(-1)
     caption, edge = inside.nonzero(as_tuple=True)
@@ -75,22 +85,31 @@ def adjacency(edges: Tensor, lengths: Tensor, size: int) -> Tensor:
 
 
 def agreement(words: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """[B, L, D] words, [B, L] mask -> [B, L, L], a softmax over the words j (last) of their products with word i."""
+    """Compare words i with words j (last): words [B, T, E], mask [B, T] -> softmax of inner products [B, T, T]."""
     logits = temperature * (words @ words.mT)
     return torch.softmax(logits.masked_fill(~mask[:, None], -torch.inf), dim=-1)
 
 
 def word_weights(words: Tensor, mask: Tensor, adjacent: Tensor, temperature: float) -> Tensor:
-    """Reference, sparse: [B, L, 1], the factor of each word: 1, but for words with a self loop.
+    """Compute the factor of each word in a sparse graph ("reference") -> [B, T, 1]; 1 except for self loops.
 
-    Adjacency enters the published code twice, as the neighbours and as their weights, which then sum to 1.
+    The adjacency enters the original code twice: as the neighbours, and in their weights, which then sum to 1.
+
+    Args:
+        words: [B, T, E].
+        mask: [B, T] bool, True at words.
+        adjacent: the result of `adjacency`.
+        temperature: factor of the logits.
     """
     weights = adjacent * agreement(words, mask, temperature)
     return (adjacent * weights).sum(-1, keepdim=True) / _positive(weights.sum(-1, keepdim=True))
 
 
 def word_graph(words: Tensor, mask: Tensor, adjacent: Tensor | None, temperature: float) -> Tensor:
-    """Propagate: [B, L, L], weight of neighbour j (last) for word i; sums to 1 over j. Dense without `adjacent`."""
+    """Weigh the neighbours j (last) of words i ("propagate") -> [B, T, T], summing to 1 over j.
+
+    The arguments are those of `word_weights`; without `adjacent` all words are neighbours.
+    """
     weights = agreement(words, mask, temperature)
     if adjacent is None:
         return weights
@@ -99,20 +118,20 @@ def word_graph(words: Tensor, mask: Tensor, adjacent: Tensor | None, temperature
 
 
 def _positive(sums: Tensor) -> Tensor:
-    """Sums that are divided by; those of padding are 0."""
+    """Make sums safe to divide by; those of padding are 0."""
     return sums.clamp(min=torch.finfo(sums.dtype).tiny)
 
 
 class GraphConvolution(nn.Module):
-    """Matching vectors of the nodes -> one number per pair: a graph convolution of eight parts and a small MLP.
+    """Turn the matching vectors of a pair's nodes into a score: a graph convolution of eight parts and a small MLP.
 
     Args:
         blocks: size of a matching vector.
         hidden: size of the convolved vector, a multiple of 8.
-        outputs: the MLP's outputs, averaged like the nodes.
-        bias: of the convolution; the published code has one for words, by an argument in the wrong place, and none for
-            regions.
-        propagate: graphs mix neighbours; else (reference) they only weigh each node.
+        outputs: outputs of the MLP, which are averaged, as are the nodes.
+        bias: add a bias to the convolution. The original code has one for words, by an argument in the wrong place,
+            and none for regions.
+        propagate: graphs mix neighbours; otherwise ("reference") they only weigh each node.
     """
 
     def __init__(self, blocks: int, hidden: int, outputs: int, bias: bool, propagate: bool) -> None:
@@ -123,13 +142,24 @@ class GraphConvolution(nn.Module):
         self.propagate = propagate
 
     def regions(self, matching: Tensor, graph: Tensor) -> Tensor:
-        """[c, n, R, K] matching vectors, `region_weights` or `region_graph` [n or c x 1, ...] -> scores [c, n]."""
+        """Score images by their regions -> [m, n].
+
+        Args:
+            matching: [m, n, R, blocks] matching vectors.
+            graph: `region_weights` or `region_graph` of the n images, or [m, 1, ...] of one image per caption.
+        """
         parts = self.convolution(matching).unflatten(-1, (KERNELS, -1))
         parts = (graph @ parts.transpose(-3, -2)).transpose(-3, -2) if self.propagate else parts * graph[..., None]
         return self._read_out(parts.flatten(-2)).mean(-1)
 
     def words(self, matching: Tensor, graph: Tensor, mask: Tensor) -> Tensor:
-        """[c, n, L, K] matching vectors, `word_weights` or `word_graph` [c, ...], mask [c, L] -> scores [c, n]."""
+        """Score captions by their words -> [m, n].
+
+        Args:
+            matching: [m, n, T, blocks] matching vectors.
+            graph: `word_weights` or `word_graph` of the m captions.
+            mask: [m, T] bool, True at words.
+        """
         graph, mask = graph[:, None], mask[:, None]
         hidden = graph @ self.convolution(matching) if self.propagate else self.convolution(matching * graph)
         return (self._read_out(hidden) * mask).sum(-1) / mask.sum(-1)

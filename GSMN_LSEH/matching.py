@@ -1,10 +1,9 @@
-"""Node-level matching: each word against what it attends to in an image, each region against what it attends to in a
-caption, block of features by block (Liu et al., GSMN, section 3.2), for blocks of images x captions.
+"""Node-level matching of GSMN (section 3.2), for blocks of n images x m captions.
 
-What a node attends to, a weighted sum of D features, is never formed. A cosine needs its product with the node, which
-is the same weighted sum of the pair's inner products, and its length, a quadratic form of the weights with the Gram
-matrix of what is attended to. Per block of features both are taken from tables that each image and each caption has
-once.
+Each word is compared with what it attends to in an image, each region with what it attends to in a caption, block of
+features by block. The attended vector, a weighted sum, is never formed. A cosine needs its product with the node, which
+is the same weighted sum of inner products, and its length, a quadratic form of the weights with the Gram matrix of what
+is attended to. Both come from tables that each image and each caption has once.
 """
 
 from __future__ import annotations
@@ -19,25 +18,25 @@ from vse.nn.encoders import NORM_EPSILON
 
 
 class Nodes(NamedTuple):
-    """Regions or words of a few images or captions, split into K blocks of d = D / K features."""
+    """Regions of n images or words of m captions as nodes, their features split into blocks of E / blocks each."""
 
-    features: Tensor  # [K, b, N, d], 0 at padding
-    lengths: Tensor  # [b, N, K] length of each block
-    gram: Tensor  # [b, K, shifts * N], what `circular_products` are multiplied with
+    features: Tensor  # [blocks, items, nodes, E / blocks], 0 at padding
+    lengths: Tensor  # [items, nodes, blocks] norm of each block
+    gram: Tensor  # [items, blocks, shifts * nodes], factors of the `circular_products`
 
 
 def nodes(features: Tensor, blocks: int) -> Nodes:
-    """[b, N, D] regions or words -> what matching needs of them."""
+    """Prepare regions [n, R, E] or words [m, T, E] for matching in `blocks` blocks of features."""
     parts = features.unflatten(-1, (blocks, -1)).permute(2, 0, 1, 3).contiguous()
-    gram = (parts @ parts.mT).transpose(0, 1)  # [b, K, N, N]
+    gram = (parts @ parts.mT).transpose(0, 1)  # [items, blocks, nodes, nodes]
     squared = gram.diagonal(dim1=-2, dim2=-1).mT
     count, half = features.shape[1], features.shape[1] // 2
-    # Row i of the circle, begun at column i: rows that are one longer than they were make columns of diagonals.
+    # Row i of the circle starts at column i: rows that are one longer than before make columns of diagonals.
     circle = torch.cat([gram, gram[..., :half]], dim=-1).flatten(-2)
     diagonals = torch.nn.functional.pad(circle, (0, count)).unflatten(-1, (count, -1))[
         ..., : half + 1
-    ]  # [b, K, node, shift]
-    # Pairs of different nodes count twice; half way round an even circle each of them is met twice as it is.
+    ]  # [items, blocks, node, shift]
+    # Pairs of different nodes count twice; halfway around an even circle each pair is met twice already.
     times = gram.new_full((half + 1,), 2.0)
     times[0] = 1.0
     if count % 2 == 0:
@@ -46,26 +45,34 @@ def nodes(features: Tensor, blocks: int) -> Nodes:
 
 
 def circular_products(weights: Tensor) -> Tensor:
-    """[b, N, m] weights -> [b, shifts * N, m]: each node's with those 0 ... N // 2 places on in a circle.
+    """Multiply each node's weights with those 0 ... nodes // 2 places further around a circle.
 
-    With them the quadratic form w' G w of a symmetric G is one product, half as large as with all N * N of them.
+    With these products the quadratic form w' G w of a symmetric G is one matrix product, half as large as with the
+    products of all pairs of nodes.
+
+    Args:
+        weights: [items, nodes, others].
+
+    Returns:
+        [items, shifts * nodes, others].
     """
     count, rest = weights.shape[1:]
     circle = torch.cat([weights, weights[:, : count // 2]], dim=1).flatten(1)
-    shifted = circle.unfold(1, count * rest, rest)  # [b, shifts, N * m], a view
+    shifted = circle.unfold(1, count * rest, rest)  # [items, shifts, nodes * others], a view
     return (shifted * weights.flatten(1)[:, None]).reshape(len(weights), -1, rest)
 
 
 def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pairs: bool) -> tuple[Tensor, Tensor]:
-    """Matching vectors, K cosines each, of all regions and of all words of c captions against n images.
+    """Match all regions of n images and all words of m captions with each other.
 
     Args:
-        mask: [c, L], True at words.
+        mask: [m, T] bool, True at words.
         temperature: factor of the attention's logits.
-        pairs: image i only against caption i; n is 1 in the result.
+        pairs: match image i with caption i only; n is 1 in the result.
 
     Returns:
-        [c, n, R, K] of the regions, [c, n, L, K] of the words, 0 at padding.
+        Matching vectors of the regions [m, n, R, blocks] and of the words [m, n, T, blocks], 0 at padding; each entry
+        is a cosine.
     """
     blocks, captions_count, length, _ = captions.features.shape
     if pairs:
@@ -73,20 +80,20 @@ def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pair
         image_lengths = images.lengths[:, None]
     else:
         products = captions.features.flatten(1, 2) @ images.features.flatten(1, 2).mT
-        products = products.view(blocks, captions_count, length, *images.features.shape[1:3])  # [K, c, L, n, R]
+        products = products.view(blocks, captions_count, length, *images.features.shape[1:3])  # [blocks, m, T, n, R]
         image_lengths = images.lengths
     count, regions = products.shape[3:]
-    agreement = products.sum(0).permute(2, 0, 1, 3)  # [n, c, L, R]
+    agreement = products.sum(0).permute(2, 0, 1, 3)  # [n, m, T, R]
 
     seen = attention_over_regions(agreement, temperature)
-    owners = seen.transpose(0, 1) if pairs else seen  # each image's own first
+    owners = seen.transpose(0, 1) if pairs else seen  # images first
     terms = circular_products(owners.permute(0, 3, 1, 2).flatten(2))
     squared = (images.gram @ terms).view(-1, blocks, *owners.shape[1:3])
-    squared = squared.permute(0, 2, 3, 1) if pairs else squared.permute(2, 0, 3, 1)  # [c, n, L, K]
+    squared = squared.permute(0, 2, 3, 1) if pairs else squared.permute(2, 0, 3, 1)  # [m, n, T, blocks]
     along = (products * seen.permute(1, 2, 0, 3).contiguous()).sum(-1).permute(1, 3, 2, 0)
     words = _cosine(along, captions.lengths[:, None], squared)
 
-    read = attention_over_words(agreement, mask, temperature).permute(1, 2, 0, 3).contiguous()  # [c, L, n, R]
+    read = attention_over_words(agreement, mask, temperature).permute(1, 2, 0, 3).contiguous()  # [m, T, n, R]
     terms = circular_products(read.flatten(2))
     squared = (captions.gram @ terms).view(captions_count, blocks, count, regions).permute(0, 2, 3, 1)
     return _cosine((products * read).sum(2).permute(1, 2, 3, 0), image_lengths, squared), words
@@ -97,5 +104,5 @@ def _cosine(along: Tensor, lengths: Tensor, squared: Tensor) -> Tensor:
 
 
 def _root(squared: Tensor) -> Tensor:
-    """Square root; 0, and rounding below it, count as the smallest number and get no gradient."""
+    """Square root; 0, and rounding below 0, count as the smallest number and get no gradient."""
     return squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()

@@ -1,13 +1,13 @@
-"""GSMN: nodes of an image's graph matched with nodes of a caption's graph, then neighbours with neighbours.
+"""GSMN: nodes of an image's graph are matched with nodes of a caption's graph, then neighbours with neighbours.
 
 Liu, Mao, Zhang, Xie, Wang, Zhang, "Graph Structured Network for Image-Text Matching", CVPR 2020. Regions and words are
-the nodes. Each is compared, block of features by block, with what it attends to on the other side (`matching.py`); the
-cosines are its matching vector, and a graph convolution over the region graph and the word graph turns matching vectors
+the nodes. Each node is compared, block of features by block, with what it attends to on the other side (`matching.py`);
+the cosines are its matching vector. A graph convolution over the region graph and the word graph turns matching vectors
 into one score (`graphs.py`).
 
-`graph="reference"` computes what the published code computes, in a closed form without tensors for pairs of nodes:
-there no node sees another one, and dense and sparse word graphs give the same scores. `graph="propagate"` mixes
-neighbours as the paper describes it.
+`graph="reference"` computes the scores of the original code, in closed form without tensors for pairs of nodes. There
+no node sees another one, and dense and sparse word graphs score alike. `graph="propagate"` mixes neighbours as the
+paper describes.
 """
 
 from __future__ import annotations
@@ -59,19 +59,26 @@ class TextualGraphs(WordSet):
 
 
 class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
-    """Graph structured matching network; defaults are the published ones.
+    """GSMN; the defaults are those of the original code.
 
     Args:
-        lambda_softmax: factor of the attention's logits, at nodes and between words.
-        num_block: blocks of features that are compared apart.
-        hid_dim: size of a convolved matching vector.
-        out_dim: outputs of the read-out, averaged.
-        is_sparse: words are neighbours where a parse connects them (`batch.extras["edges"]`), else all of them are.
+        vocab_size: token ids.
+        img_dim: D, the size of a region's features.
+        word_dim: size of the word vectors.
+        embed_size: E, the size of regions and words, a multiple of `num_block`.
+        num_layers: layers of the caption GRU.
+        bi_gru: read captions in both directions and average.
+        no_imgnorm, no_txtnorm: do not normalise regions, words.
+        lambda_softmax: factor of the attention's logits, between regions and words and between words.
+        num_block: blocks of features that are compared separately, the size of a matching vector.
+        hid_dim: size of a convolved matching vector, a multiple of 8.
+        out_dim: outputs of the read-out, which are averaged.
+        is_sparse: words are neighbours where a parse connects them (`extras["edges"]`); otherwise all words are.
         graph: "reference" or "propagate".
-        memory_budget: bytes that the temporaries of one block of images x captions may take.
+        memory_budget: bytes that the temporaries of a block of images x captions may take.
 
     Raises:
-        InputError: sizes that do not divide, or another graph.
+        InputError: a size is not the multiple that it must be, or there is no such graph.
     """
 
     bounded_scores = False
@@ -96,11 +103,11 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
     ) -> None:
         super().__init__()
         if embed_size % num_block:
-            raise InputError(f"--embed_size {embed_size}: expected a multiple of --num_block, which is {num_block}")
+            raise InputError(f"embed_size {embed_size}: expected a multiple of num_block, which is {num_block}")
         if hid_dim % KERNELS:
-            raise InputError(f"--hid_dim {hid_dim}: expected a multiple of {KERNELS}, the kernels of the graphs")
+            raise InputError(f"hid_dim {hid_dim}: expected a multiple of {KERNELS}, the kernels of the graphs")
         if graph not in GRAPHS:
-            raise InputError(f"--graph {graph}: expected reference or propagate")
+            raise InputError(f"graph {graph}: expected reference or propagate")
         self.propagate, self.is_sparse = graph == "propagate", is_sparse
         self.temperature, self.blocks = lambda_softmax, num_block
         self.memory_budget = memory_budget
@@ -136,7 +143,7 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         length = int(captions.lengths.max())
         rows = self._rows(images)
         with torch.autocast(images.features.device.type, enabled=False):
-            # Blocks about as many images as captions wide: as little as possible is prepared more than once.
+            # Blocks of about as many images as captions prepare as little as possible more than once.
             step = max(1, min(len(images), round((rows / length) ** 0.5)))
             image_blocks = [
                 (nodes(features, self.blocks), graph)
@@ -167,13 +174,13 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         return torch.cat(scores).index_select(0, torch.cat(order).argsort().to(device))
 
     def _rows(self, images: VisualGraphs) -> int:
-        """Image-word pairs of one block: each takes its inner products twice, and the terms of quadratic forms."""
+        """Image-word pairs of a block; each takes its inner products twice and the terms of the quadratic forms."""
         count = images.features.shape[1]
         bytes_per_row = 4 * (2 * self.blocks * count + count * count // 2 + 8 * count)
         return rows_within(self.memory_budget, bytes_per_row, images.features.device)
 
     def _take(self, captions: TextualGraphs, index: Tensor, length: int) -> tuple[Nodes, Tensor, Tensor]:
-        """Some captions [c] cut to `length` words: their words as nodes, graph, and mask [c, length]."""
+        """Captions of `index` [m], cut to `length` words: words as nodes, graph, and mask [m, length]."""
         taken = captions.cut(length).rows(index)
         mask = word_mask(taken.lengths, length, taken.features.device)
         return nodes(taken.features, self.blocks), taken.graph, mask
@@ -181,21 +188,21 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
     def _score(
         self, regions: Nodes, region_graph: Tensor, words: Nodes, word_graph: Tensor, mask: Tensor, pairs: bool = False
     ) -> Tensor:
-        """n images, c captions -> scores [c, n]; pairs of one image and one caption: [c, 1]."""
+        """Score n images against m captions -> [m, n]; or with `pairs`, image i against caption i -> [m, 1]."""
         region_vectors, word_vectors = match(regions, words, mask, self.temperature, pairs)
         from_regions = self.region_matching.regions(region_vectors, region_graph)
         return from_regions + self.word_matching.words(word_vectors, word_graph, mask)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """One group in the published order: captions, images, the two graphs."""
+        """List captions, images and the two graphs in one group, in the order of the original code."""
         parts = (self.caption_encoder, self.image_encoder, self.kernels, self.region_matching, self.word_matching)
         return [{"params": [p for part in parts for p in part.parameters()], "lr": learning_rate}]
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """[img_enc, txt_enc, i2t_match_G, t2i_match_G] -> state dict of this network.
+        """Translate a checkpoint of the original code: [img_enc, txt_enc, i2t_match_G, t2i_match_G].
 
-        The eight parts of a convolution become one matrix, weight-norm keys (`weight_g`, `weight_v`) today's ones, and
-        the word kernels' `params`, which cancel out of every score, are left out.
+        The eight parts of a convolution become one matrix, the keys `weight_g` and `weight_v` those of today's weight
+        normalisation. The `params` of the word kernels, which cancel out of every score, are left out.
         """
         image, caption, region, word = parts
         state = {f"image_encoder.{name}": value for name, value in image.items()}

@@ -1,4 +1,4 @@
-"""HAL (Liu et al., AAAI 2020) trains the network of VSE++ as it is; what is new is the objective (`loss.py`)."""
+"""HAL (Liu et al., AAAI 2020) is an objective (`loss.py`) for the network of VSE++."""
 
 from VSEpp_LSEH.model import VSEpp
 

@@ -1,11 +1,11 @@
 """SGRAF: similarity vectors between words and regions, reasoned over (SGR) or filtered (SAF) into one score.
 
-Diao, Zhang, Ma, Lu, "Similarity Reasoning and Filtration for Image-Text Matching", AAAI 2021. Two networks share the
-encoders' design and are trained apart, `module_name` says which; "SGRAF" is the mean of their score matrices.
+Diao, Zhang, Ma, Lu, "Similarity Reasoning and Filtration for Image-Text Matching", AAAI 2021. SGR and SAF have the
+same encoders and are trained separately; "SGRAF" is the mean of their scores.
 
-A word attends to the regions and is compared with what it sees; a caption's global vector is compared with the image's.
-The comparisons, vectors of S numbers, are the nodes (`nodes.py`) of a small graph per (image, caption) pair, which SGR
-and SAF turn into a score (`similarity.py`).
+Each word attends to the regions and is compared with the context that it finds; the global vector of a caption is
+compared with that of the image. These similarity vectors of size S are the nodes (`nodes.py`) of a small graph per
+image-caption pair, which SGR or SAF turns into a score (`similarity.py`).
 """
 
 from __future__ import annotations
@@ -26,18 +26,24 @@ from vse.nn.network import PairwiseNetwork
 
 
 class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
-    """SGR or SAF (Diao et al. 2021); defaults are the published ones.
+    """SGR or SAF; the defaults are those of the original code.
 
     Args:
         module_name: "SGR" or "SAF".
-        num_regions: regions per image; a BatchNorm over their ranks fixes it (36 in the published code).
-        bi_gru: both directions of the caption GRU, averaged.
-        no_imgnorm, no_txtnorm: leave regions, words as they come from the encoders.
+        vocab_size: token ids.
+        num_regions: R, fixed because a BatchNorm has the position of a region as its channel (36 in the original code).
+        img_dim: D, the size of a region's features.
+        word_dim: size of the word vectors.
+        embed_size: E, the size of regions and words.
+        sim_dim: S, the size of a similarity vector.
+        num_layers: layers of the caption GRU.
+        bi_gru: read captions in both directions and average.
+        no_imgnorm, no_txtnorm: do not normalise regions, words.
         sgr_step: graph reasoning steps of SGR.
-        memory_budget: bytes that the temporaries of one block of images x captions may take.
+        memory_budget: bytes that the temporaries of a block of images x captions may take.
 
     Raises:
-        InputError: another module name.
+        InputError: the module name is neither "SGR" nor "SAF".
     """
 
     smallest_batch = 2
@@ -61,7 +67,7 @@ class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
     ) -> None:
         super().__init__()
         if module_name not in ("SGR", "SAF"):
-            raise InputError(f"--module_name {module_name}: expected SGR or SAF; their ensemble is made in evaluation")
+            raise InputError(f"module_name {module_name}: expected SGR or SAF; their ensemble is made in evaluation")
         self.num_regions = num_regions
         self.image_encoder = RegionProjection(img_dim, embed_size, not no_imgnorm)
         self.caption_encoder = WordStates(vocab_size, word_dim, embed_size, num_layers, bi_gru, DROPOUT, not no_txtnorm)
@@ -121,11 +127,11 @@ class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
             return self.similarity_encoder.pairs(images, captions, image_index, caption_index)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """One group in the published order: captions, images, similarity."""
+        """List captions, images, similarity in one group, in the order of the original code."""
         parts = (self.caption_encoder, self.image_encoder, self.similarity_encoder)
         return [{"params": [p for part in parts for p in part.parameters()], "lr": learning_rate}]
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """[img_enc, txt_enc, sim_enc] -> state dict of this network; the published GRU is named `cap_rnn`."""
+        """Translate a checkpoint of the original code, whose GRU is named `cap_rnn`."""
         state = super().import_published(parts, options)
         return {name.replace(".cap_rnn.", ".rnn."): value for name, value in state.items()}

@@ -1,8 +1,8 @@
-"""The similarity vectors of SGRAF, computed for blocks of images x captions without keeping a word-sized tensor.
+"""The similarity vectors of SGRAF, computed for blocks of images x captions.
 
-The vectors are the nodes that SGR reasons over and SAF filters (Diao et al. 2021, section 3.2). Per (image, word) pair
-the published code keeps several D-sized tensors for the backward pass; here only the S-sized result is kept and
-everything before it is computed again, which costs a fifth of the forward pass.
+The vectors are the nodes that SGR reasons over and SAF filters (Diao et al. 2021, section 3.2). For each image-word
+pair the original code keeps several tensors of size E for the backward pass; here only the result of size S is kept
+and the rest is computed again, which costs a fifth of the forward pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn.functional import linear
 from vse.nn.attention import attention_over_regions, inner_products
 from vse.nn.encoders import NORM_EPSILON
 
-TEMPERATURE = 9.0  # inverse temperature of the attention over regions, constant in the published code
+TEMPERATURE = 9.0  # inverse temperature of the attention over regions, constant in the original code
 
 
 def similarity_nodes(
@@ -30,19 +30,19 @@ def similarity_nodes(
     global_map: nn.Linear,
     workspace: Tensor,
 ) -> Tensor:
-    """Similarity vectors of n images x c captions -> [n, c, 1 + L, S], the global one first, all of length 1.
+    """Compute the similarity vectors of n images x m captions -> unit vectors [n, m, 1 + T, S], the global one first.
 
-    Word k of a caption against an image: l2norm(W (u_k - w_k)^2 + b), u_k the normalised context that the word attends
-    to (equations 3 to 5); the global one compares the two global vectors with weights of its own (equation 6).
+    Word k of a caption against an image gives l2norm(W (u_k - w_k)^2 + b), where u_k is the normalised context that the
+    word attends to (equations 3 to 5). The global vectors are compared in the same way with other weights (equation 6).
 
     Args:
-        regions: [n, R, D].
+        regions: [n, R, E].
         gram: [n, R, R], `regions @ regions.mT`.
-        image_vectors: [n, D].
-        words: [c, L, D], or [n, c, L, D] for each image its own; 0 at padding.
-        caption_vectors: [c, D], or [n, c, D].
-        local_map, global_map: D -> S.
-        workspace: [rows, D] scratch of the same type, rows >= c * L; as many images are taken at a time as fit into it.
+        image_vectors: [n, E].
+        words: [m, T, E], or [n, m, T, E] for other captions per image; 0 at padding.
+        caption_vectors: [m, E], or [n, m, E].
+        local_map, global_map: linear maps E -> S of words and of global vectors.
+        workspace: [rows, E] scratch memory of the same type, rows >= m * T; as many images are taken at a time as fit.
     """
     return _SimilarityNodes.apply(
         regions,
@@ -59,9 +59,9 @@ def similarity_nodes(
 
 
 def _context_weights(regions: Tensor, gram: Tensor, words: Tensor) -> Tensor:
-    """[n, c * L, R]: attention over regions, scaled so that the weighted sum of the regions has length 1.
+    """Attention over regions [n, m * T, R], scaled so that the weighted sum of the regions has length 1.
 
-    The length of the sum is sqrt(a' G a) with the regions' Gram matrix G: the sum itself is not needed.
+    The length of the sum is sqrt(a' G a) with the regions' Gram matrix G; the sum itself is not needed.
     """
     weights = attention_over_regions(inner_products(regions, words), TEMPERATURE).flatten(1, 2)
     squared = torch.linalg.vecdot(weights @ gram, weights)
@@ -69,25 +69,25 @@ def _context_weights(regions: Tensor, gram: Tensor, words: Tensor) -> Tensor:
 
 
 def _own(captions: Tensor, images: slice, shared_dims: int) -> Tensor:
-    """The captions of these images: all of them, if the images share their captions."""
+    """Captions of these images: all captions if the images share them."""
     return captions if captions.ndim == shared_dims else captions[images]
 
 
 def _difference(weights: Tensor, regions: Tensor, words: Tensor, workspace: Tensor) -> Tensor:
-    """u - w for [n, c * L] image-word pairs, in the workspace: [n, c * L, D]."""
+    """u - w of the [n, m * T] image-word pairs, in the workspace: [n, m * T, E]."""
     out = workspace[: weights.shape[0] * weights.shape[1]].view(*weights.shape[:2], -1)
     return torch.bmm(weights, regions, out=out).sub_(words.flatten(-3, -2))
 
 
 def _normalised(values: Tensor, out: Tensor) -> Tensor:
-    """Writes l2norm(values) to `out` and returns the norms."""
+    """Write l2norm(values) to `out` and return the norms."""
     norms = torch.linalg.vector_norm(values, dim=-1)
     torch.div(values, (norms + NORM_EPSILON)[..., None], out=out)
     return norms
 
 
 def _normalised_backward(gradient: Tensor, result: Tensor, norms: Tensor) -> Tensor:
-    """Gradient of x = l2norm(y), |y| = N: (g - (y/N) (x.g)) / (N + eps), and 0 for a zero vector."""
+    """Gradient of x = l2norm(y): (g - (y / |y|) (x.g)) / (|y| + eps), and 0 for a zero vector."""
     along = torch.linalg.vecdot(result, gradient) * (1 + NORM_EPSILON / norms)
     scale = torch.where(norms > 0, 1 / (norms + NORM_EPSILON), 0)
     return torch.addcmul(gradient, result, along[..., None].nan_to_num(), value=-1).mul_(scale[..., None])
@@ -181,6 +181,6 @@ class _SimilarityNodes(torch.autograd.Function):
 
 
 def _blocks(images: int, words: int, workspace: Tensor) -> list[slice]:
-    """The images, so many at a time that their image-word pairs fit into the workspace."""
+    """Slices of the images whose image-word pairs fit into the workspace."""
     step = max(1, len(workspace) // words)
     return [slice(start, min(start + step, images)) for start in range(0, images, step)]

@@ -1,4 +1,7 @@
-"""The pair scorer of SGRAF: global vectors, reasoning (SGR), filtration (SAF), and the blocks they are computed in."""
+"""Scores of SGRAF: global vectors, graph reasoning (SGR), attention filtration (SAF), and the blocks of their work.
+
+N nodes of a pair: the global similarity vector and one for each word, N = 1 + T.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import NORM_EPSILON, l2norm, xavier_uniform_linear
 from vse.nn.network import RegionSet, WordSet
 
-DROPOUT = 0.4  # of word vectors and of both global vectors' attention; constant in the published code
+DROPOUT = 0.4  # of word vectors and of the attention of both global vectors; constant in the original code
+
+MOMENTUM = 0.1  # of SAF's running moments, BatchNorm's default
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +39,11 @@ class TextualRepresentations(WordSet):
 
 
 class SelfAttention(nn.Module):
-    """One vector for a set of local features, weighted by their agreement with the mean (section 3.1).
+    """Pool local features into a global vector, weighted by their agreement with the mean (section 3.1).
 
-    Images (`regions` given): both branches pass a BatchNorm, the local one with the rank of the region as its channel,
-    so that the number of regions is fixed and their order matters. Captions: no BatchNorm, any number of words.
+    For images (`regions` given) both branches have a BatchNorm. That of the local branch has the position of the region
+    as its channel, so that the number of regions is fixed and their order matters. For captions there is no BatchNorm,
+    and any number of words.
     """
 
     def __init__(self, size: int, regions: int | None = None) -> None:
@@ -53,7 +59,7 @@ class SelfAttention(nn.Module):
         self.embedding_common = nn.Sequential(xavier_uniform_linear(nn.Linear(size, 1)))
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, K, D] features, 0 where `mask` [B, K] is False -> [B, D]."""
+        """Pool regions [B, R, E] or words [B, T, E], which are 0 where `mask` [B, T] is False -> [B, E]."""
         count = features.shape[1] if mask is None else mask.sum(1, keepdim=True)
         mean = features.sum(1) / count
         agreement = self.embedding_local(features) * self.embedding_global(mean)[:, None]
@@ -65,7 +71,7 @@ class SelfAttention(nn.Module):
 
 
 class GraphReasoning(nn.Module):
-    """One step of similarity graph reasoning (section 3.3, equations 7 and 8): no residual, no normalisation."""
+    """One step of similarity graph reasoning, without residual and normalisation (section 3.3, equations 7 and 8)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -74,29 +80,39 @@ class GraphReasoning(nn.Module):
         self.sim_graph_w = xavier_uniform_linear(nn.Linear(size, size))
 
     def affinity(self) -> tuple[Tensor, Tensor]:
-        """Weight [S, S] and bias [S] of the map after which a receiver's products with the nodes are its logits.
+        """Merge queries and keys into one linear map: weight [S, S], bias [S].
 
-        softmax_j((Wq x_i + bq).(Wk x_j + bk)) = softmax_j((Wk' Wq x_i + Wk' bq).x_j): what is the same for all j
-        cancels, and with it bk. Its gradient is 0, not absent, so that the optimizer sees every parameter.
+        softmax_j((Wq x_i + bq).(Wk x_j + bk)) = softmax_j((Wk' Wq x_i + Wk' bq).x_j): terms that are the same for all j
+        cancel, and with them bk. Its gradient is 0, not absent, so that the optimizer sees every parameter.
         """
         query, key = self.graph_query_w, self.graph_key_w
         return key.weight.T @ query.weight, query.bias @ key.weight + 0 * key.bias
 
     def edges(self, affinity: tuple[Tensor, Tensor], receivers: Tensor, nodes: Tensor, mask: Tensor | None) -> Tensor:
-        """[..., K, S] receiving nodes, [..., N, S] nodes -> attention [..., K, N], 0 where `mask` [..., N] is False."""
-        # Receivers last: the softmax over the second last dimension is the fast one for as few nodes as these.
+        """Attend from receiving nodes to all nodes.
+
+        Args:
+            affinity: the result of `affinity`.
+            receivers: [..., receivers, S].
+            nodes: [..., N, S].
+            mask: [..., N] bool, False at padding, which gets weight 0.
+
+        Returns:
+            [..., receivers, N], weights that sum to 1 over the nodes.
+        """
+        # With so few nodes, a softmax over the second last dimension is faster than one over the last.
         logits = nodes @ linear(receivers, *affinity).mT
         if mask is not None:
             logits = logits.masked_fill(~mask[..., None], -torch.inf)
         return torch.softmax(logits, dim=-2).mT
 
     def forward(self, affinity: tuple[Tensor, Tensor], receivers: Tensor, nodes: Tensor, mask: Tensor | None) -> Tensor:
-        """As `edges` -> [..., K, S], the receiving nodes after one step."""
+        """Update the receiving nodes -> [..., receivers, S]; the arguments are those of `edges`."""
         return self.sim_graph_w(self.edges(affinity, receivers, nodes, mask) @ nodes).relu_()
 
 
 class Moments(NamedTuple):
-    """Mean and (biased) variance of each caption's logits over all images and nodes, and their number: [c] each."""
+    """Mean and (biased) variance of each caption's logits over all images and nodes, and their number; [m] each."""
 
     mean: Tensor
     variance: Tensor
@@ -104,19 +120,19 @@ class Moments(NamedTuple):
 
 
 class AttentionFiltration(nn.Module):
-    """Similarity attention filtration (section 3.4, equations 9 and 10): a gate per node, and the gated sum.
+    """Similarity attention filtration: a gate for each node, and the gated sum (section 3.4, equations 9 and 10).
 
-    The published code scores one caption at a time, so that its one-channel BatchNorm sees one caption's logits against
-    all images of the batch: a caption has moments of its own, and the running moments are updated once per caption.
+    The original code scores one caption at a time. Its one-channel BatchNorm therefore normalises the logits of each
+    caption by their own moments over all images of the batch, and updates the running moments once per caption.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.attn_sim_w = xavier_uniform_linear(nn.Linear(size, 1))
-        self.bn = nn.BatchNorm1d(1)
+        self.bn = nn.BatchNorm1d(1, momentum=MOMENTUM)
 
     def moments(self, logits: Tensor, mask: Tensor | None) -> Moments:
-        """[n, c, N] logits of all images, mask [c, N] -> what each caption is normalised with in training."""
+        """Compute the moments of each caption in training: logits [n, m, N] of all images, mask [m, N]."""
         if mask is None:
             mask = torch.ones_like(logits[0], dtype=torch.bool)
         size = len(logits) * mask.sum(-1)
@@ -125,13 +141,13 @@ class AttentionFiltration(nn.Module):
         return Moments(mean, variance, size)
 
     def gates(self, nodes: Tensor, mask: Tensor | None) -> tuple[Tensor, Moments | None]:
-        """[n, c, N, S] nodes -> gates [n, c, N] that sum to 1, and in training the moments they were made with."""
+        """Compute the gates of nodes [n, m, N, S] -> [n, m, N], summing to 1; in training also their moments."""
         logits = self.attn_sim_w(nodes).squeeze(-1)
-        mean, variance, moments = self.bn.running_mean, self.bn.running_var, None
+        moments = None
+        mean, variance = self.bn.get_buffer("running_mean"), self.bn.get_buffer("running_var")
         if self.training:
             moments = self.moments(logits, mask)
             mean, variance = moments.mean, moments.variance
-        assert mean is not None and variance is not None  # noqa: PT018
         normalised = (logits - mean[:, None]) * (variance[:, None] + self.bn.eps).rsqrt()
         gates = torch.sigmoid(normalised * self.bn.weight + self.bn.bias)
         if mask is not None:
@@ -139,39 +155,37 @@ class AttentionFiltration(nn.Module):
         return gates / (gates.sum(-1, keepdim=True) + NORM_EPSILON), moments
 
     def forward(self, nodes: Tensor, mask: Tensor | None) -> tuple[Tensor, Moments | None]:
-        """[n, c, N, S] nodes -> [n, c, S], and in training the moments for `update`."""
+        """Sum gated nodes [n, m, N, S] -> unit vectors [n, m, S]; in training also the moments for `update`."""
         gates, moments = self.gates(nodes, mask)
         return l2norm((gates[..., None, :] @ nodes).squeeze(-2), eps=NORM_EPSILON), moments
 
     @torch.no_grad()
     def update(self, moments: Moments) -> None:
-        """The running moments after one BatchNorm update per caption, in the given order, in closed form."""
-        bn, captions = self.bn, len(moments.mean)
-        assert bn.momentum is not None and bn.running_mean is not None  # noqa: PT018
-        assert bn.running_var is not None and bn.num_batches_tracked is not None  # noqa: PT018
+        """Update the running moments as one BatchNorm update per caption would, in their order, in closed form."""
+        captions = len(moments.mean)
         age = torch.arange(captions - 1, -1, -1).to(moments.mean)
-        share = bn.momentum * (1 - bn.momentum) ** age
-        for running, observed in (
-            (bn.running_mean, moments.mean),
-            (bn.running_var, moments.variance * moments.size / (moments.size - 1)),
+        share = MOMENTUM * (1 - MOMENTUM) ** age
+        for name, observed in (
+            ("running_mean", moments.mean),
+            ("running_var", moments.variance * moments.size / (moments.size - 1)),
         ):
-            running.mul_((1 - bn.momentum) ** captions).add_((share * observed).sum())
-        bn.num_batches_tracked += captions
+            self.bn.get_buffer(name).mul_((1 - MOMENTUM) ** captions).add_((share * observed).sum())
+        self.bn.get_buffer("num_batches_tracked").add_(captions)
 
 
 class Shared(NamedTuple):
-    """What all blocks of one call have in common."""
+    """What all blocks of one call share."""
 
-    workspace: Tensor  # [rows, D] scratch memory
+    workspace: Tensor  # [rows, E] scratch memory
     affinities: list[tuple[Tensor, Tensor]]  # of the graph reasoning steps
 
 
 class SimilarityEncoder(nn.Module):
-    """Encoded images and captions -> scores in (0, 1); the published `sim_enc`, its parameter names kept.
+    """Score encoded images against encoded captions, in (0, 1); parameter names are those of the original `sim_enc`.
 
-    Any block sizes; the work is cut so that its temporaries take about half of `memory_budget` bytes. In training SAF
-    keeps the similarity vectors of all pairs for the backward pass, 4 S bytes per image and word; the images must then
-    be all those of the batch, since each caption is normalised over all of them.
+    The work is cut into blocks whose temporaries take about half of `memory_budget` bytes. In training SAF keeps the
+    similarity vectors of all pairs for the backward pass, 4 S bytes per image and word, and must see all images of the
+    batch, over which it normalises each caption.
     """
 
     def __init__(
@@ -189,17 +203,17 @@ class SimilarityEncoder(nn.Module):
             self.SAF_module = AttentionFiltration(sim_dim)
         else:
             self.SGR_module = nn.ModuleList(GraphReasoning(sim_dim) for _ in range(sgr_step))
-        # An image-word pair needs its attention, u - w, and S numbers a few times over, each graph step three times.
+        # An image-word pair takes its attention, u - w, and a few similarity vectors, three more per graph step.
         self.bytes_per_row = 4 * (3 * num_regions + embed_size + (6 + 3 * (0 if self.filters else sgr_step)) * sim_dim)
 
     def forward(self, images: VisualRepresentations, captions: TextualRepresentations) -> Tensor:
-        """n images, m captions -> scores [n, m]."""
+        """Score n images against m captions -> [n, m]."""
         count = len(images.features)
         lengths = captions.lengths
         gram = images.features @ images.features.mT
         shared = self._shared(captions)
-        # With gradients, and for moments over all images, blocks are cut along the captions only: the gradients of
-        # slices of the images would be padded to all images again, block by block.
+        # With gradients, and for moments over all images, only captions are cut into blocks: each block's gradient of a
+        # slice of the images would be padded to all images.
         all_images = torch.is_grad_enabled() or (self.filters and self.training)
         score = partial(self._score, shared)
         if not self.filters:
@@ -232,8 +246,13 @@ class SimilarityEncoder(nn.Module):
         image_index: Tensor,
         caption_index: Tensor,
     ) -> Tensor:
-        """Rows [P] of the images and of the captions -> scores [P]."""
-        assert not (self.filters and self.training), "in training SAF normalises a caption over all images of the batch"
+        """Score the pairs of image_index[p] and caption_index[p] -> [P].
+
+        Raises:
+            RuntimeError: SAF in training, where a score depends on all images of the batch.
+        """
+        if self.filters and self.training:
+            raise RuntimeError("in training SAF normalises a caption over all images of the batch")
         lengths = captions.lengths
         gram = images.features @ images.features.mT
         shared = self._shared(captions)
@@ -260,7 +279,7 @@ class SimilarityEncoder(nn.Module):
         caption_vectors: Tensor,
         mask: Tensor | None,
     ) -> tuple[Tensor, Moments | None]:
-        """One block, shapes as in `similarity_nodes` -> scores [n, c], and SAF's moments in training."""
+        """Score one block, shapes as in `similarity_nodes` -> [n, m]; in training also SAF's moments."""
         local, overall = self.sim_tranloc_w, self.sim_tranglo_w
         nodes = similarity_nodes(regions, gram, image_vectors, words, caption_vectors, local, overall, shared.workspace)
         moments = None
@@ -280,13 +299,13 @@ class SimilarityEncoder(nn.Module):
         workspace = features.new_empty(max(rows, features.shape[1]), features.shape[2])
         if self.filters:
             return Shared(workspace, [])
-        return Shared(workspace, [step.affinity() for step in self.SGR_module])  # type: ignore[operator]
+        return Shared(workspace, [step.affinity() for step in self.SGR_module if isinstance(step, GraphReasoning)])
 
 
 def _take(
     captions: TextualRepresentations, lengths: Tensor, index: Tensor, length: int
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Words [c, length, D] and global vectors [c, D] of some captions; the mask of their nodes if any is padding."""
+    """Words [m, length, E] and global vectors [m, E] of some captions; the mask of their nodes if any is padding."""
     device = captions.features.device
     mask = None
     if bool((lengths[index] < length).any()):

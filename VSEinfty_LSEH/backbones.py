@@ -1,4 +1,4 @@
-"""The CNNs of `--backbone_source`: ResNets without pooling and head, [B, 3, H, W] -> [B, 2048, H/32, W/32]."""
+"""The CNNs that read pictures for VSE-infinity: ResNets without pooling and head, [B, 3, H, W] -> [B, 2048, h, w]."""
 
 from __future__ import annotations
 
@@ -21,46 +21,47 @@ SOURCES = {
     "imagenet_resnext": ("resnext101_32x8d", "torchvision"),
     "wsl": ("resnext101_32x8d", "torchvision"),
 }
-"""Source -> torchvision's name of the network, and whose layout it is built in.
+"""Source -> torchvision's name of the network, and the layout that it is built in.
 
-torchvision's ImageNet weights in the Caffe layout are the published code's choice. They load, and the features differ
-from those the weights were trained for; fine-tuning makes up for it.
+torchvision's ImageNet weights in the Caffe layout are the choice of the original code. They load, but the features
+differ from those that the weights were trained for; fine-tuning compensates.
 """
+
 WSL_WEIGHTS = "https://download.pytorch.org/models/ig_resnext101_32x8-c38310e5.pth"
 CHANNELS = 2048
 
 
 def build_backbone(source: str, weights: Path | None = None, pretrained: bool = True) -> nn.Module:
-    """The CNN of `--backbone_source` with its weights.
+    """Build the CNN of a source, with its weights.
 
     Args:
         source: one of `SOURCES`.
-        weights: `--backbone_path`: the detector's file (`base` and `top`), a state dict for the others; wins over
-            `pretrained`. Without it the detector starts at random.
+        weights: a file that takes precedence over `pretrained`: the detector's (`base` and `top`), or a state dict.
+            Without it the detector starts at random.
         pretrained: fetch the weights of the other sources.
 
     Raises:
-        InputError: weights that cannot be read or fetched, or of another network.
+        InputError: the weights cannot be read or fetched, or are those of another network.
     """
     name, layout = SOURCES[source]
     network = body(torchvision.models.get_model(name, weights=None))
     if layout == "caffe":
         caffe_layout(network)
     if weights is not None:
-        fit_weights(network, without_head(read_backbone(weights)), f"--backbone_source {source}", weights)
+        fit_weights(network, without_head(read_backbone(weights)), f"backbone_source {source}", weights)
     elif pretrained and source != "detector":
         fit_weights(network, without_head(fetch(name, source)), source, None)
     return network
 
 
 def body(network: nn.Module) -> nn.Sequential:
-    """A torchvision ResNet up to its last feature map, under the same names."""
+    """Cut a torchvision ResNet behind its last feature map; names stay the same."""
     names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
     return nn.Sequential(OrderedDict((name, network.get_submodule(name)) for name in names))
 
 
 def caffe_layout(network: nn.Module) -> None:
-    """Strides on a block's first convolution instead of its second, and a max pooling without padding."""
+    """Move strides from a block's second convolution to its first, and pool without padding, in place."""
     network.maxpool = nn.MaxPool2d(3, stride=2, padding=0, ceil_mode=True)
     for block in network.modules():
         if isinstance(block, torchvision.models.resnet.Bottleneck):
@@ -68,9 +69,13 @@ def caffe_layout(network: nn.Module) -> None:
 
 
 def read_backbone(path: Path) -> dict[str, Tensor]:
-    """A state dict file, or the published detector's: {"base": the layers up to layer3 by number, "top": layer4}."""
+    """Read a state dict file, or the original detector's: {"base": the layers up to layer3 by number, "top": layer4}.
+
+    Raises:
+        InputError: the file is missing, damaged or of another kind.
+    """
     base = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3"}
-    with suppress(Exception):  # read_weights says what is wrong with a file
+    with suppress(Exception):  # read_weights reports what is wrong with a file
         content = torch.load(path, map_location="cpu", weights_only=True)
         if {"base", "top"} <= content.keys():
             return {
@@ -82,21 +87,22 @@ def read_backbone(path: Path) -> dict[str, Tensor]:
 
 
 def fetch(name: str, source: str) -> dict[str, Tensor]:
-    """Pretrained weights from the user's cache or the network.
+    """Fetch pretrained weights from the user's cache or the network.
 
     Raises:
-        InputError: they cannot be fetched; the message names the file and `--backbone_path`.
+        InputError: the weights cannot be fetched; the message names their file.
     """
     if source != "wsl":
-        return fetch_weights(name, "--backbone_path")
+        return fetch_weights(name, "backbone_path")
     try:
         return torch.hub.load_state_dict_from_url(WSL_WEIGHTS, progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as problem:
         raise InputError(
-            f"wsl: pretrained weights cannot be fetched ({getattr(problem, 'reason', problem)}); get "
-            f"{WSL_WEIGHTS.rpartition('/')[2]} on another machine and give it with --backbone_path FILE"
+            f"backbone_source wsl: pretrained weights cannot be fetched ({getattr(problem, 'reason', problem)}); get "
+            f"{WSL_WEIGHTS.rpartition('/')[2]} on another machine and give it as backbone_path"
         ) from None
 
 
 def without_head(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out the weights of the last linear layer."""
     return {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}

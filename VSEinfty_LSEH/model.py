@@ -1,8 +1,9 @@
-"""VSE-infinity (Chen, Hu, Wu, Jiang, Wang, CVPR 2021): visual-semantic embedding whose pooling is learned.
+"""VSE-infinity: visual-semantic embedding whose pooling is learned.
 
-An image is a set of regions of a detector, or the cells of a CNN's last feature map; a caption is its word pieces as
-BERT sees them, or its words as a GRU in both directions does. Either set becomes one vector by the generalised pooling
-operator (`pooling.py`); images and captions are compared by inner products of unit vectors.
+Chen, Hu, Wu, Jiang, Wang, "Learning the Best Pooling Strategy for Visual Semantic Embedding", CVPR 2021. An image is a
+set of regions of a detector, or the cells of a CNN's last feature map. A caption is a set of states: of BERT at its
+word pieces, or of a bidirectional GRU at its words. The generalised pooling operator (`pooling.py`) turns either set
+into a vector; scores are inner products of unit vectors.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ from vse.nn.network import EmbeddingNetwork
 from VSEinfty_LSEH.pooling import GeneralisedPooling
 
 DROPPED = 0.2
-"""Regions to drop; of grid cells between none and so many."""
+"""Share of regions that training drops; of grid cells, at most this share."""
+
 BERT_FACTOR = 0.1
 """BERT is fine-tuned with this share of the learning rate."""
 
 
 class RegionMLP(nn.Module):
-    """Two linear layers F -> E/2 -> E with BatchNorm and ReLU between them; `bns.1` is published and never used.
+    """Two linear layers D -> E / 2 -> E with BatchNorm and ReLU between them.
+
+    `bns.1` is in the state dicts of the original code, which never uses it.
 
     Args:
-        masked: BatchNorm's statistics leave padding rows out. As published they count: about a sixth of the rows.
+        masked: exclude padding from the statistics of the BatchNorm. In the original code padding counts, which is
+            about a sixth of the rows.
     """
 
     def __init__(self, img_dim: int, embed_size: int, masked: bool = False) -> None:
@@ -36,11 +41,11 @@ class RegionMLP(nn.Module):
         half = embed_size // 2
         self.layers = nn.ModuleList([nn.Linear(img_dim, half), nn.Linear(half, embed_size)])
         self.bns = nn.ModuleList([nn.BatchNorm1d(half), nn.BatchNorm1d(embed_size)])
-        self.bns[1].requires_grad_(False)  # it would stay without gradient, which torchrun's processes wait for
+        self.bns[1].requires_grad_(False)  # DistributedDataParallel would wait for its gradient
         self.masked = masked
 
     def forward(self, regions: Tensor, lengths: Tensor) -> Tensor:
-        """[B, R, F], of which the first `lengths` [B] count -> [B, R, E]."""
+        """Map regions [B, R, D], of which the first `lengths` [B] count -> [B, R, E]."""
         if not (self.masked and self.training):
             return self._rows(regions.flatten(0, 1)).unflatten(0, regions.shape[:2])
         inside = torch.arange(regions.shape[1], device=regions.device) < lengths[:, None]
@@ -52,11 +57,14 @@ class RegionMLP(nn.Module):
 
 
 class PooledProjection(nn.Module):
-    """Local features of an image [B, N, F] and their numbers [B] -> embedding [B, E].
+    """Project the local features of images into the joint space and pool them.
 
     Args:
-        mlp: add a `RegionMLP` to the linear projection (regions; grids have a whole CNN to learn).
+        img_dim: D, the size of a feature.
+        embed_size: E, the size of the joint space.
+        mlp: add a `RegionMLP` to the linear projection (for regions; for grids a whole CNN is trained).
         normalise: L2-normalise the embedding.
+        masked_batchnorm: `masked` of the `RegionMLP`.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class PooledProjection(nn.Module):
         xavier_uniform_linear(self.fc)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Embed images by features [B, R, D], of which the first `lengths` [B] count -> [B, E]."""
         projected = self.fc(features)
         if self.mlp is not None:
             projected = projected + self.mlp(features, lengths)
@@ -78,16 +87,17 @@ class PooledProjection(nn.Module):
 
 
 class RegionEncoder(PooledProjection):
-    """Regions [B, R, F], or global features [B, F] as one region each, -> embeddings [B, E].
-
-    In training each region is dropped with probability 0.2.
-    """
+    """Embed images by their regions; in training each region is dropped with probability 0.2."""
 
     def __init__(self, img_dim: int, embed_size: int, normalise: bool = True, masked_batchnorm: bool = False) -> None:
         super().__init__(img_dim, embed_size, True, normalise, masked_batchnorm)
 
     def forward(self, images: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """`lengths` [B]: only so many regions of each image, none of them dropped."""
+        """Embed regions [B, R, D], or global features [B, D] as one region each -> [B, E].
+
+        Args:
+            lengths: [B], the regions of each image that count; none of them is dropped.
+        """
         regions = images[:, None] if images.ndim == 2 else images
         if lengths is None and self.training:
             regions, lengths = drop(regions, DROPPED)
@@ -95,13 +105,16 @@ class RegionEncoder(PooledProjection):
 
 
 class GridEncoder(nn.Module):
-    """Pictures [B, 3, H, W] -> embeddings [B, E], from the cells of a CNN's last feature map.
+    """Embed pictures by the cells of a CNN's last feature map.
 
-    In training a fifth of the pictures stay whole; each other one loses a share of its cells, uniform in (0.04, 0.2).
-    BatchNorm within the CNN always uses the statistics it came with; its scale and shift are trained.
+    In training a fifth of the pictures keep all cells; the others lose a share of theirs, uniform in (0.04, 0.2). The
+    CNN's BatchNorms always use their pretrained statistics; their scales and shifts are trained.
 
     Args:
-        backbone: a ResNet without its head (`backbones.py`), [B, 3, H, W] -> [B, channels, h, w].
+        backbone: ResNet without its head (`backbones.py`), [B, 3, H, W] -> [B, channels, h, w].
+        channels: size of a cell's features.
+        embed_size: E, the size of the joint space.
+        normalise: L2-normalise the embedding.
     """
 
     LAYERS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
@@ -112,6 +125,7 @@ class GridEncoder(nn.Module):
         self.image_encoder = PooledProjection(channels, embed_size, False, normalise)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Embed pictures [B, 3, H, W] -> [B, E]."""
         cells = self.backbone(images).flatten(2).transpose(1, 2)
         if not self.training:
             return self.image_encoder(cells, count(cells))
@@ -119,6 +133,7 @@ class GridEncoder(nn.Module):
         return self.image_encoder(*drop(cells, torch.where(share > DROPPED, DROPPED * share, 0.0)))
 
     def train(self, mode: bool = True) -> GridEncoder:
+        """Set training mode, except for the CNN's BatchNorms."""
         super().train(mode)
         for module in self.backbone.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -126,14 +141,14 @@ class GridEncoder(nn.Module):
         return self
 
     def fix(self, blocks: int) -> None:
-        """Train the CNN but for its first layers and so many of its blocks: 0 trains all of it, 4 nothing."""
+        """Freeze the stem and the first `blocks` of the CNN's four blocks; 0 freezes nothing, not even the stem."""
         self.backbone.requires_grad_(True)
         for name in self.LAYERS[: blocks + 2 if blocks else 0]:
             self.backbone.get_submodule(name).requires_grad_(False)
 
 
 class WordEncoder(CaptionGRU):
-    """Word ids -> embeddings [B, E]: a GRU in both directions over word vectors, pooled (`--text_encoder bigru`)."""
+    """Embed captions by the pooled states of a bidirectional GRU over word vectors."""
 
     def __init__(
         self, vocab_size: int, word_dim: int, embed_size: int, num_layers: int = 1, normalise: bool = True
@@ -143,41 +158,40 @@ class WordEncoder(CaptionGRU):
         self.normalise = normalise
 
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
-        """[B, T] ids, [B] lengths -> [B, E]."""
+        """Embed captions [B, T] of `lengths` [B] -> [B, E]."""
         pooled = self.gpool(super().forward(captions, lengths), lengths)
         return l2norm(pooled, eps=NORM_EPSILON) if self.normalise else pooled
 
 
 class BertEncoder(nn.Module):
-    """Word piece ids -> embeddings [B, E]: BERT's last states, projected, pooled with [CLS] and [SEP] among them.
+    """Embed captions by BERT's last states, [CLS] and [SEP] included, projected and pooled.
 
     Args:
-        bert: a transformers `BertModel`; id 0 is padding, which attention passes over.
+        bert: `BertModel` of transformers; id 0 is padding, which attention ignores.
+        hidden_size: size of BERT's states.
+        embed_size: E, the size of the joint space.
+        normalise: L2-normalise the embedding.
     """
 
     def __init__(self, bert: nn.Module, hidden_size: int, embed_size: int, normalise: bool = True) -> None:
         super().__init__()
         self.bert = bert
         for name, parameter in bert.named_parameters():
-            if name.startswith("pooler."):  # published, and never used
+            if name.startswith("pooler."):  # in BERT's checkpoints, and never used
                 parameter.requires_grad_(False)
         self.linear = nn.Linear(hidden_size, embed_size)
         self.gpool = GeneralisedPooling()
         self.normalise = normalise
 
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
-        """[B, T] ids padded with 0, [B] lengths -> [B, E]."""
+        """Embed word pieces [B, T], padded with 0, of `lengths` [B] -> [B, E]."""
         states = self.bert(captions, attention_mask=(captions != 0).long()).last_hidden_state
         pooled = self.gpool(self.linear(states), lengths)
         return l2norm(pooled, eps=NORM_EPSILON) if self.normalise else pooled
 
 
 class VSEinfty(EmbeddingNetwork):
-    """The network: an image encoder and a caption encoder of the above, scores by inner products.
-
-    Args:
-        bounded_scores: both encoders normalise.
-    """
+    """An image encoder and a caption encoder; scores are cosines if both normalise."""
 
     def __init__(
         self,
@@ -191,7 +205,7 @@ class VSEinfty(EmbeddingNetwork):
         self.bounded_scores = images.normalise and caption_encoder.normalise
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The published names without DataParallel's `module.`; a CNN is stored twice there, and with its head."""
+        """Translate a checkpoint of the original code, which holds a CNN twice, and its head."""
         plain = [{name.removeprefix("module."): tensor for name, tensor in part.items()} for part in parts]
         images = {
             name.replace("backbone.resnet.", "backbone."): tensor
@@ -204,7 +218,12 @@ class VSEinfty(EmbeddingNetwork):
     def parameter_groups(
         self, learning_rate: float, bert_factor: float = BERT_FACTOR, backbone_factor: float = 0.01
     ) -> list[dict[str, Any]]:
-        """Captions, BERT, the CNN, images; frozen parameters too, for the CNN is opened as training goes on."""
+        """List captions, BERT, the CNN and images in groups, with frozen parameters, which later epochs may train.
+
+        Args:
+            learning_rate: rate of captions and images.
+            bert_factor, backbone_factor: BERT's and the CNN's share of it.
+        """
         shares = {"captions": 1.0, "bert": bert_factor, "backbone": backbone_factor, "images": 1.0}
         members: dict[str, list[nn.Parameter]] = {name: [] for name in shares}
         for name, parameter in self.named_parameters():
@@ -219,17 +238,25 @@ class VSEinfty(EmbeddingNetwork):
 
 
 def drop(features: Tensor, rate: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Drop each of the features [B, N, F] with probability `rate` ([B, 1] or one for all), but never all of an image.
+    """Drop features at random, but never all features of an image.
+
+    Args:
+        features: [B, R, D].
+        rate: probability of each feature, [B, 1] or one for all.
 
     Returns:
-        What `keep` does.
+        The result of `keep`.
     """
     draws = torch.rand(features.shape[:2], device=features.device)
     return keep(features, (draws >= rate) | (draws == draws.amax(dim=1, keepdim=True)))
 
 
 def keep(features: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, N, F], [B, N] bool -> what is kept, in order, padded with zeros [B, N', F], and how many [B]."""
+    """Keep the features [B, R, D] where `kept` [B, R] is True, in order.
+
+    Returns:
+        Features padded with zeros to the most of any image [B, R', D], and their numbers [B].
+    """
     lengths = kept.sum(dim=1)
     inside = torch.arange(int(lengths.max()), device=kept.device) < lengths[:, None]
     compact = features.new_zeros(*inside.shape, features.shape[2])
@@ -237,5 +264,5 @@ def keep(features: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def count(features: Tensor) -> Tensor:
-    """[B, N, F] -> [B], N each."""
+    """Count the features [B, R, D] of each image -> [B], R each."""
     return torch.full((len(features),), features.shape[1], device=features.device)

@@ -1,4 +1,8 @@
-"""GPO, the generalised pooling operator (Chen et al., CVPR 2021, section 3): how to average is learned, by rank."""
+"""GPO, the generalised pooling operator: learn the weights of an average over sorted values.
+
+Chen et al., "Learning the Best Pooling Strategy for Visual Semantic Embedding", CVPR 2021, section 3. "Features" are
+the local features of an image or the states of a caption; L is their number, padding included.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ PADDING = -10000.0
 
 
 class GeneralisedPooling(nn.Module):
-    """n feature vectors -> one: each dimension is sorted on its own, and the k-th largest value gets weight k of n.
+    """Pool n feature vectors: sort each dimension separately, then average with the weights of n sorted values.
 
-    The weights depend on n only: a GRU reads the encoded ranks 0 ... n - 1 in both directions, a linear layer scores
-    its states, and a softmax with temperature 0.1 (which the paper does not mention) makes weights of the scores.
-    Average pooling (1/n, ..., 1/n) and maximum pooling (1, 0, ..., 0) are special cases.
+    Value k in descending order gets weight k; the weights depend on n only. A bidirectional GRU reads the encoded positions 0 ... n - 1, a linear layer maps its
+    states to logits, and a softmax with temperature 0.1 (which the paper does not mention) to weights. Average pooling
+    (1/n, ..., 1/n) and maximum pooling (1, 0, ..., 0) are special cases.
 
     Args:
-        position_size: size of a rank's encoding, even.
+        position_size: size of a position's encoding, even.
         hidden_size: size of the GRU's states.
     """
 
@@ -34,11 +38,11 @@ class GeneralisedPooling(nn.Module):
         self.linear = nn.Linear(hidden_size, 1, bias=False)
 
     def weights(self, lengths: Tensor) -> Tensor:
-        """[B] numbers of features, all > 0, int64 -> [B, max(lengths)] weights: rows sum to 1, padding is exactly 0."""
+        """Compute weights for `lengths` [B] > 0, int64 -> [B, longest]; rows sum to 1, padding is exactly 0."""
         distinct, which = lengths.unique(return_inverse=True)
         longest = int(distinct[-1])
         parameter = self.linear.weight
-        # Under autocast too: bfloat16 would leave two digits of weights that differ by a few percent.
+        # In float32 under autocast too: bfloat16 has two digits, and weights differ by a few percent.
         with torch.autocast(parameter.device.type, enabled=False):
             ranks = rank_encoding(longest, self.position_size).to(parameter)
             packed = pack_padded_sequence(
@@ -50,24 +54,27 @@ class GeneralisedPooling(nn.Module):
             return (scores.masked_fill(padding, PADDING) / TEMPERATURE).softmax(dim=1)[which.to(scores.device)]
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Features [B, N, E], of which the first `lengths` [B] of each row count -> [B, E]."""
+        """Pool features [B, L, E], of which the first `lengths` [B] of each item count -> [B, E]."""
         weights = self.weights(lengths)
         columns = features[:, : weights.shape[1]].transpose(1, 2)
         padding = torch.arange(columns.shape[2], device=columns.device) >= lengths.to(columns.device)[:, None]
-        columns = columns.masked_fill(padding[:, None], PADDING).contiguous()  # sorting wants values side by side
+        columns = columns.masked_fill(padding[:, None], PADDING).contiguous()  # faster to sort
         return torch.einsum("ben,bn->be", columns.gather(2, descending(columns)), weights.to(columns.dtype))
 
 
 def rank_encoding(ranks: int, size: int) -> Tensor:
-    """Sines and cosines of ranks 0 ... ranks - 1 in turn (Vaswani et al., 2017), float32 [ranks, size], `size` even."""
+    """Encode positions 0 ... ranks - 1 by alternating sines and cosines -> float32 [ranks, size], `size` even.
+
+    Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
+    """
     frequency = torch.exp(torch.arange(0, size, 2) * (-log(10000.0) / size))
     angle = torch.arange(ranks)[:, None] * frequency
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
 
 
 def descending(values: Tensor) -> Tensor:
-    """[..., N] -> int64 [..., N], the places of the largest, second largest, ... along the last dimension."""
+    """Sort the last dimension in descending order: values [..., L] -> their indices [..., L] int64."""
     if values.device.type == "cpu":
-        # On the CPU torch's sort takes most of the operator's time, NumPy's vectorised one a third of that.
+        # NumPy's vectorised sort takes a third of the time of torch's, which would dominate the operator.
         return torch.from_numpy(np.argsort(-values.detach().numpy(), axis=-1))
     return values.argsort(dim=-1, descending=True)

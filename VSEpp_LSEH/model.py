@@ -1,6 +1,7 @@
-"""VSE++ (Faghri et al., BMVC 2018): one linear layer for the image, one GRU for the caption, their inner product.
+"""VSE++: a linear layer embeds the image, a GRU the caption; the score is their inner product.
 
-The LSEH variant (Gong & Cosma, Pattern Recognition 2023) feeds the regions of an image, flattened into one vector.
+Faghri, Fleet, Kiros, Fidler, "VSE++: Improving Visual-Semantic Embeddings with Hard Negatives", BMVC 2018. The LSEH
+variant (Gong & Cosma, Pattern Recognition 2023) feeds the regions of an image, flattened into one vector.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from vse.published.cnn_names import published_cnn_names
 
 
 class PictureEncoder(ImageProjection):
-    """A CNN in front of the projection: pixels -> CNN features, L2-normalised -> joint space.
+    """Embed pictures: CNN features, L2-normalised, then the projection into the joint space.
 
     Args:
-        cnn: headless network, [B, 3, H, W] -> [B, features].
-        finetune: train the CNN's weights too.
+        cnn: CNN without its head, [B, 3, H, W] -> [B, features].
+        finetune: train the CNN too.
     """
 
     def __init__(
@@ -31,20 +32,24 @@ class PictureEncoder(ImageProjection):
         self.cnn = cnn.requires_grad_(finetune)
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, E]."""
+        """Embed pictures [B, 3, H, W] -> [B, E]."""
         return super().forward(l2norm(self.cnn(images)))
 
 
 class VSEpp(EmbeddingNetwork):
-    """Visual-semantic embedding: image -> [B, E], caption -> [B, E], scores [n, m].
+    """Embed images by a linear layer and captions by a GRU; the defaults are those of the original code.
 
     Args:
-        image_shape: shape of one image's features, (R, D) or (D,); every image is flattened.
-        measure: `cosine` scores by inner products; `order` by order violations (Vendrov et al., ICLR 2016).
-        use_abs: absolute values of both embeddings, for order embeddings.
-        no_imgnorm: leave image embeddings as long as they come (VSE0).
-        cnn: (headless CNN, its feature size) in place of precomputed features.
-        finetune: train the CNN as well.
+        image_shape: shape of an image's features, (R, D) or (D,); regions are flattened.
+        vocab_size: token ids.
+        word_dim: size of the word vectors.
+        embed_size: E, the size of the joint space.
+        num_layers: layers of the caption GRU.
+        measure: `cosine` scores by inner products, `order` by order violations (Vendrov et al., ICLR 2016).
+        use_abs: take absolute values of both embeddings, for order embeddings.
+        no_imgnorm: do not normalise image embeddings (VSE0).
+        cnn: a CNN without its head and the size of its features, to read pictures instead of features.
+        finetune: train the CNN too.
     """
 
     def __init__(
@@ -76,5 +81,5 @@ class VSEpp(EmbeddingNetwork):
         return super().similarity(images, captions)
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The published names; a CNN's are torchvision's, without DataParallel's wrapper."""
+        """Translate a checkpoint of the original code; its CNN's names become torchvision's."""
         return super().import_published([published_cnn_names(parts[0]), *parts[1:]], options)

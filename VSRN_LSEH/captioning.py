@@ -1,7 +1,8 @@
 """The caption-generation branch of VSRN: describe an image from its reasoned regions, as a second training signal.
 
-Li et al., "Visual Semantic Reasoning for Image-Text Matching", ICCV 2019, "joint matching and generation". A GRU reads
-the regions; a second GRU, with additive attention over what the first one read, writes the caption word by word.
+Li et al., "Visual Semantic Reasoning for Image-Text Matching", ICCV 2019, section 3.4. A GRU reads the regions; a
+second GRU with additive attention over the states of the first writes the caption word by word. H is the size of the
+states.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, pad
 
 PAD, START, END = 0, 1, 2
-"""Ids that every vocabulary of the field has in common."""
+"""Token ids that all vocabularies of the field share."""
 
 
 class Memory(NamedTuple):
-    """What all steps of the decoder share: the attended regions, and weights cut out once instead of at every step."""
+    """What all steps of the decoder share: the attended regions, and weights that are sliced once."""
 
-    regions: Tensor  # [B, N, H] states of the region reader
-    keys: Tensor  # [B, N, H] the regions' share of the attention's first layer
+    regions: Tensor  # [B, R, H] states of the region reader
+    keys: Tensor  # [B, R, H] the regions' share of the attention's first layer
     query_weight: Tensor  # [H, H] the decoder state's share of that layer
     context_weight: Tensor  # [3H, H] the attended context's share of the GRU's input product
     state_weight: Tensor  # [3H, H] the GRU's recurrent product
@@ -28,9 +29,9 @@ class Memory(NamedTuple):
 
 
 class RegionReader(nn.Module):
-    """A GRU over the reasoned regions: [B, N, D] -> states [B, N, H] and the last state [B, H].
+    """A GRU over the reasoned regions.
 
-    H is `dim_hidden`, twice that if `bidirectional` (the two directions side by side).
+    H is `dim_hidden`, or twice that if `bidirectional`: the two directions are concatenated.
     """
 
     def __init__(self, embed_size: int, dim_hidden: int, dropout: float, bidirectional: bool) -> None:
@@ -41,6 +42,7 @@ class RegionReader(nn.Module):
         nn.init.xavier_normal_(self.vid2hid.weight)
 
     def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Read regions [B, R, E] -> states [B, R, H], last state [B, H]."""
         states, last = self.rnn(self.dropout(self.vid2hid(regions)))
         return states, torch.cat(tuple(last), dim=-1)
 
@@ -54,7 +56,7 @@ class Attention(nn.Module):
         self.linear2 = nn.Linear(size, 1, bias=False)
 
     def forward(self, states: Tensor, memory: Memory) -> Tensor:
-        """Decoder states [B, K, H] -> contexts [B, K, H], the weighted means of the regions."""
+        """Attend from decoder states [B, beam, H] -> contexts [B, beam, H], weighted means of the regions."""
         queries = linear(states, memory.query_weight)
         hidden = (memory.keys.unsqueeze(1) + queries.unsqueeze(2)).tanh_()
         weights = self.linear2(hidden).squeeze(-1).softmax(dim=-1)
@@ -62,10 +64,10 @@ class Attention(nn.Module):
 
 
 class AttentionDecoder(nn.Module):
-    """A GRU that writes captions. States [B, K, H] are of K captions per image: one in training, the beam in search.
+    """A GRU that writes captions. States are [B, beam, H]: several captions per image in beam search, one in training.
 
-    The GRU's input is [word vector ; context]. Only the context depends on the state before, so the word vectors' share
-    of the input product, and the output layer, are computed for all steps at once.
+    The GRU's input is [word vector ; context]. Only the context depends on the previous state; the word vectors' share
+    of the input product and the output layer are therefore computed for all steps at once.
     """
 
     def __init__(self, vocab_size: int, size: int, dim_word: int, dropout: float) -> None:
@@ -78,7 +80,7 @@ class AttentionDecoder(nn.Module):
         nn.init.xavier_normal_(self.out.weight)
 
     def remember(self, regions: Tensor) -> Memory:
-        """States of the region reader [B, N, H] -> what every step needs of them."""
+        """Prepare the states of the region reader [B, R, H] for all steps."""
         region_weight, query_weight = self.attention.linear1.weight.chunk(2, dim=1)
         keys = linear(regions, region_weight, self.attention.linear1.bias)
         input_weight, state_weight, _, state_bias = self.rnn.all_weights[0]
@@ -86,15 +88,15 @@ class AttentionDecoder(nn.Module):
         return Memory(regions, keys, query_weight, context_weight, state_weight, state_bias)
 
     def word_gates(self, words: Tensor) -> Tensor:
-        """Word ids of any shape -> their share [..., 3H] of the GRU's input product."""
+        """Compute the words' share of the GRU's input product: ids [...] -> [..., 3H]."""
         input_weight, _, input_bias, _ = self.rnn.all_weights[0]
         word_weight = input_weight[:, : self.embedding.embedding_dim]
         return linear(self.dropout(self.embedding(words)), word_weight, input_bias)
 
     def step(self, word_gates: Tensor, states: Tensor, memory: Memory) -> Tensor:
-        """One word: its gates [B, K, 3H] and the states before it [B, K, H] -> the states after it [B, K, H].
+        """Read one word: its gates [B, beam, 3H] and the states before it [B, beam, H] -> the states after it.
 
-        Dropout on word vectors and on contexts are together the published dropout on their concatenation.
+        Dropout on word vectors and on contexts together equals the original dropout on their concatenation.
         """
         context = self.dropout(self.attention(states, memory))
         reset_input, update_input, new_input = (word_gates + linear(context, memory.context_weight)).chunk(3, dim=-1)
@@ -105,7 +107,7 @@ class AttentionDecoder(nn.Module):
         return torch.lerp(new, states, update)
 
     def forward(self, words: Tensor, regions: Tensor, start: Tensor) -> Tensor:
-        """Teacher forcing: true words [B, T], regions [B, N, H], first state [B, H] -> states after them [B, T, H]."""
+        """Read the true words [B, T], given regions [B, R, H] and a first state [B, H] -> states [B, T, H]."""
         memory = self.remember(regions)
         states = start.unsqueeze(1)
         written = []
@@ -116,14 +118,17 @@ class AttentionDecoder(nn.Module):
 
 
 class Captioner(nn.Module):
-    """Reasoned regions [B, N, D] -> the captioning loss, or captions.
+    """Generate captions from reasoned regions, or compute the loss of true ones.
 
     Args:
-        dim_hidden: H, the size of both GRUs.
+        vocab_size: token ids.
+        embed_size: E, the size of a reasoned region.
+        dim_hidden: size of both GRUs.
         dim_word: size of the decoder's word vectors.
-        dropout: probability on the projected regions and on each step's input (the published `input_dropout_p`).
-        bidirectional: the regions are read in both directions; the decoder is then 2H wide.
-        max_len: L. A longer caption is cut to L tokens, the last of them <end>; generated captions have at most L - 2.
+        dropout: probability on the projected regions and on each step's input (`input_dropout_p` of the original code).
+        bidirectional: read the regions in both directions; the decoder is then twice as wide.
+        max_len: longer captions are cut to this many tokens, the last of them <end>; generated captions have at most
+            `max_len` - 2 words.
     """
 
     def __init__(
@@ -142,7 +147,7 @@ class Captioner(nn.Module):
         self.decoder = AttentionDecoder(vocab_size, dim_hidden * (1 + bidirectional), dim_word, dropout)
 
     def loss(self, regions: Tensor, captions: Tensor, lengths: Tensor) -> Tensor:
-        """Negative log-likelihood of captions (ids [B, T], lengths [B]), sum over words, mean over the batch."""
+        """Compute the negative log-likelihood of captions [B, T] of `lengths` [B]: words summed, captions averaged."""
         labels, counted = caption_labels(captions, lengths, self.max_len)
         states = self.decoder(labels[:, :-1], *self.encoder(regions))
         logits = self.decoder.out(states[counted])
@@ -150,11 +155,14 @@ class Captioner(nn.Module):
 
     @torch.no_grad()
     def generate(self, regions: Tensor, beam_size: int = 1) -> tuple[Tensor, Tensor]:
-        """Write one caption per image by beam search; a beam of 1 takes the likeliest word at every step.
+        """Write one caption per image by beam search; a beam of 1 takes the most probable word at every step.
 
-        Returns word ids [B, T], T <= max_len - 2, without <start>, with <pad> after the end of a caption, and the
-        captions' log-probabilities [B] (the end included). Of the beam's captions the one with the highest mean
-        log-probability per word is taken, so that long ones are not at a disadvantage.
+        The beam's caption with the highest mean log-probability per word is taken, so that long captions are not at a
+        disadvantage.
+
+        Returns:
+            Token ids [B, T], T <= max_len - 2, without <start>, with <pad> after the end; log-probabilities of the
+            captions [B], the end included.
         """
         encoded, start = self.encoder(regions)
         memory = self.decoder.remember(encoded)
@@ -183,10 +191,14 @@ class Captioner(nn.Module):
 
 
 def caption_labels(captions: Tensor, lengths: Tensor, max_len: int) -> tuple[Tensor, Tensor]:
-    """Token ids of the batch -> the decoder's labels [B, S + 1] and the steps that count [B, S], bool.
+    """Make the decoder's labels of captions [B, T] of `lengths` [B].
 
-    Step s reads label s and is to predict label s + 1; S is the longest caption's number of steps, at most max_len - 1.
-    The <pad> after <end> is predicted too, as published; a caption cut to max_len tokens ends in <end>.
+    Step s reads label s and predicts label s + 1. The <pad> after <end> is predicted too, as in the original code; a
+    caption that is cut to `max_len` tokens ends in <end>.
+
+    Returns:
+        Labels [B, steps + 1], and which steps count [B, steps] bool; as many steps as the longest caption needs, at
+        most `max_len` - 1.
     """
     steps = min(int(lengths.max()), max_len - 1)
     labels = pad(captions, (0, 1))[:, : steps + 1].clone()

@@ -1,9 +1,9 @@
-"""VSRN: visual semantic reasoning over image regions, matched with captions in one embedding space.
+"""VSRN: visual semantic reasoning over the regions of an image, matched with captions in a joint space.
 
-Li, Zhang, Li, Li, Fu, "Visual Semantic Reasoning for Image-Text Matching", ICCV 2019. Regions are connected by their
-learned affinity and exchange what they know (four graph convolutions); a GRU then reads them one after the other and
-its last state is the image. A GRU over word vectors is the caption. While training, a second branch generates the
-caption from the reasoned regions (`captioning.py`).
+Li, Zhang, Li, Li, Fu, "Visual Semantic Reasoning for Image-Text Matching", ICCV 2019. Regions exchange information
+along their learned affinities (four graph convolutions); a GRU then reads them in order, and its last state embeds the
+image. A GRU over word vectors embeds the caption. In training a second branch generates the caption from the reasoned
+regions (`captioning.py`).
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ class ReasonedImages(Embeddings):
 
 
 class PointwiseConvolution(nn.Conv1d):
-    """A 1x1 convolution D -> D: the published weight [D, D, 1], applied to regions [..., D] as one matrix product."""
+    """A 1x1 convolution E -> E with the original weight [E, E, 1], applied to regions as one matrix product."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size, size, kernel_size=1)
 
     def forward(self, regions: Tensor) -> Tensor:
+        """Map regions [..., E] -> [..., E]."""
         return linear(regions, self.weight.squeeze(-1), self.bias)
 
 
 class RegionReasoning(nn.Module):
-    """One graph convolution over fully connected regions, with a residual connection (region relationship reasoning).
+    """One graph convolution over fully connected regions with a residual connection (section 3.2).
 
-    R = theta(V) phi(V)^T / N, V* = BatchNorm(W R g(V)) + V; regions [B, N, D] -> [B, N, D]. The affinities R go through
-    no softmax; the BatchNorm starts at scale 0, so that the block starts as the identity.
+    With affinities A = theta(V) phi(V)^T / R, without a softmax, V* = BatchNorm(W A g(V)) + V. The BatchNorm's scale
+    starts at 0: the block starts as the identity.
     """
 
     def __init__(self, size: int) -> None:
@@ -55,15 +56,17 @@ class RegionReasoning(nn.Module):
         nn.init.zeros_(self.W[1].get_parameter("weight"))
 
     def forward(self, regions: Tensor) -> Tensor:
+        """Reason over regions V [B, R, E] -> V* [B, R, E]."""
         affinity = self.theta(regions) @ self.phi(regions).transpose(1, 2) / regions.shape[1]
         received = affinity @ self.g(regions)
         return self.W(received.flatten(0, 1)).view_as(regions) + regions
 
 
 class ImageEncoder(nn.Module):
-    """Regions [B, N, F] -> embedding [B, D] and reasoned regions [B, N, D]; any N, any F.
+    """Embed images by reasoning over their regions and reading them with a GRU (sections 3.2 and 3.3).
 
-    State-dict names are the published `fc`, `Rs_GCN_1` ... `Rs_GCN_4`, `img_rnn`, `bn`; the arguments are VSRN's.
+    State-dict names are those of the original code: `fc`, `Rs_GCN_1` ... `Rs_GCN_4`, `img_rnn`, `bn`. The arguments are
+    those of `VSRN`.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class ImageEncoder(nn.Module):
         self.bn = nn.BatchNorm1d(embed_size) if final_batchnorm else None
 
     def forward(self, images: Tensor) -> ReasonedImages:
+        """Encode regions [B, R, D], any number of them -> vectors [B, E] and reasoned regions [B, R, E]."""
         regions = self.fc(images)
         if self.bn is None:
             regions = l2norm(regions, self.region_norm_dim)
@@ -106,22 +110,24 @@ class ImageEncoder(nn.Module):
 
 
 class VSRN(EmbeddingNetwork):
-    """The network, at the published sizes by default.
+    """VSRN; the defaults are those of the original code.
 
     Args:
-        img_dim: F, features per region.
-        embed_size: D, of the joint space and of the regions within the network.
-        word_dim, num_layers: word vectors and depth of the caption GRU.
-        use_abs: absolute values of both embeddings.
-        no_imgnorm: leave image embeddings unnormalised.
+        vocab_size: token ids.
+        img_dim: D, the size of a region's features.
+        embed_size: E, the size of the joint space and of the regions within the network.
+        word_dim, num_layers: size of the word vectors, layers of the caption GRU.
+        use_abs: take absolute values of both embeddings.
+        no_imgnorm: do not normalise image embeddings.
         measure: `cosine` scores by inner products, `order` by order violations (Vendrov et al., ICLR 2016).
-        final_batchnorm: a BatchNorm follows the GRU over the regions, and the projected regions are not normalised: how
-            the published code builds the network for Flickr30K (and IAPR TC-12 under that name), for no other data.
-        region_norm_axis: `regions` normalises each feature over the regions of its image, as published; `features`
-            makes each region a unit vector, which the authors later called more reasonable.
+        final_batchnorm: add a BatchNorm after the GRU over the regions and do not normalise the projected regions. The
+            original code builds the network this way for Flickr30K (and IAPR TC-12 under that name) only.
+        region_norm_axis: `regions` normalises each feature over the regions of its image, as the original code does;
+            `features` makes each region a unit vector, which the authors later called more reasonable.
         captioning: build the caption-generation branch; dim_hidden, dim_word, input_dropout_p, bidirectional and
-            max_len are the arguments of `Captioner`.
-        captioner_updates: how often the optimizer lists the branch's parameters; 2 as published, 1 as intended.
+            max_len are arguments of `Captioner`.
+        captioner_updates: how often the optimizer lists the parameters of the branch; 2 in the original code, 1 is
+            what it meant.
     """
 
     def __init__(
@@ -180,15 +186,15 @@ class VSRN(EmbeddingNetwork):
         return {"captioning": self.captioner.loss(images.regions, batch.captions, batch.lengths)}
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The published names; the captioner, which published checkpoints lack, stays as it is."""
+        """Translate a checkpoint of the original code; the captioner, which it lacks, keeps its weights."""
         captioner = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("captioner.")}
         return captioner | super().import_published(parts, options)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """One group: captions, images, then the captioner as often as `captioner_updates` says.
+        """List captions, images, then the captioner `captioner_updates` times, in one group.
 
-        A parameter listed twice counts twice in the gradient norm, is clipped twice and gets two Adam updates a step.
-        That is so only while optimizers go from tensor to tensor, hence the two switches.
+        A parameter that is listed twice counts twice in the gradient norm, is clipped twice and gets two Adam updates a
+        step. The two switches keep the optimizer going from tensor to tensor, which this depends on.
         """
         [group] = super().parameter_groups(learning_rate)
         if self.captioner is not None:

@@ -1,4 +1,40 @@
-"""Visual-semantic embeddings: what two or more of the networks in this repository share."""
+"""Visual-semantic embeddings for image-text retrieval: the library behind the networks of this repository.
+
+Rooms, each importing from those before it only: `published` (formats of the original code), `text`, `descriptions`,
+`data`, `losses` and `nn`, `evaluation`, `training`, `tools`.
+
+Terms, one meaning each:
+
+image               the item that is retrieved or described; its input is features or a picture
+picture             an image file, or its pixels
+region              a part of an image with a feature vector, as an object detector finds it
+patch               a part of a picture, cut by a regular grid
+caption             a sentence that describes an image
+pair                an image and a caption; a matching pair if the caption describes the image, else a negative
+score               how well an image and a caption fit, the larger the better
+rank                the place of an item among all candidates sorted by score, from 0
+encoding            what a network computes for an image or a caption alone; scores are computed from encodings
+embedding           an encoding that is one vector in the joint space of images and captions
+objective           the loss that training minimises, computed from the scores of a batch
+margin              by how much an objective asks a matching pair to score above a negative
+hard negative       a negative with a high score; the hardest has the highest of its row or column
+description vector  a caption as a vector of its words' statistics or meaning, from which LSEH derives its margins
+split               a part of a data set: train, dev or test
+fold                a part of a test split, evaluated by itself
+the original code   the authors' released code; for LSEH, the fork that its paper released
+
+Axis letters of shapes:
+
+B  items of a batch: images, captions or pairs
+N  images of a split or an encoding; n, those of a block
+M  captions of a split or an encoding; m, those of a block
+R  regions of an image
+T  tokens (words, word pieces) of a caption, padding included
+D  size of the features that come in
+E  size of the joint space
+K  components of a description vector
+S  size of a similarity vector (SGRAF)
+"""
 
 from pathlib import Path
 

@@ -166,7 +166,7 @@ def test_saf_normalises_each_caption_over_the_batch_and_updates_once_per_caption
 def test_saf_cannot_score_single_pairs_in_training() -> None:
     model = network("SAF").train()
     images, captions = encoded(model)
-    with pytest.raises(AssertionError, match="over all images"):
+    with pytest.raises(RuntimeError, match="over all images"):
         model.similarity_of_pairs(images, captions, torch.tensor([0]), torch.tensor([1]))
 
 

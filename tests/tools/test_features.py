@@ -20,7 +20,7 @@ import vse.tools.features
 from vse.data.datasets import open_split
 from vse.data.images import CropTransform, open_picture, open_pictures
 from vse.errors import InputError
-from vse.nn.extractors import Grid, Regions, build_extractor, last_map
+from vse.nn.extractors import GridExtractor, RegionExtractor, build_extractor, last_map
 from vse.tools.features import Options, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,14 +149,14 @@ class StoppedError(Exception):
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
     calls: Iterator[int] = iter(range(batches))
-    original = Grid.__call__
+    original = GridExtractor.__call__
 
-    def run(self: Grid, *arguments: Any) -> Any:
+    def run(self: GridExtractor, *arguments: Any) -> Any:
         if next(calls, None) is None:
             raise StoppedError
         return original(self, *arguments)
 
-    monkeypatch.setattr(Grid, "__call__", run)
+    monkeypatch.setattr(GridExtractor, "__call__", run)
 
 
 @pytest.mark.usefixtures("resnet")
@@ -311,7 +311,7 @@ def detector() -> Any:
 
 
 def test_regions_are_the_surest_proposals_with_their_own_features(detector: Any, photos: Path) -> None:
-    extractor = Regions(detector, 36)
+    extractor = RegionExtractor(detector, 36)
     pictures = [open_picture(photos / f"{number}.png") for number in (0, 10)]
     inputs, sizes = [extractor.prepare(picture) for picture in pictures], [picture.size for picture in pictures]
     found = extractor(inputs, sizes)
@@ -334,7 +334,7 @@ def test_regions_are_the_surest_proposals_with_their_own_features(detector: Any,
 
 
 def test_overlapping_regions_of_one_class_give_way_and_fill_up(detector: Any) -> None:
-    extractor = Regions(detector, 3)
+    extractor = RegionExtractor(detector, 3)
     boxes = torch.tensor([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [0, 0, 9, 10]], dtype=torch.float)
     scores = torch.tensor([0.9, 0.8, 0.1, 0.85])
     same, other = torch.zeros(4, dtype=torch.int64), torch.tensor([0, 1, 0, 0])
@@ -345,7 +345,7 @@ def test_overlapping_regions_of_one_class_give_way_and_fill_up(detector: Any) ->
 
 
 def test_detector_features_of_a_picture_of_one_pixel(detector: Any) -> None:
-    found = Regions(detector, 36)([torch.zeros(3, 1, 1)], [(1, 1)])
+    found = RegionExtractor(detector, 36)([torch.zeros(3, 1, 1)], [(1, 1)])
     assert np.isfinite(found.features).all()
     assert found.boxes.max() <= 1.0001
 

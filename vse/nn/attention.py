@@ -1,9 +1,8 @@
-"""Cross attention between regions and words, for whole blocks of images x captions (Lee et al., SCAN, ECCV 2018).
+"""Cross-attention between regions and words, for blocks of n images x m captions (Lee et al., SCAN, ECCV 2018).
 
-Shapes: n images of R regions, c captions padded to L words, D features. The inner products of a block are
-[n, c, L, R], in whatever memory order is cheapest. Words are given as [c, L, D], every image against every caption, or
-as [n, c, L, D], each image against captions of its own (pairs: c = 1). Padded words must be exactly 0; they then leave
-every other word's result as it would be if the caption stood alone.
+The inner products of a block are [n, m, T, R], in whatever memory order is cheapest. Words are [m, T, E], where every
+image meets every caption, or [n, m, T, E], where each image meets its own captions (pairs: m = 1). Padded words must be
+exactly 0: a caption then has the same results in any block as it has alone.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from torch.nn.functional import leaky_relu
 
 from vse.nn.encoders import NORM_EPSILON
 
-SLOPE = 0.1  # of the LeakyReLU on inner products
+SLOPE = 0.1  # negative slope of the LeakyReLU on inner products
 
-CACHED_ROWS = 1024  # image-word pairs per CPU thread whose D features stay in its second-level cache, or nearly
+CACHED_ROWS = 1024  # image-word pairs per CPU thread whose features nearly fit into its second-level cache
 
 
 def inner_products(regions: Tensor, words: Tensor) -> Tensor:
-    """[n, R, D] regions, [c, L, D] or [n, c, L, D] words -> their inner products [n, c, L, R]."""
+    """Multiply regions [n, R, E] with words [m, T, E] or [n, m, T, E] -> inner products [n, m, T, R]."""
     images, count, _ = regions.shape
     captions, length, _ = words.shape[-3:]
     if words.ndim == 3:
@@ -33,7 +32,7 @@ def inner_products(regions: Tensor, words: Tensor) -> Tensor:
 
 
 def attention_over_regions(products: Tensor, temperature: float) -> Tensor:
-    """What each word looks at: inner products [n, c, L, R] -> weights [n, c, L, R] that sum to 1 over the regions.
+    """Weigh the regions for each word: inner products [n, m, T, R] -> weights [n, m, T, R] that sum to 1 over R.
 
     The rectified products are L2-normalised over the words of the caption before the softmax (SCAN, text to image).
     """
@@ -42,38 +41,43 @@ def attention_over_regions(products: Tensor, temperature: float) -> Tensor:
 
 
 def attention_over_words(products: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """What each region looks at: inner products [n, c, L, R] -> weights [n, c, L, R] that sum to 1 over the words.
+    """Weigh the words for each region: inner products [n, m, T, R] -> weights [n, m, T, R] that sum to 1 over T.
 
-    The rectified products are L2-normalised over the regions before the softmax (SCAN, image to text); `mask`
-    [c, L] or [n, c, L] is True at words, padding gets weight 0.
+    The rectified products are L2-normalised over the regions before the softmax (SCAN, image to text).
+
+    Args:
+        mask: [m, T] or [n, m, T] bool, True at words; padding gets weight 0.
+        temperature: factor of the logits.
     """
     attended = _normalised(leaky_relu(products, SLOPE), dim=-1)
     return torch.softmax((temperature * attended).masked_fill(~mask[..., None], -torch.inf), dim=-2)
 
 
 def _normalised(products: Tensor, dim: int) -> Tensor:
-    """`l2norm` with `NORM_EPSILON`, ten times faster along such short dimensions; zero vectors get no gradient."""
+    """`l2norm` with `NORM_EPSILON`, ten times as fast along such short dimensions; zero vectors get no gradient."""
     squared = products.square().sum(dim, keepdim=True)
     norm = squared.clamp(min=torch.finfo(squared.dtype).tiny).sqrt()
     return products * torch.where(squared > 0, 1 / (norm + NORM_EPSILON), 0)
 
 
 def word_mask(lengths: Tensor, length: int, device: torch.device) -> Tensor:
-    """[...] lengths -> bool [..., length] on `device`, True at words."""
+    """Mark the words of captions: lengths [...] -> bool [..., length] on `device`, True at words."""
     return torch.arange(length, device=device) < lengths.to(device)[..., None]
 
 
 class CaptionBlock(NamedTuple):
-    """Captions of like length that are scored together."""
+    """Captions of similar length that are scored together."""
 
-    rows: Tensor  # [c] int64, on the CPU
+    rows: Tensor  # [m] int64, on the host
     length: int  # words of the longest
 
 
 def caption_blocks(lengths: Tensor, words: int) -> Iterator[CaptionBlock]:
-    """All captions, longest first, in blocks of at most `words` words with padding (one caption at least).
+    """Cut captions, longest first, into blocks of at most `words` words with padding, and at least one caption.
 
-    Any item that is computed per caption length may stand in for a caption: an (image, caption) pair, for example.
+    Args:
+        lengths: [M] words per caption; or per item of any kind whose cost grows with a caption's length, such as pairs.
+        words: size of a block.
     """
     lengths = lengths.cpu()
     order = torch.argsort(lengths, descending=True, stable=True)
@@ -87,6 +91,6 @@ def caption_blocks(lengths: Tensor, words: int) -> Iterator[CaptionBlock]:
 
 
 def rows_within(memory_budget: int, bytes_per_row: int, device: torch.device) -> int:
-    """Image-word pairs (rows) that a block may hold; on the CPU never more than its caches are good for."""
+    """Return how many image-word pairs (rows) a block may hold; on the CPU, at most as many as its caches serve."""
     rows = max(1, memory_budget // bytes_per_row)
     return min(rows, CACHED_ROWS * torch.get_num_threads()) if device.type == "cpu" else rows

@@ -1,4 +1,4 @@
-"""Training pairwise scorers in bounded memory: gradients through the selected pairs only, or block by block."""
+"""Gradient checkpointing of blocks of scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpointed(function: Callable[..., Any], *inputs: Any) -> Any:
-    """function(*inputs); for the backward pass only the inputs are kept and the rest is computed again.
+    """Call `function(*inputs)`, keeping only the inputs for the backward pass, which computes the rest again.
 
     The function must not draw random numbers.
     """

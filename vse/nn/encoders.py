@@ -1,4 +1,4 @@
-"""What training and evaluation ask of a network, and the encoder blocks that two networks or more are built from."""
+"""Encoders and functions that two or more networks are built from."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from vse.nn.recurrence import GRU, pad
 
+NORM_EPSILON = 1e-8
+"""Added to norms that are divided by, as in the original code of SCAN and its descendants."""
+
 
 def l2norm(x: Tensor, dim: int = -1, eps: float = 0.0) -> Tensor:
-    """x / (||x|| + eps) along `dim`, any shape; eps is added to the norm, outside the root, as published.
+    """Normalise x / (||x|| + eps) along `dim`, any shape; eps is added outside the root, as in the original code.
 
-    A zero vector stays zero, with a gradient of the size of what comes in, where the published code gives NaN.
+    A zero vector stays zero and passes the gradient on unscaled, where the original code gives NaN.
     """
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     return x / (norm + eps).masked_fill(norm == 0, 1.0)
 
 
 def xavier_uniform_linear(linear: nn.Linear) -> nn.Linear:
-    """Glorot-uniform weight (r = sqrt(6 / (in + out))) and zero bias, the networks' common initialisation."""
+    """Initialise a linear layer as all networks do: Glorot-uniform weight (r = sqrt(6 / (in + out))), zero bias."""
     nn.init.xavier_uniform_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
@@ -28,12 +31,12 @@ def xavier_uniform_linear(linear: nn.Linear) -> nn.Linear:
 class CaptionGRU(nn.Module):
     """Word vectors and a GRU over them: token ids -> one hidden state per token.
 
-    State-dict names are the published `embed.*` and `rnn.*`. Word vectors start uniform in [-0.1, 0.1], the GRU as
-    torch has it; the random numbers are drawn in the published order (embedding, GRU, then the uniform overwrite).
+    State-dict names are those of the original code, `embed.*` and `rnn.*`. Word vectors start uniform in [-0.1, 0.1],
+    the GRU as in torch; random numbers are drawn in the original order (embedding, GRU, then the uniform values).
 
     Args:
         dropout: probability on the word vectors (SGRAF: 0.4).
-        bidirectional: the two directions are averaged, so that the state keeps `embed_size` (SCAN's convention).
+        bidirectional: average the two directions, so that the state keeps `embed_size` (SCAN's convention).
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class CaptionGRU(nn.Module):
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
 
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
-        """[B, T] ids, [B] lengths (in any order) -> [B, T, D] states, exactly 0 at padding."""
+        """Read captions [B, T] of `lengths` [B], in any order -> states [B, T, E], exactly 0 at padding."""
         words = self.dropout(self.embed(captions))
         packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
         states = pad(self.rnn(packed)[0], captions.shape[1])
@@ -62,17 +65,13 @@ class CaptionGRU(nn.Module):
 
 
 def last_states(states: Tensor, lengths: Tensor) -> Tensor:
-    """[B, T, D] states, [B] lengths -> [B, D], the state after each caption's last token."""
+    """Take the state after each caption's last token: states [B, T, E], lengths [B] -> [B, E]."""
     rows = torch.arange(len(states), device=states.device)
     return states[rows, lengths.to(states.device) - 1]
 
 
-NORM_EPSILON = 1e-8
-"""Added to the norms of local features, as published (SCAN and its descendants)."""
-
-
 class RegionProjection(nn.Module):
-    """Linear map of each region into the joint space: [B, R, F] -> [B, R, D] (SGRAF, GSMN)."""
+    """Linear projection of each region into the joint space (SGRAF, GSMN)."""
 
     def __init__(self, img_dim: int, embed_size: int, normalise: bool = True) -> None:
         super().__init__()
@@ -80,12 +79,13 @@ class RegionProjection(nn.Module):
         self.normalise = normalise
 
     def forward(self, images: Tensor) -> Tensor:
+        """Project regions [B, R, D] -> [B, R, E]."""
         regions = self.fc(images)
         return l2norm(regions, eps=NORM_EPSILON) if self.normalise else regions
 
 
 class WordStates(CaptionGRU):
-    """The GRU's state at each word: [B, T] ids, [B] lengths -> [B, T, D], 0 at padding (SGRAF, GSMN)."""
+    """The GRU's state at each word, normalised (SGRAF, GSMN)."""
 
     def __init__(
         self,
@@ -101,6 +101,7 @@ class WordStates(CaptionGRU):
         self.normalise = normalise
 
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
+        """Read captions [B, T] of `lengths` [B] -> states [B, T, E], exactly 0 at padding."""
         states = super().forward(captions, lengths)
         return l2norm(states, eps=NORM_EPSILON) if self.normalise else states
 
@@ -108,11 +109,11 @@ class WordStates(CaptionGRU):
 class ImageProjection(nn.Module):
     """Linear projection of an image's features into the joint space; regions are flattened first (VSE++, HAL).
 
-    `fc.*` are the published state-dict names.
+    State-dict names are those of the original code, `fc.*`.
 
     Args:
-        normalise: L2-normalise the embedding (`--no_imgnorm` turns it off).
-        absolute: absolute values, after the normalisation (`--use_abs`, order embeddings).
+        normalise: L2-normalise the embedding.
+        absolute: take absolute values after the normalisation (order embeddings).
     """
 
     def __init__(self, in_features: int, embed_size: int, normalise: bool = True, absolute: bool = False) -> None:
@@ -122,7 +123,7 @@ class ImageProjection(nn.Module):
         self.absolute = absolute
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, R, D] or [B, D] with R * D = in_features -> [B, E]."""
+        """Project features [B, R, D] or [B, D], where R * D or D is `in_features` -> [B, E]."""
         embeddings = self.fc(images.flatten(1))
         if self.normalise:
             embeddings = l2norm(embeddings)
@@ -139,16 +140,19 @@ class CaptionEmbedding(CaptionGRU):
         self.absolute = absolute
 
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
-        """[B, T] ids, [B] lengths -> [B, E]."""
+        """Read captions [B, T] of `lengths` [B] -> [B, E]."""
         embeddings = l2norm(last_states(super().forward(captions, lengths), lengths))
         return embeddings.abs() if self.absolute else embeddings
 
 
 def order_similarity(images: Tensor, captions: Tensor, block_bytes: int = 2**26) -> Tensor:
-    """Order-violation score -||max(0, caption - image)||_2 (Vendrov et al. 2016): [n, E], [m, E] -> [n, m], <= 0.
+    """Score by order violations, -||max(0, caption - image)||_2: [n, E], [m, E] -> [n, m], at most 0.
 
-    The [n, m, E] differences are made for blocks of images of at most `block_bytes`; the gradient at an exactly
-    satisfied pair is 0.
+    Vendrov et al., "Order-Embeddings of Images and Language", ICLR 2016, without the square. The gradient is 0 at a
+    pair in perfect order.
+
+    Args:
+        block_bytes: bytes that the differences [n, m, E] of one block of images may take.
     """
     rows = max(1, block_bytes // (captions.numel() * captions.element_size()))
     blocks = []

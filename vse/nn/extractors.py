@@ -1,4 +1,4 @@
-"""Networks that turn pictures into local features: regions of a detector, grid cells of a classifier."""
+"""Extract local features of pictures: regions with a detector, grid cells with a classifier."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vse.errors import InputError
 from vse.nn.backbones import fetch_weights, fit_weights, read_weights
 
 LITE = "efficientnet_lite0"
-"""EfficientNet-Lite0, whose ImageNet weights come inside a Python package, without any download from elsewhere."""
+"""EfficientNet-Lite0: its ImageNet weights come in a Python package."""
 
 LITE_MEAN = (127 / 255,) * 3
 
@@ -32,44 +32,44 @@ NMS_OVERLAP = 0.3  # bottom-up attention's (Anderson et al. 2018)
 EPS_FREE = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn")
 
 
-class LocalFeatures(NamedTuple):
-    """Of b pictures: features [b, R, D] and where they were seen, boxes [b, R, 4] (x1 y1 x2 y2, pixels); float32."""
+class BoxedFeatures(NamedTuple):
+    """Local features of B pictures, [B, R, D], and their boxes, [B, R, 4] (x1 y1 x2 y2, pixels); float32."""
 
     features: np.ndarray
     boxes: np.ndarray
 
 
 class Extractor(Protocol):
-    """What `vse.tools.features` asks of a network."""
+    """A network that extracts R local features of D dimensions per picture."""
 
     shape: tuple[int, int]
     """R, D"""
 
     def prepare(self, picture: Image.Image) -> Tensor:
-        """RGB picture -> input tensor of its own; runs in loader workers."""
+        """Turn an RGB picture into an input tensor; runs in loader workers."""
 
-    def __call__(self, inputs: list[Tensor], sizes: list[tuple[int, int]]) -> LocalFeatures:
-        """b prepared pictures and their original (width, height) -> features and boxes."""
+    def __call__(self, inputs: list[Tensor], sizes: list[tuple[int, int]]) -> BoxedFeatures:
+        """Extract features of B prepared pictures, whose original sizes (width, height) scale the boxes."""
 
 
 def build_extractor(
     name: str, weights: Path | None, regions: int, grid: int, image_size: int, device: torch.device
 ) -> Extractor:
-    """The network of a name, with torchvision's weights, a file's, or for `efficientnet_lite0` its package's.
+    """Build the extractor of a name, with weights from torchvision, from a file or, for `LITE`, from its package.
 
     Raises:
-        InputError: unknown name, a network without regions or map, or weights that cannot be had.
+        InputError: the name is unknown, the network has neither regions nor a map, or its weights are not available.
     """
     if name in torchvision.models.list_models(torchvision.models.detection):
-        return Regions(_detector(name, weights).to(device), regions)
+        return RegionExtractor(_detector(name, weights).to(device), regions)
     if name == LITE:
         lite = _efficientnet_lite(weights, image_size).to(device)
-        return Grid(lite.extract_features, grid, image_size, LITE_MEAN, LITE_STD, device)
+        return GridExtractor(lite.extract_features, grid, image_size, LITE_MEAN, LITE_STD, device)
     if name in torchvision.models.list_models(torchvision.models):
         network = torchvision.models.get_model(name, weights=None)
         fit_weights(network, _state(name, weights), name, weights)
         run = last_map(network.eval().to(device), image_size, name)
-        return Grid(run, grid, image_size, IMAGENET_MEAN, IMAGENET_STD, device)
+        return GridExtractor(run, grid, image_size, IMAGENET_MEAN, IMAGENET_STD, device)
     raise InputError(
         f"--model {name}: unknown; expected a detection or classification network of torchvision "
         f"(fasterrcnn_resnet50_fpn_v2, resnet152, ...), {LITE}, or none"
@@ -110,10 +110,10 @@ def _efficientnet_lite(weights: Path | None, image_size: int) -> Any:
 
 
 def last_map(network: nn.Module, image_size: int, name: str) -> Callable[[Tensor], Tensor]:
-    """The part of a classification network before its pooling: [b, 3, S, S] -> the last feature map [b, D, h, w].
+    """Cut a classification network before its pooling: pictures [B, 3, size, size] -> last feature map [B, D, h, w].
 
     Raises:
-        InputError: there is no such map.
+        InputError: the network has no such map.
     """
     maps: list[tuple[nn.Module, Tensor]] = []
 
@@ -147,8 +147,8 @@ def last_map(network: nn.Module, image_size: int, name: str) -> Callable[[Tensor
     return run
 
 
-class Grid:
-    """The whole picture squeezed into a square, its last feature map averaged to `grid` x `grid` cells, row by row."""
+class GridExtractor:
+    """Squeeze a picture into a square and average its last feature map to `grid` x `grid` cells, row by row."""
 
     def __init__(
         self,
@@ -175,21 +175,22 @@ class Grid:
         self.cells = np.stack([left, top, right, bottom], axis=1)
 
     def prepare(self, picture: Image.Image) -> Tensor:
+        """Resize an RGB picture to the square and normalise it -> [3, size, size]."""
         square = picture.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR)
         return (pil_to_tensor(square) / 255 - self.mean) / self.std
 
     @torch.inference_mode()
-    def __call__(self, inputs: list[Tensor], sizes: list[tuple[int, int]]) -> LocalFeatures:
+    def __call__(self, inputs: list[Tensor], sizes: list[tuple[int, int]]) -> BoxedFeatures:
         cells = adaptive_avg_pool2d(self.run(torch.stack(inputs).to(self.device)), self.grid)
         scale = np.array([(width, height, width, height) for width, height in sizes], dtype=np.float32)
-        return LocalFeatures(cells.flatten(2).transpose(1, 2).float().cpu().numpy(), scale[:, None] * self.cells)
+        return BoxedFeatures(cells.flatten(2).transpose(1, 2).float().cpu().numpy(), scale[:, None] * self.cells)
 
 
-class Regions:
-    """The R proposals of a detector that are surest to hold an object, as its box head describes them.
+class RegionExtractor:
+    """Take the `regions` proposals of a detector that most likely hold an object, as its box head describes them.
 
-    As in bottom-up attention (Anderson et al. 2018), the features belong to the proposed box itself, not to the one
-    that the detector would refine it to, and overlapping boxes of one class give way to the surest.
+    As in bottom-up attention (Anderson et al., CVPR 2018), the features belong to the proposed box, not to its
+    refinement, and of overlapping boxes of one class the most likely one is kept.
     """
 
     def __init__(self, network: Any, regions: int) -> None:
@@ -199,10 +200,11 @@ class Regions:
         self.shape = (regions, self([noise], [(64, 64)]).features.shape[2])
 
     def prepare(self, picture: Image.Image) -> Tensor:
+        """Scale an RGB picture to 0 ... 1 -> [3, height, width]."""
         return pil_to_tensor(picture) / 255
 
     @torch.inference_mode()
-    def __call__(self, inputs: list[Tensor], sizes: list[tuple[int, int]]) -> LocalFeatures:
+    def __call__(self, inputs: list[Tensor], sizes: list[tuple[int, int]]) -> BoxedFeatures:
         network, heads = self.network, self.network.roi_heads
         images, _ = network.transform([picture.to(self.device) for picture in inputs])
         maps = network.backbone(images.tensors)
@@ -221,10 +223,10 @@ class Regions:
             scale = boxes.new_tensor([own_width / width, own_height / height]).repeat(2)
             chosen_boxes.append(boxes[chosen] * scale)
             chosen_features.append(of_boxes[chosen])
-        return LocalFeatures(*(torch.stack(rows).float().cpu().numpy() for rows in (chosen_features, chosen_boxes)))
+        return BoxedFeatures(*(torch.stack(rows).float().cpu().numpy() for rows in (chosen_features, chosen_boxes)))
 
     def _enough(self, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-        """The proposals and, where there are fewer than regions, the whole image for each that lacks."""
+        """Fill proposals up to the number of regions with boxes of the whole picture."""
         lacking = max(0, self.regions - len(boxes))
         whole = boxes.new_tensor([0, 0, size[1], size[0]])
         return torch.cat([boxes, whole.expand(lacking, 4)])

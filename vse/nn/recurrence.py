@@ -1,4 +1,4 @@
-"""A GRU whose backward pass on the CPU makes one matrix product of what autograd makes one product a step of."""
+"""A GRU that trains faster on the CPU: its backward pass needs one matrix product where autograd needs one per step."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from torch.nn.utils.rnn import PackedSequence
 
 
 class GRU(nn.GRU):
-    """`torch.nn.GRU`, same parameters and results, cheaper to train on a CPU.
+    """`torch.nn.GRU` with the same parameters and results, cheaper to train on a CPU.
 
-    The gradient of the recurrent weight is a sum over the steps. Autograd allocates, fills and adds a tensor of the
-    weight's size at each of them, and for packed sequences one of the size of all gates, which with 2,048 units costs
-    more than the products; here the steps' factors are kept and multiplied once. On other devices, without gradients,
-    and for what is not covered (dropout, an initial state) it is `torch.nn.GRU` itself.
+    The gradient of the recurrent weight is a sum over the steps. At each step autograd allocates, fills and adds a
+    tensor of the weight's size, and for packed sequences one of the size of all gates; with 2,048 units this costs more
+    than the products. Here the factors of all steps are kept and multiplied once. On other devices, without gradients,
+    with dropout or with an initial state, this is `torch.nn.GRU` itself.
     """
 
     def forward(self, input: Any, hx: Tensor | None = None) -> Any:
+        """Read sequences as `torch.nn.GRU` does: a tensor or a `PackedSequence` -> states, last states."""
         packed = isinstance(input, PackedSequence)
         data = input.data if packed else input
         covered = data.device.type == "cpu" and data.dim() == 2 + (not packed) and self.batch_first and self.bias
@@ -51,13 +52,13 @@ class GRU(nn.GRU):
 
 
 def _last_rows(rows: Tensor, sizes: list[int]) -> Tensor:
-    """The last state [B, H] of every sequence."""
+    """Last state of every sequence, [B, H]."""
     starts, lengths = _places(sizes)
     return rows[starts[lengths - 1] + torch.arange(sizes[0])]
 
 
 def _backwards(sizes: list[int]) -> Tensor:
-    """[P] for each row the row that takes its place when every sequence is read from its end."""
+    """For each row, the row in its place when every sequence is read from its end, [P]."""
     starts, lengths = _places(sizes)
     sequences, steps = _rows(sizes)
     return starts[lengths[sequences] - 1 - steps] + sequences
@@ -70,13 +71,13 @@ def _rows(sizes: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def _places(sizes: list[int]) -> tuple[Tensor, Tensor]:
-    """The first row of every step, the length of every sequence; one ends where the next step has fewer rows."""
+    """First row of every step, and length of every sequence, which ends where the next step has fewer rows."""
     counts = torch.tensor(sizes)
     return counts.cumsum(0) - counts, (counts[:, None] > torch.arange(sizes[0])).sum(dim=0)
 
 
 def pad(packed: PackedSequence, length: int) -> Tensor:
-    """A packed sequence as [B, length, H], 0 at padding.
+    """Pad a packed sequence with zeros -> [B, length, H].
 
     torch's `pad_packed_sequence` writes a slice for each distinct length, and its backward pass copies the gradient of
     the whole result for each of them.
