@@ -22,9 +22,10 @@ PADDING = -10000.0
 class GeneralisedPooling(nn.Module):
     """Pool n feature vectors: sort each dimension separately, then average with the weights of n sorted values.
 
-    Value k in descending order gets weight k; the weights depend on n only. A bidirectional GRU reads the encoded positions 0 ... n - 1, a linear layer maps its
-    states to logits, and a softmax with temperature 0.1 (which the paper does not mention) to weights. Average pooling
-    (1/n, ..., 1/n) and maximum pooling (1, 0, ..., 0) are special cases.
+    Value k in descending order gets weight k; the weights depend on n only. A bidirectional GRU reads the encoded
+    positions 0 ... n - 1, a linear layer maps its states to logits, and a softmax with temperature 0.1 (which the paper
+    does not mention) maps them to weights. Average pooling (1/n, ..., 1/n) and maximum pooling (1, 0, ..., 0) are
+    special cases.
 
     Args:
         position_size: size of a position's encoding, even.

@@ -40,10 +40,10 @@ INSIDE_FUNCTIONS = {
 UPWARDS: dict[tuple[str, str], str] = {}
 """(module, what it imports from a level above) -> why."""
 
-CIRCLES = {("vse.losses.objective", "vse.losses.memory_bank"): "Pairs and MemoryBank name each other"}
+CIRCLES: dict[tuple[str, str], str] = {}
 """(module, what it imports although that imports the module) -> why."""
 
-TYPE_CHECKING = {"vse.losses.objective": "Pairs and MemoryBank name each other"}
+TYPE_CHECKING: dict[str, str] = {}
 """Module that imports for type checkers only -> why."""
 
 
