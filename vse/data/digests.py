@@ -1,0 +1,79 @@
+"""Digests that tell whether a split is the one that a run was made with: its captions, its images, their order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vse.data.datasets import Images, Split
+from vse.data.features import Features
+from vse.data.images import RawImages
+
+SAMPLED_ROWS = 32_768
+"""Rows of an array that are sampled, evenly spaced; a smaller array has all its rows sampled."""
+
+SAMPLED_BYTES = 64
+"""Bytes that are read of each sampled row, at a position that changes from row to row."""
+
+SAMPLED_PICTURES = 1_024
+"""Picture files whose size is looked up, evenly spaced; the names of all are in the digest."""
+
+
+def describe_split(split: Split) -> dict[str, Any]:
+    """Describe a split as plain values for a run record.
+
+    `captions_sha256` is that of the whole caption file, as `sha256sum` prints it. The images' digest is a sample in
+    their order, so that a file with the same rows in another order has another digest.
+    """
+    return {
+        "name": split.name,
+        "folder": str(split.captions_file.parent.resolve()),
+        "images": len(split.images),
+        "captions": len(split.captions),
+        "captions_sha256": hashlib.sha256(split.captions_file.read_bytes()).hexdigest(),
+        "caption_image_sha256": hashlib.sha256(np.asarray(split.caption_image, dtype="<i8").tobytes()).hexdigest(),
+        "features": describe_images(split.images),
+    }
+
+
+def describe_images(images: Images) -> dict[str, Any]:
+    """Describe the images of a split: shape of one image, what they are read from, and a sampled digest."""
+    if isinstance(images, Features):
+        return describe_array(images.array, len(images), images.repeat)
+    if isinstance(images, RawImages):
+        return {"shape": list(images.shape), "kind": "pictures", "sampled_sha256": _digest_of_files(images.paths)}
+    rows = np.unique(np.linspace(0, len(images) - 1, 16).astype(np.int64))
+    sample = images.read(rows).numpy()
+    return {"shape": list(images.shape), "kind": str(sample.dtype), "sampled_sha256": _sha256(sample)}
+
+
+def describe_array(array: np.ndarray, count: int | None = None, repeat: int = 1) -> dict[str, Any]:
+    """Describe rows of an array, memory-mapped or not, without reading all of it.
+
+    Args:
+        array: [count * repeat or more, ...], C-contiguous.
+        count: rows in use; default all.
+        repeat: only every so-manyth row is in use.
+    """
+    count = len(array) // repeat if count is None else count
+    rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLED_ROWS)).astype(np.int64))
+    octets = array.reshape(len(array), -1).view(np.uint8)
+    window = min(SAMPLED_BYTES, octets.shape[1])
+    starts = rows * 2_654_435_761 % (octets.shape[1] - window + 1)  # a multiplicative hash scatters the positions
+    sample = octets[(rows * repeat)[:, None], starts[:, None] + np.arange(window)]
+    return {"shape": list(array.shape[1:]), "kind": str(array.dtype), "sampled_sha256": _sha256(sample)}
+
+
+def _digest_of_files(paths: Sequence[Path]) -> str:
+    state = hashlib.sha256("\n".join(path.name for path in paths).encode())
+    for place in np.unique(np.linspace(0, len(paths) - 1, min(len(paths), SAMPLED_PICTURES)).astype(np.int64)):
+        state.update(str(paths[place].stat().st_size).encode() + b"\n")
+    return state.hexdigest()
+
+
+def _sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -1,0 +1,194 @@
+"""The record of a training run, which a stranger can audit: `run.json`, in the run folder and in every checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from vse import checkpoints
+from vse.data.datasets import Split
+from vse.data.digests import describe_array, describe_split
+from vse.errors import InputError
+from vse.evaluation.reports import save_json
+from vse.options import plain
+from vse.records import Meter, environment, flat, now
+
+MAY_CHANGE = frozenset(
+    {
+        # how long, and how often it tells
+        "num_epochs", "val_step", "log_step", "early_stopping", "track", "save_all", "record_val",
+        # where and how fast it computes
+        "device", "workers", "compile", "features_on_device", "memory_budget",
+        # where files lie; what is in them is compared instead
+        "data_path", "data_name", "vocab_path", "logger_name", "model_name", "img_dim",
+        # how it starts; a resumed run does not begin with other weights
+        "resume", "init_model",
+    }
+)  # fmt: skip
+"""Options that a resumed run may have other values of."""
+
+
+ABSENT = "not recorded"
+
+
+class Difference(NamedTuple):
+    """What a resumed run would do differently."""
+
+    name: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} {_short(self.before)}, now {_short(self.now)}"
+
+
+def make_record(
+    network: str,
+    options: Any,
+    train: Split,
+    dev: Split,
+    device: torch.device,
+    *,
+    vocabulary: Mapping[str, Any],
+    descriptions: np.ndarray | None = None,
+    selected_by: str = "rsum",
+    started_from: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Make the record of a run that is about to start, as plain values; it writes nothing.
+
+    Args:
+        options: the script's options with every constant resolved, a dataclass (of groups) or a dict.
+        vocabulary: its plain values as in a checkpoint (`to_state`); their number of words and digest are recorded.
+        descriptions: [captions, K] description vectors that the objective reads.
+        selected_by: name of the score on dev that chooses the best model.
+        started_from: what `--init_model` gave, see `describe_start`.
+    """
+    values = flat(options if isinstance(options, Mapping) else plain(options))
+    return {
+        "kind": "training",
+        "network": network,
+        "options": values,
+        "seed": values.get("seed"),
+        "data": {"train": describe_split(train), "dev": describe_split(dev)},
+        "descriptions": None if descriptions is None else describe_array(descriptions),
+        "vocabulary": {"words": len(vocabulary.get("words", ())), "sha256": _sha256(vocabulary)},
+        "started_from": None if started_from is None else dict(started_from),
+        "environment": environment(device),
+        "started": now(),
+        "ended": None,
+        "starts": 1,
+        "wall_seconds": 0.0,
+        "cpu_seconds": 0.0,
+        "peak_memory_mb": 0.0,
+        "selected_on": "dev",
+        "selected_by": selected_by,
+        "best_score": None,
+        "best_epoch": None,
+        "best_step": None,
+    }
+
+
+def describe_start(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the checkpoint that a run begins with (`--init_model`), for its record.
+
+    `record` is None for a checkpoint that has none: one of the original code, or of an earlier version.
+    """
+    weights = checkpoints.digest(checkpoint["model"])
+    return {"path": str(path.resolve()), "weights_sha256": weights, "record": checkpoint.get("record")}
+
+
+class RunRecord:
+    """A run's record while it runs: its times, memory and best model are kept up to date.
+
+    Args:
+        content: what `make_record` gave.
+        earlier: the record of the checkpoint that the run goes on from; times are added to its times.
+    """
+
+    def __init__(self, content: dict[str, Any], earlier: Mapping[str, Any] | None = None) -> None:
+        self.content, self._meter = content, Meter()
+        self._before = {"wall_seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_mb": 0.0}
+        if earlier is not None:
+            kept = ("started", "started_from", "best_score", "best_epoch", "best_step")
+            content.update({name: earlier[name] for name in kept})
+            content["starts"] = earlier["starts"] + 1
+            self._before = {name: earlier[name] for name in self._before}
+
+    def note_best(self, score: float, epoch: int, step: int) -> None:
+        """Note the best model so far: its selection score on dev, its epoch from 1, and its step."""
+        self.content.update(best_score=score, best_epoch=epoch, best_step=step)
+
+    def current(self, ended: bool = False) -> dict[str, Any]:
+        """The record as of now, for a checkpoint; `ended` says that the run came to its end."""
+        used = self._meter.read()
+        for name, before in self._before.items():
+            used[name] = max(used[name], before) if name == "peak_memory_mb" else round(used[name] + before, 1)
+        return {**self.content, **used, "ended": now() if ended else None}
+
+    def save(self, folder: Path, ended: bool = False) -> None:
+        """Write `run.json`; the file appears whole or not at all."""
+        save_json(folder / "run.json", self.current(ended))
+
+
+def differences(earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: Iterable[str] = ()) -> list[Difference]:
+    """What a run that goes on would do differently from its earlier part.
+
+    `MAY_CHANGE` lists the options that may differ. Data, vocabulary and description vectors are compared by their
+    digests, not by where they lie.
+
+    Args:
+        earlier: the record in the checkpoint.
+        record: the record of the run that wants to go on.
+        fixed: options of `MAY_CHANGE` that must not change after all, such as `num_epochs` under a schedule that
+            depends on it.
+    """
+    compared = [("network", earlier["network"], record["network"])]
+    before, values = earlier["options"], record["options"]
+    for name in dict.fromkeys([*before, *values]):
+        if name in MAY_CHANGE and name not in fixed:
+            continue
+        if name in before and name in values:
+            compared.append((f"--{name}", before[name], values[name]))
+        elif present := before.get(
+            name, values.get(name)
+        ):  # one version does not know the option: off, or a difference
+            compared.append((f"--{name}", present if name in before else ABSENT, present if name in values else ABSENT))
+    for split in ("train", "dev"):
+        for part in ("captions_sha256", "caption_image_sha256", "features"):
+            compared.append((f"{split} {part}", earlier["data"][split][part], record["data"][split][part]))
+    for part in ("vocabulary", "descriptions"):
+        compared.append((part, earlier[part], record[part]))
+    return [Difference(*values) for values in compared if values[1] != values[2]]
+
+
+def check_resumable(
+    path: Path, earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: Iterable[str] = ()
+) -> None:
+    """Refuse to go on from a checkpoint with other options or other data; see `differences`.
+
+    Raises:
+        InputError: every difference with both values, and the way out.
+    """
+    found = differences(earlier, record, fixed)
+    if found:
+        raise InputError(
+            f"{path}: this run would go on differently: {'; '.join(map(str, found))}; go on with what it was made "
+            f"with, or begin a new run from its weights with --init_model {path} and another --logger_name"
+        )
+
+
+def _sha256(state: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{key} {_short(part)}" for key, part in value.items())
+    text = str(value)
+    return text if len(text) != 64 or any(letter not in "0123456789abcdef" for letter in text) else text[:12]
