@@ -91,11 +91,8 @@ def keep_epoch(options: Options, training_run: Run, epochs: int) -> None:
         shutil.copyfile(training_run.checkpoint, training_run.checkpoint.with_name(f"Epoch-{epochs}-model.pth.tar"))
     if options.record_val:
         logged = map(json.loads, (training_run.folder / "metrics.jsonl").read_text().splitlines())
-        rsum: dict[int, float] = {}
-        for line in logged:
-            if "rsum" in line:
-                rsum.setdefault(line["epoch"], line["rsum"])  # the first of a new epoch ends the one before
-        lines = "".join(f"Epoch: {epoch - 1} ; rsum: {rsum[epoch]:.1f}\n" for epoch in sorted(rsum) if epoch > 0)
+        rsum = {line["epoch"]: line["rsum"] for line in logged if line["kind"] == "dev" and line["ends_epoch"]}
+        lines = "".join(f"Epoch: {epoch - 1} ; rsum: {rsum[epoch]:.1f}\n" for epoch in sorted(rsum))
         record = Path(f"rst_val_{training_run.folder.name}")
         write_atomically(record, lambda file: file.write(lines.encode()))
 

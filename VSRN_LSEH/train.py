@@ -132,7 +132,17 @@ def main(options: Options) -> None:
     training = data.training_data(options, objective.needs_descriptions)
     network = build(options, training.pairs.split.images.shape, len(training.vocabulary))
     check_combination(options, network.pairwise, network.bounded_scores)
-    train(NAME, training_run, network, objective, training, options, select=SELECTIONS[options.selection], tags=TAGS)
+    train(
+        NAME,
+        training_run,
+        network,
+        objective,
+        training,
+        options,
+        select=SELECTIONS[options.selection],
+        selected_by={"r1_r5": "R@1+R@5", "rsum": "rsum"}[options.selection],
+        tags=TAGS,
+    )
 
 
 if __name__ == "__main__":

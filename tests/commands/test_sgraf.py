@@ -117,7 +117,8 @@ def test_as_they_stand_the_scripts_evaluate_what_training_saves_alone_together_a
     assert "runs/demo_SAF/checkpoint/model_best.pth.tar on demo_precomp test (10 images, 50 captions)" in done.output
 
     events = EventAccumulator(str(done.folder / "runs/demo_SAF/checkpoint")).Reload()
-    assert {"Loss", "LeS", "LeIm", "Eit", "lr", "r1", "r5i", "medr", "r_sum"} <= set(events.Tags()["scalars"])
+    published = {"Loss", "LeS", "LeIm", "Eit", "lr", "r1", "r5i", "medr", "r_sum"}
+    assert {f"published/{tag}" for tag in published} <= set(events.Tags()["scalars"])
 
     sgr = "runs/demo_SGR/checkpoint/model_best.pth.tar"
     script("SGRAF_LSEH", f"python evaluation.py --model_path {sgr} --save_similarities b.npy")

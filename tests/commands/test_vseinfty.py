@@ -81,7 +81,8 @@ def test_training_and_evaluation_commands(script, root: Path, bert: str, data: s
     }
     options = json.loads((folder / "options.json").read_text())
     assert (options["loss"], options["text_encoder"], options["lr_update2"]) == ("lseh", "bert", 20)
-    assert {"Le", "Le_S", "Le_Im", "lr", "Eit", "r1", "r5i", "meanri", "rsum"} <= events(folder)
+    tags = ("Le", "Le_S", "Le_Im", "lr", "Eit", "r1", "r5i", "meanri", "rsum")
+    assert {f"published/{tag}" for tag in tags} <= events(folder)
     assert last_validation(folder)["rsum"] > 0
 
     done = script(FOLDER, f"python eval.py --model_path runs/{data}/model_best.pth.tar --fold5")

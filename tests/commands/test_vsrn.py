@@ -79,10 +79,10 @@ def test_tensorboard_carries_the_published_tags(script, root: Path) -> None:
     command = f"python train.py --data_path $DATA_PATH --data_name coco --logger_name runs/a --log_step 1{SMALL}"
     done = script("VSRN_LSEH", command, DATA_PATH=root)
     events = EventAccumulator(str(done.folder / "runs/a")).Reload()
-    assert {"Le", "Le_retrieval", "Le_caption", "Eit", "lr", "r1", "r5i", "medr", "Sum of Recall"} <= set(
-        events.Tags()["scalars"]
-    )
-    values = {tag: [event.value for event in events.Scalars(tag)] for tag in ("Le", "Le_retrieval", "Le_caption")}
+    published = {"Le", "Le_retrieval", "Le_caption", "Eit", "lr", "r1", "r5i", "medr", "Sum of Recall"}
+    assert {f"published/{tag}" for tag in published} <= set(events.Tags()["scalars"])
+    losses = ("Le", "Le_retrieval", "Le_caption")
+    values = {tag: [event.value for event in events.Scalars(f"published/{tag}")] for tag in losses}
     assert values["Le_caption"][0] > 0
     np.testing.assert_allclose(values["Le"], np.add(values["Le_retrieval"], values["Le_caption"]), rtol=1e-5)
 

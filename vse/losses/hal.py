@@ -56,6 +56,7 @@ class HAL(Objective):
     global_weighting: Literal["published", "repaired"] = "published"
 
     needs_bounded_scores = True
+    averaged = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

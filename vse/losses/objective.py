@@ -53,6 +53,8 @@ class Objective(nn.Module):
     """Defined for scores in [-1, 1] only, such as cosines."""
     sparse_gradient = False
     """At most 3 B of the B x B scores have a gradient, those of the hardest negatives and of the matching pairs."""
+    averaged = False
+    """The loss is the mean over the queries of a direction instead of the sum; logs show losses per pair."""
     max_violation = False
     """Each query's hardest negative counts alone."""
 

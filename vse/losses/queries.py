@@ -13,9 +13,6 @@ from vse.losses.objective import Objective, Pairs, Roles
 class QueryObjective(Objective):
     """Base of the objectives that add up a cost of every query; text-to-image is image-to-text on the transpose."""
 
-    averaged = False
-    """The loss is the mean over the queries of a direction instead of the sum."""
-
     def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
         """Return what each query of one direction costs.
 

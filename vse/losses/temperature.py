@@ -27,6 +27,7 @@ class TemperatureObjective(QueryObjective):
     temperature: float = 0.07
 
     needs_bounded_scores = True
+    averaged = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

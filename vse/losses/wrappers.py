@@ -22,6 +22,7 @@ class Wrapper(Objective):
         self.needs_descriptions = objective.needs_descriptions
         self.needs_bounded_scores = objective.needs_bounded_scores
         self.sparse_gradient = objective.sparse_gradient
+        self.averaged = objective.averaged
         self.max_violation = objective.max_violation
         self.bank = objective.bank
 
@@ -98,6 +99,7 @@ class Warmup(Wrapper):
         self.warming = epoch + position / steps_per_epoch < self.epochs
         now = self.first if self.warming else self.objective
         self.sparse_gradient = now.sparse_gradient
+        self.averaged = now.averaged or (self.warming and self.form == "mean")
         now.begin(epoch, position, steps_per_epoch)
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:

@@ -55,6 +55,7 @@ def train(
     optimizer: torch.optim.Optimizer | None = None,
     learning_rate_factor: Callable[[float], float] | None = None,
     select: Callable[[Mapping[str, float]], float] = recall_sum,
+    selected_by: str = "rsum",
     prepare_epoch: Callable[[int, int], None] | None = None,
     drop_last: bool = False,
     tags: Mapping[str, str] = LOSS_TAGS,
@@ -71,6 +72,7 @@ def train(
         learning_rate_factor: epoch, with the part of it that is done, -> factor on every group's initial learning rate;
             default `step_decay(lr_update)`.
         select: dev metrics -> the score that the best model has most of.
+        selected_by: name of that score, for people.
         prepare_epoch: called with (epoch, position) before its batches, e.g. to freeze parameters; position > 0 after
             resuming within it.
         tags: TensorBoard tags of `loss`, `retrieval` (the objective alone), `image_to_text`, `text_to_image`, the
@@ -133,7 +135,17 @@ def train(
         )
 
     steps_per_epoch = len(sampler(0, 0))
-    log = RunLog(run.folder, progress.step, steps_per_epoch * options.num_epochs, writes=run.rank == 0)
+    log = RunLog(
+        run.folder,
+        step=progress.step,
+        steps_per_epoch=steps_per_epoch,
+        num_epochs=options.num_epochs,
+        pairs_per_step=options.batch_size * run.world_size,
+        window=options.log_step,
+        selected_by=selected_by,
+        options=plain(options),
+        writes=run.rank == 0,
+    )
     guard = CollapseGuard()
 
     def content() -> dict[str, Any]:
@@ -156,14 +168,13 @@ def train(
 
     def validate() -> None:
         with interrupt.at_once():
-            scores = score_split(network, dev, device)
+            scores = score_split(network, dev, device, progress=log.validating)
             metrics = evaluate(scores, dev.split.caption_image)
         progress.validated = progress.step
         score = select(metrics)
         best = score > progress.best
         progress.best = max(progress.best, score)
-        logged = {tag: metrics[key] for key, tag in {**{k: k for k in _METRIC_TAGS}, **tags}.items() if key in metrics}
-        log.validation(progress.step, progress.epoch, metrics, logged, best)
+        log.validation(progress.step, metrics, tags, best)
         save(best)
 
     def validation_due() -> bool:
@@ -204,10 +215,12 @@ def train(
                     progress.position += 1
                     progress.step += 1
                     clock.step_done(len(batch.image_ids) * run.world_size)
+                    if applied:
+                        log.add(losses_of(result), len(batch.image_ids) * run.world_size, objective.averaged)
                     if progress.position == steps_per_epoch:
                         break
                     if progress.step % options.log_step == 0:
-                        _log_training(log, progress, options, result, optimizer, clock, tags)
+                        _log_training(log, progress, optimizer, clock, tags)
                         guard.look(result, objective)
                         clock.restart()
                     if validation_due():
@@ -217,7 +230,7 @@ def train(
                     if interrupt.received:
                         raise Interrupted
                 if clock.steps:
-                    _log_training(log, progress, options, result, optimizer, clock, tags)
+                    _log_training(log, progress, optimizer, clock, tags)
                     guard.look(result, objective)
                 progress.epoch, progress.position = epoch + 1, 0
                 validate()
@@ -248,8 +261,6 @@ def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int,
 
 
 BANK_BATCH = 256
-
-_METRIC_TAGS = ("r1", "r5", "r10", "medr", "meanr", "r1i", "r5i", "r10i", "medri", "meanri", "rsum")
 
 
 def _update(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], grad_clip: float) -> bool:
@@ -285,33 +296,26 @@ class _Clock:
         self.steps += 1
 
 
+def losses_of(result: StepResult) -> dict[str, Tensor]:
+    """The losses of a step by the names that logs know them by."""
+    return {
+        "loss": result.loss,
+        "retrieval": result.image_to_text + result.text_to_image,
+        "image_to_text": result.image_to_text,
+        "text_to_image": result.text_to_image,
+        **result.extra,
+    }
+
+
 def _log_training(
-    log: RunLog,
-    progress: Progress,
-    options: Any,
-    result: StepResult,
-    optimizer: torch.optim.Optimizer,
-    clock: _Clock,
-    tags: Mapping[str, str],
+    log: RunLog, progress: Progress, optimizer: torch.optim.Optimizer, clock: _Clock, tags: Mapping[str, str]
 ) -> None:
     elapsed = max(clock.last - clock.started, 1e-9)
-    values = {
-        "loss": result.loss.item(),
+    numbers = {
         "lr": optimizer.param_groups[0]["lr"],
         "pairs_per_second": clock.pairs / elapsed,
         "data_share": clock.waited / elapsed,
-        "retrieval": (result.image_to_text + result.text_to_image).item(),
-        "image_to_text": result.image_to_text.item(),
-        "text_to_image": result.text_to_image.item(),
-        **{key: value.item() for key, value in result.extra.items()},
-    }
-    published = {
-        "epoch": progress.epoch,
-        "step": progress.position,
-        "Eit": progress.step,
-        "lr": values["lr"],
         "batch_time": elapsed / clock.steps,
         "data_time": clock.waited / clock.steps,
-        **{tag: values[key] for key, tag in tags.items() if key in values},
     }
-    log.training(progress.step, progress.epoch, options.num_epochs, values, published)
+    log.training(progress.step, numbers, tags)
