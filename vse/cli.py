@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
+from vse import ranges
 from vse.console import say
 from vse.exits import run_to_end
 from vse.options import plain
@@ -47,9 +48,11 @@ def parse(
 
     def command_line(values: Mapping[str, Any]) -> Options:
         default: dict[str, Any] = {"default": options_type(**values)} if values else {}
-        return tyro.cli(
+        options = tyro.cli(
             options_type, args=arguments, description=description, use_underscores=True, config=CONFIG, **default
         )
+        ranges.check(options)
+        return options
 
     options = command_line(defaults or {})
     if demo and options.data_path is None and options.data_name is None:  # type: ignore[attr-defined]
