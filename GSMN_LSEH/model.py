@@ -151,8 +151,9 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
             ]
             order, columns = [], []
             for index, longest in caption_blocks(captions.lengths, rows // step):
-                taken = self._take(captions, index, longest)
-                columns.append(torch.cat([checkpointed(self._score, *block, *taken) for block in image_blocks], dim=1))
+                words = self._take(captions, index, longest)
+                blocks = [checkpointed(self._score, regions, graph, *words) for regions, graph in image_blocks]
+                columns.append(torch.cat(blocks, dim=1))
                 order.append(index)
         back = torch.cat(order).argsort().to(images.features.device)
         return torch.cat(columns).index_select(0, back).mT
@@ -167,9 +168,9 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
             caption_index = caption_index.cpu()
             for index, longest in caption_blocks(captions.lengths[caption_index], self._rows(images)):
                 own = images.rows(image_index[index.to(image_index.device)])
-                taken = self._take(captions, caption_index[index], longest)
+                words = self._take(captions, caption_index[index], longest)
                 regions = nodes(own.features, self.blocks)
-                scores.append(self._score(regions, own.graph[:, None], *taken, pairs=True).squeeze(1))
+                scores.append(self._score(regions, own.graph[:, None], *words, pairs=True).squeeze(1))
                 order.append(index)
         return torch.cat(scores).index_select(0, torch.cat(order).argsort().to(device))
 
@@ -186,7 +187,14 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         return nodes(taken.features, self.blocks), taken.graph, mask
 
     def _score(
-        self, regions: Nodes, region_graph: Tensor, words: Nodes, word_graph: Tensor, mask: Tensor, pairs: bool = False
+        self,
+        regions: Nodes,
+        region_graph: Tensor,
+        words: Nodes,
+        word_graph: Tensor,
+        mask: Tensor,
+        *,
+        pairs: bool = False,
     ) -> Tensor:
         """Score n images against m captions -> [m, n]; or with `pairs`, image i against caption i -> [m, 1]."""
         region_vectors, word_vectors = match(regions, words, mask, self.temperature, pairs)

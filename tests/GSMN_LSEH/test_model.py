@@ -58,7 +58,7 @@ BOTH = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6])
-def test_circular_products_and_the_gram_table_make_a_quadratic_form(count: int) -> None:
+def test_circular_products_make_a_quadratic_form(count: int) -> None:
     features = torch.randn(3, count, 8, dtype=torch.float64)
     weights = torch.rand(3, count, 4, dtype=torch.float64)
     ours = nodes(features, 2).gram @ circular_products(weights)
@@ -162,7 +162,7 @@ def test_split_scores_are_those_of_one_batch() -> None:
         )
 
 
-def test_reference_graphs_ignore_the_parse_and_propagate_does_not() -> None:
+def test_only_propagate_depends_on_the_parse() -> None:
     given = batch()
     other = batch()
     other.extras["edges"] = torch.tensor([[0, 1], [1, 2]]).expand(B, -1, 2)  # no self loop
@@ -191,7 +191,7 @@ def test_region_graphs_weigh_neighbours() -> None:
     torch.testing.assert_close(graph[2, 3, 1], density / density.sum())
 
 
-def test_propagate_moves_a_neighbours_vector_and_reference_does_not() -> None:
+def test_only_propagate_spreads_a_change_to_other_nodes() -> None:
     """A change of one node's matching vector reaches the other nodes' convolved vectors in propagate only."""
     given = batch()
     for graph, reaches in (("reference", False), ("propagate", True)):

@@ -8,7 +8,7 @@ from SGRAF_LSEH.model import SGRAF
 from vse.data.batches import PairBatch
 
 
-def test_a_large_budget_gives_the_scores_of_a_small_one_with_gradients() -> None:
+def test_training_scores_do_not_depend_on_the_budget() -> None:
     torch.manual_seed(0)
     pairs, words = 48, 30
     lengths = torch.full((pairs,), words)

@@ -131,7 +131,7 @@ def test_the_dense_gradient_does_not_depend_on_the_blocks(module: str) -> None:
 
 
 @pytest.mark.parametrize("budget", [1, 2**30])
-def test_saf_normalises_each_caption_over_the_batch_and_updates_once_per_caption(budget: int) -> None:
+def test_saf_normalises_and_updates_once_per_caption(budget: int) -> None:
     model = network("SAF", budget).train()
     filtration = model.similarity_encoder.SAF_module
     with torch.no_grad():
@@ -251,7 +251,7 @@ def test_initial_weights_have_the_published_ranges() -> None:
             assert bool((parameter == wanted).all()), name
 
 
-def test_the_optimizer_gets_every_parameter_in_the_published_order() -> None:
+def test_the_optimizer_gets_parameters_in_the_original_order() -> None:
     model = network("SGR")
     (group,) = model.parameter_groups(1e-3)
     names = {id(parameter): name for name, parameter in model.named_parameters()}

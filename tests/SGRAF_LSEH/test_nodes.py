@@ -107,7 +107,7 @@ def test_gradients_do_not_depend_on_the_blocks() -> None:
             torch.testing.assert_close(ours, wanted)
 
 
-def test_what_is_kept_for_the_backward_pass_has_no_word_sized_part() -> None:
+def test_nothing_word_sized_is_kept_for_the_backward_pass() -> None:
     regions, image_vectors, words, caption_vectors = (part.requires_grad_() for part in inputs())
     gram = regions @ regions.mT
     weights = maps()

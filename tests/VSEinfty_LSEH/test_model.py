@@ -38,7 +38,7 @@ def test_keep_compacts_in_order_and_pads_with_zeros() -> None:
     assert kept.tolist() == [[[1, 2], [5, 6]], [[9, 10], [0, 0]]]
 
 
-def test_training_drops_a_fifth_of_the_regions_and_evaluation_none() -> None:
+def test_only_training_drops_a_fifth_of_the_regions() -> None:
     encoder, seen = RegionEncoder(2, 4), []
     encoder.gpool.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
     images = torch.randn(400, 30, 2)
@@ -121,7 +121,7 @@ def test_unused_published_parameters_are_kept_and_not_trained() -> None:
     assert not any(dict(net.named_parameters())[name].requires_grad for name in without)
 
 
-def test_a_published_state_loads_with_and_without_its_module_prefix_and_duplicates() -> None:
+def test_an_original_state_loads_with_prefixes_and_duplicates() -> None:
     net = network()
     state = net.state_dict()
     parts = [
@@ -179,7 +179,7 @@ def test_grid_training_loses_a_tenth_of_the_cells_on_average() -> None:
     assert (seen[1] == 64).all()
 
 
-def test_the_caffe_layout_halves_the_picture_in_a_blocks_first_convolution() -> None:
+def test_the_caffe_layout_strides_in_the_first_convolution() -> None:
     layers = body(Tiny())
     caffe_layout(layers)
     assert layers.layer2[0].conv1.stride == (2, 2)

@@ -45,7 +45,7 @@ def test_value_and_gradients_are_those_of_the_direct_formulation(lengths: list[i
         torch.testing.assert_close(ours, wanted, rtol=1e-9, atol=1e-12)
 
 
-def test_weights_depend_on_the_number_of_features_only_and_sum_to_one() -> None:
+def test_weights_depend_on_the_number_of_features_only() -> None:
     weights = pooling_operator().weights(torch.tensor([4, 2, 4]))
     assert torch.equal(weights[0], weights[2])
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(3, dtype=torch.float64))
@@ -66,7 +66,7 @@ def test_a_shuffled_set_pools_to_the_same_vector() -> None:
     torch.testing.assert_close(pooling(features[:, torch.randperm(6)], lengths), pooling(features, lengths))
 
 
-def test_uniform_weights_make_it_an_average_and_a_sharp_first_weight_a_maximum() -> None:
+def test_average_and_maximum_pooling_are_special_cases() -> None:
     pooling, features = pooling_operator(), torch.randn(2, 6, 3, dtype=torch.float64)
     lengths = torch.tensor([6, 6])
     torch.nn.init.zeros_(pooling.linear.weight)

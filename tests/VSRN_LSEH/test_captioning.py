@@ -72,7 +72,7 @@ def test_loss_does_not_depend_on_the_order_of_the_batch() -> None:
     )
 
 
-def test_labels_of_a_short_batch_stop_one_step_after_its_longest_caption() -> None:
+def test_labels_stop_one_step_after_the_longest_caption() -> None:
     labels, counted = caption_labels(
         torch.tensor([[START, 4, END], [START, END, PAD]]), torch.tensor([3, 2]), max_len=60
     )
@@ -90,7 +90,7 @@ def test_a_caption_that_reaches_max_len_is_cut_and_ends_in_end(length: int) -> N
     assert captions[0, 1] == 4
 
 
-def test_dropout_is_drawn_anew_at_every_step_and_only_in_training() -> None:
+def test_dropout_is_drawn_at_every_step_of_training_only() -> None:
     captioner, regions = make_captioner(dropout=0.5), make_regions(1)
     words = torch.full((1, 40), 4)
     # A constant state isolates what the steps draw: the word gates of equal words, and the contexts of equal states.
@@ -139,7 +139,7 @@ def test_a_wide_beam_finds_the_best_caption_of_all() -> None:
         torch.testing.assert_close(scores[image], total[best])
 
 
-def test_nothing_but_padding_follows_the_end_of_a_generated_caption() -> None:
+def test_only_padding_follows_the_end_of_a_generated_caption() -> None:
     captioner = make_captioner(max_len=30).eval()
     for beam_size in (1, 3):
         words, _ = captioner.generate(make_regions(20), beam_size)
@@ -156,7 +156,7 @@ def test_generation_stops_as_soon_as_every_caption_has_ended() -> None:
     torch.testing.assert_close(scores, torch.zeros_like(scores))
 
 
-def test_training_lowers_the_loss_and_the_captioner_then_repeats_the_caption() -> None:
+def test_a_trained_captioner_repeats_its_captions() -> None:
     captioner, regions = make_captioner(), make_regions(2)
     captions = torch.tensor([[START, 4, 5, 6, END], [START, 7, 8, END, PAD]])
     lengths = torch.tensor([5, 4])

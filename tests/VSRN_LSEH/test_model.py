@@ -33,7 +33,7 @@ def make_batch(regions: int = 7, pairs: int = 4) -> PairBatch:
     )
 
 
-def test_training_carries_the_regions_to_the_captioner_and_evaluation_only_the_embedding() -> None:
+def test_only_training_carries_regions_to_the_captioner() -> None:
     network, batch = make_network(), make_batch()
     images = network.encode_images(batch)
     assert isinstance(images, ReasonedImages)
@@ -55,7 +55,7 @@ def test_the_captioning_loss_reaches_the_region_reasoning() -> None:
     assert network.image_encoder.img_rnn.weight_hh_l0.grad is None
 
 
-def test_without_captioning_there_is_no_captioner_and_no_extra_loss() -> None:
+def test_without_captioning_there_is_no_extra_loss() -> None:
     network, batch = make_network(captioning=False), make_batch()
     images = network.encode_images(batch)
     assert type(images) is Embeddings
@@ -90,15 +90,13 @@ def test_region_reasoning_is_the_published_pair_of_sums() -> None:
 
 @pytest.mark.parametrize(("axis", "dim"), [("regions", 1), ("features", 2)])
 @pytest.mark.parametrize("final_batchnorm", [False, True])
-def test_region_norm_axis_says_which_vectors_of_the_reasoned_regions_have_unit_length(
-    axis: str, dim: int, final_batchnorm: bool
-) -> None:
+def test_region_norm_axis_chooses_the_vectors_of_unit_length(axis: str, dim: int, final_batchnorm: bool) -> None:
     encoder = make_network(region_norm_axis=axis, final_batchnorm=final_batchnorm).image_encoder
     lengths = encoder(make_batch().images).regions.norm(dim=dim)
     torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 
-def test_final_batchnorm_replaces_the_normalisation_of_the_projected_regions() -> None:
+def test_final_batchnorm_replaces_the_norm_of_projections() -> None:
     batch = make_batch()
     with_norm, with_batchnorm = make_network(), make_network(final_batchnorm=True)
     projected = with_norm.image_encoder.fc(batch.images)
@@ -142,7 +140,7 @@ def test_use_abs_and_no_imgnorm() -> None:
     assert make_network().bounded_scores
 
 
-def test_optimizer_state_with_the_captioner_listed_twice_survives_saving() -> None:
+def test_optimizer_state_of_a_captioner_listed_twice_reloads() -> None:
     network = make_network()
     batch = make_batch()
 
@@ -198,6 +196,6 @@ def test_regions_are_not_sent_to_other_processes(monkeypatch: pytest.MonkeyPatch
     assert all(isinstance(rows, torch.Tensor) and rows.ndim < 3 for rows in gathered)
 
 
-def test_a_training_batch_holds_two_pairs_at_least_where_a_batchnorm_sees_one_vector_a_pair() -> None:
+def test_final_batchnorm_needs_two_pairs_per_batch() -> None:
     assert make_network(final_batchnorm=True).smallest_batch == 2
     assert make_network().smallest_batch == 1

@@ -140,7 +140,7 @@ def test_batches_that_do_not_hold_each_row_once_are_refused(change: str) -> None
         encode_split(Vectors(), images, captions, device=CPU)
 
 
-def test_every_module_is_back_in_its_own_mode_even_after_an_error() -> None:
+def test_modules_return_to_their_modes_after_an_error() -> None:
     network = RegionsAgainstWords().train()
     network.caption_encoder.eval()
     modes = [module.training for module in network.modules()]
@@ -175,7 +175,7 @@ def test_scores_do_not_depend_on_the_blocks(kind: type[Network], budget: int) ->
     torch.testing.assert_close(scores, alone, rtol=1e-5, atol=1e-6)
 
 
-def test_captions_of_like_length_share_a_block_cut_to_its_longest() -> None:
+def test_a_block_of_captions_is_cut_to_its_longest() -> None:
     network = RegionsAgainstWords()
     images, captions = encode_split(network, *split_batches(), device=CPU)
     score_matrix(network, images, captions, memory_budget=40_000)

@@ -47,7 +47,7 @@ def rectified(image: Tensor, caption: Tensor) -> list[list[float]]:
     return [[max(p, 0.1 * p) for word in caption for p in [float(region @ word)]] for region in image]
 
 
-def test_attention_over_regions_is_the_published_one_and_ignores_padding(regions: Tensor, words: Tensor) -> None:
+def test_attention_over_regions_is_the_original_one(regions: Tensor, words: Tensor) -> None:
     weights = attention_over_regions(inner_products(regions, words), 9.0)
     for i, image in enumerate(regions):
         for c, length in enumerate(LENGTHS.tolist()):
@@ -57,7 +57,7 @@ def test_attention_over_regions_is_the_published_one_and_ignores_padding(regions
                 assert weights[i, c, k].tolist() == pytest.approx(wanted, rel=1e-12)
 
 
-def test_attention_over_words_is_the_published_one_and_gives_padding_nothing(regions: Tensor, words: Tensor) -> None:
+def test_attention_over_words_is_the_original_one(regions: Tensor, words: Tensor) -> None:
     mask = word_mask(LENGTHS, 5, words.device)
     weights = attention_over_words(inner_products(regions, words), mask, 4.0)
     assert not weights[:, ~mask].any()
@@ -108,7 +108,7 @@ def test_an_empty_region_leaves_gradients_finite(regions: Tensor, words: Tensor)
     assert regions.grad.abs().max() < 1e3
 
 
-def test_caption_blocks_hold_every_caption_once_and_like_lengths_together() -> None:
+def test_caption_blocks_hold_each_caption_once_by_length() -> None:
     lengths = torch.randint(1, 30, (200,), generator=torch.Generator().manual_seed(3))
     blocks = list(caption_blocks(lengths, 60))
     assert sorted(torch.cat([block.rows for block in blocks]).tolist()) == list(range(200))

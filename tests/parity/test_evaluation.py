@@ -71,7 +71,7 @@ def test_vsepp_and_hal_evaluation(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["vsepp_eval_fold5", "vsepp_lseh_eval_fold5", "hal_eval_fold5"])
-def test_five_folds_average_to_the_right_sum_under_the_right_labels(name: str) -> None:
+def test_five_folds_average_under_the_right_labels(name: str) -> None:
     expected = golden(name)
     scores = scores_of(expected["images"], expected["captions"])
     for number, (part, caption_image) in enumerate(folds(scores, owners(scores))):

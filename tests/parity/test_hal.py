@@ -98,7 +98,7 @@ def test_global_weighting_trains_to_the_published_weights() -> None:
     golden.train_step_by_step(network, loss)
 
 
-def test_published_checkpoints_read_captions_from_the_notation_of_bytes() -> None:
+def test_original_checkpoints_read_the_notation_of_bytes() -> None:
     folder = GOLDEN / "hal" / "e2e"
     captions_file = folder / "f30k_precomp" / "test_caps.txt"
     vocabulary = Vocabulary.load(folder / "vocab" / "f30k_precomp_vocab.pkl", "bytes-repr")

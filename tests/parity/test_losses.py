@@ -130,7 +130,7 @@ def test_row_maximum_similarity_equals_the_published(case: str):
 
 
 @pytest.mark.parametrize("case", sorted(CASES | {"zerosvd18", "allzerosvd14"}))
-def test_lseh_default_is_the_published_where_images_have_five_captions(case: str):
+def test_lseh_default_is_the_original_with_five_captions(case: str):
     data = golden("losses/lseh")
     if not np.array_equal(data[f"{case}__ids"] // 5, data[f"{case}__img_ids"]):
         pytest.skip("not five captions an image")
@@ -185,7 +185,7 @@ def test_hal_local_weighting_equals_the_published(case: str, setting: tuple[floa
     assert_close(gradient, data[f"{key}grad_f64"], TOLERANCE[precision])
 
 
-def test_hal_on_order_scores_equals_the_published_whose_positives_are_dead():
+def test_hal_on_order_scores_equals_the_original():
     data = golden("hal/local_order")
     loss, _, gradient = value_and_gradient(HAL(), data["f64.scores"], torch.float64)
     assert_close(loss, data["f64.hal.loss"], 1e-12)

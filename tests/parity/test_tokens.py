@@ -42,7 +42,7 @@ def test_tokens_are_those_of_nltk_with_its_own_punkt_data(tokens, tokeniser):
     assert different == []
 
 
-def test_a_vocabulary_built_from_captions_numbers_words_as_the_published_one(ids, captions):
+def test_a_built_vocabulary_numbers_words_as_the_original(ids, captions):
     assert list(Vocabulary.build(captions, 4, "ascii-lower").word2idx) == list(ids["words"])
 
 

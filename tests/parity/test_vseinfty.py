@@ -181,7 +181,7 @@ def test_regions_and_bert_gradients() -> None:
     assert norm.item() == pytest.approx(float(golden["out_train/grad_norm_max"]), rel=CLOSE)
 
 
-def test_four_adamw_steps_with_objective_warm_up_and_decay_end_at_the_published_weights() -> None:
+def test_four_steps_end_at_the_original_weights() -> None:
     golden = Golden("region_bert")
     network = golden.network().train()
     # Each step is an epoch here.

@@ -68,7 +68,7 @@ NETWORKS = (
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_embeddings_scores_loss_and_gradients_are_the_published_ones(name: str) -> None:
+def test_embeddings_loss_and_gradients_are_the_original_ones(name: str) -> None:
     golden = Golden(name)
     network = golden.network(golden.parameters())
     objective = golden.objective()
@@ -135,7 +135,7 @@ def test_optimizer_steps_end_at_the_published_weights(name: str) -> None:
         assert relative(tensor, final[key].numpy()) < 1e-5, key
 
 
-def test_the_picture_encoder_normalises_before_and_after_the_projection() -> None:
+def test_pictures_are_normalised_before_and_after_projection() -> None:
     golden = Golden("fullcnn_stub")
     o = golden.options
     encoder = PictureEncoder(

@@ -77,7 +77,7 @@ def worker(tmp_path: Path, world: int) -> dict:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo over loopback")
-def test_two_processes_give_the_loss_and_gradients_of_one_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path) -> None:
     one, two = worker(tmp_path, 1), worker(tmp_path, 2)
     for objective, expected in one.items():
         assert expected["loss"] > 0

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch.utils.checkpoint import checkpoint
+from typing_extensions import TypeVarTuple, Unpack
+
+Inputs = TypeVarTuple("Inputs")
+Result = TypeVar("Result")
 
 
-def checkpointed(function: Callable[..., Any], *inputs: Any) -> Any:
+def checkpointed(function: Callable[[Unpack[Inputs]], Result], *inputs: Unpack[Inputs]) -> Result:
     """Call `function(*inputs)`, keeping only the inputs for the backward pass, which computes the rest again.
 
     The function must not draw random numbers.
     """
     if not torch.is_grad_enabled():
         return function(*inputs)
-    return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+    result: Result = checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+    return result

@@ -25,7 +25,7 @@ class Encoding:
         return [getattr(self, field.name) for field in fields(self)]
 
     def __len__(self) -> int:
-        """Number of items."""
+        """Count the items."""
         return len(self.tensors()[0])
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:

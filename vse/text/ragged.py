@@ -40,7 +40,7 @@ class Ragged:
         return cls(values, offsets)
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Count the rows."""
         return len(self.offsets) - 1
 
     @property
