@@ -35,7 +35,7 @@ from vse.errors import InputError
 from vse.nn.attention import caption_blocks, rows_within, word_mask
 from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import RegionProjection, WordStates
-from vse.nn.network import PairwiseNetwork, RegionSet, WordSet
+from vse.nn.network import PairwiseNetwork, RegionSet, WordSet, uniform_regions
 
 GRAPHS = ("reference", "propagate")
 
@@ -120,9 +120,13 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         self.word_matching = GraphConvolution(num_block, hid_dim, out_dim, bias=True, propagate=self.propagate)
 
     def encode_images(self, images: ImageBatch) -> VisualGraphs:
-        """Encode regions [B, R, D] and `extras["boxes"]` [B, R, 4] in 0 ... 1 -> regions and their graph."""
+        """Encode regions [B, R, D] and `extras["boxes"]` [B, R, 4] in 0 ... 1 -> regions and their graph.
+
+        Raises:
+            InputError: the images have different numbers of regions.
+        """
         build = region_graph if self.propagate else region_weights
-        return VisualGraphs(self.image_encoder(images.images), build(self.kernels, images.extras["boxes"]))
+        return VisualGraphs(self.image_encoder(uniform_regions(images)), build(self.kernels, images.extras["boxes"]))
 
     def encode_captions(self, captions: CaptionBatch) -> TextualGraphs:
         """Encode token ids [B, T], sparse with `extras["edges"]` [B, edges, 2] -> words and their graph."""

@@ -22,7 +22,7 @@ from vse.errors import InputError
 from vse.evaluation.scoring import MEMORY_BUDGET
 from vse.nn.attention import word_mask
 from vse.nn.encoders import RegionProjection, WordStates
-from vse.nn.network import PairwiseNetwork
+from vse.nn.network import PairwiseNetwork, uniform_regions
 
 
 class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
@@ -83,12 +83,13 @@ class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
         Raises:
             InputError: the images do not have the `num_regions` that the network was built for.
         """
-        if images.images.ndim != 3 or images.images.shape[1] != self.num_regions:
+        regions = uniform_regions(images)
+        if regions.ndim != 3 or regions.shape[1] != self.num_regions:
             raise InputError(
-                f"image features of shape {tuple(images.images.shape[1:])}: expected {self.num_regions} regions per "
+                f"image features of shape {tuple(regions.shape[1:])}: expected {self.num_regions} regions per "
                 "image, for which this network was built; use the features it was trained with, or train one for these"
             )
-        features = self.image_encoder(images.images)
+        features = self.image_encoder(regions)
         return VisualRepresentations(features, self.similarity_encoder.v_global_w(features))
 
     def encode_captions(self, captions: CaptionBatch) -> TextualRepresentations:

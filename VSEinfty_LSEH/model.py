@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from vse.data.batches import ImageBatch
+from vse.nn.attention import word_mask
 from vse.nn.encoders import NORM_EPSILON, CaptionGRU, l2norm, xavier_uniform_linear
-from vse.nn.network import EmbeddingNetwork
+from vse.nn.network import EmbeddingNetwork, Embeddings
 from VSEinfty_LSEH.pooling import GeneralisedPooling
 
 DROPPED = 0.2
@@ -48,7 +50,7 @@ class RegionMLP(nn.Module):
         """Map regions [B, R, D], of which the first `lengths` [B] count -> [B, R, E]."""
         if not (self.masked and self.training):
             return self._rows(regions.flatten(0, 1)).unflatten(0, regions.shape[:2])
-        inside = torch.arange(regions.shape[1], device=regions.device) < lengths[:, None]
+        inside = word_mask(lengths, regions.shape[1], regions.device)
         rows = self._rows(regions[inside])
         return rows.new_zeros(*inside.shape, rows.shape[1]).masked_scatter(inside[..., None], rows)
 
@@ -204,6 +206,15 @@ class VSEinfty(EmbeddingNetwork):
         images = image_encoder.image_encoder if isinstance(image_encoder, GridEncoder) else image_encoder
         self.bounded_scores = images.normalise and caption_encoder.normalise
 
+    def encode_images(self, images: ImageBatch) -> Embeddings:
+        """Encode regions, global features or pictures -> vectors [B, E]."""
+        if images.region_lengths is None:
+            return super().encode_images(images)
+        regions, lengths = images.images, images.region_lengths
+        if self.training:
+            regions, lengths = drop(regions, DROPPED, lengths)
+        return Embeddings(self.image_encoder(regions, lengths))
+
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
         """Translate a checkpoint of the original code, which holds a CNN twice, and its head."""
         plain = [{name.removeprefix("module."): tensor for name, tensor in part.items()} for part in parts]
@@ -237,17 +248,20 @@ class VSEinfty(EmbeddingNetwork):
         ]
 
 
-def drop(features: Tensor, rate: float | Tensor) -> tuple[Tensor, Tensor]:
+def drop(features: Tensor, rate: float | Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Drop features at random, but never all features of an image.
 
     Args:
         features: [B, R, D].
         rate: probability of each feature, [B, 1] or one for all.
+        lengths: [B], the features of each image that count, at least 1; default: all.
 
     Returns:
         The result of `keep`.
     """
     draws = torch.rand(features.shape[:2], device=features.device)
+    if lengths is not None:
+        draws = draws.masked_fill(~word_mask(lengths, features.shape[1], features.device), -1.0)
     return keep(features, (draws >= rate) | (draws == draws.amax(dim=1, keepdim=True)))
 
 

@@ -17,7 +17,7 @@ from torch.nn.functional import linear
 
 from vse.data.batches import ImageBatch, PairBatch
 from vse.nn.encoders import CaptionEmbedding, l2norm, order_similarity, xavier_uniform_linear
-from vse.nn.network import EmbeddingNetwork, Embeddings
+from vse.nn.network import EmbeddingNetwork, Embeddings, uniform_regions
 from vse.nn.recurrence import GRU
 from VSRN_LSEH.captioning import Captioner
 
@@ -165,8 +165,12 @@ class VSRN(EmbeddingNetwork):
         )
 
     def encode_images(self, images: ImageBatch) -> Embeddings:
-        """Encode regions [B, R, D] -> vectors [B, E]; in training with the regions that captions are generated from."""
-        encoded: ReasonedImages = self.image_encoder(images.images)
+        """Encode regions [B, R, D] -> vectors [B, E]; in training with the regions that captions are generated from.
+
+        Raises:
+            InputError: the images have different numbers of regions.
+        """
+        encoded: ReasonedImages = self.image_encoder(uniform_regions(images))
         return encoded if self.training and self.captioner is not None else Embeddings(encoded.vectors)
 
     def scored(self, images: Embeddings) -> Embeddings:

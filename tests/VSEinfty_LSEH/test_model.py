@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from vse.data.batches import PairBatch
+from vse.data.batches import ImageBatch, PairBatch
 from VSEinfty_LSEH.backbones import SOURCES, body, caffe_layout, read_backbone
-from VSEinfty_LSEH.model import GridEncoder, RegionEncoder, VSEinfty, WordEncoder, keep
+from VSEinfty_LSEH.model import GridEncoder, RegionEncoder, VSEinfty, WordEncoder, drop, keep
 
 
 def network(**options: bool) -> VSEinfty:
@@ -36,6 +38,32 @@ def test_keep_compacts_in_order_and_pads_with_zeros() -> None:
     kept, lengths = keep(features, torch.tensor([[True, False, True], [False, True, False]]))
     assert lengths.tolist() == [2, 1]
     assert kept.tolist() == [[[1, 2], [5, 6]], [[9, 10], [0, 0]]]
+
+
+def padded_batch() -> PairBatch:
+    whole = batch()
+    lengths = torch.tensor([1, 7, 3, 2, 5, 4])
+    inside = torch.arange(7) < lengths[:, None]
+    return replace(whole, images=whole.images * inside[..., None], region_lengths=lengths)
+
+
+def test_an_image_with_fewer_regions_is_embedded_as_alone() -> None:
+    net, data = network().eval(), padded_batch()
+    assert data.region_lengths is not None
+    embedded = net.encode_images(data).vectors
+    for row, length in enumerate(data.region_lengths.tolist()):
+        alone = net.encode_images(ImageBatch(images=data.images[row, None, :length], image_ids=data.image_ids[:1]))
+        torch.testing.assert_close(embedded[row], alone.vectors[0])
+
+
+def test_training_drops_no_more_than_the_regions_there_are() -> None:
+    lengths = torch.tensor([1, 3, 30]).repeat(200)
+    torch.manual_seed(0)
+    kept = drop(torch.ones(600, 30, 2), 0.2, lengths)[1].view(200, 3)
+    assert (kept[:, 0] == 1).all()
+    assert (kept.amin(0) >= 1).all()
+    assert (kept.amax(0) <= torch.tensor([1, 3, 30])).all()
+    assert abs(float(kept[:, 2].float().mean()) - 24) < 0.5
 
 
 def test_only_training_drops_a_fifth_of_the_regions() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 import torch
 from torch import Tensor
 
-from vse.nn.network import Embeddings, RegionSet, WordSet
+from vse.data.batches import ImageBatch
+from vse.errors import InputError
+from vse.nn.network import Embeddings, RegionSet, WordSet, uniform_regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +64,11 @@ def test_lengths_stay_on_the_host_when_words_move() -> None:
     moved = words().to("meta")
     assert moved.features.device.type == moved.means.device.type == "meta"
     assert moved.lengths.device.type == "cpu"
+
+
+def test_different_numbers_of_regions_are_refused_where_they_must_agree() -> None:
+    images = ImageBatch(images=torch.zeros(2, 3, 4), image_ids=torch.arange(2))
+    assert uniform_regions(images) is images.images
+    images.region_lengths = torch.tensor([3, 2])
+    with pytest.raises(InputError, match="images with 2 to 3 regions"):
+        uniform_regions(images)

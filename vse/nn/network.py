@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from vse.data.batches import CaptionBatch, ImageBatch, PairBatch
+from vse.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,20 @@ class WordSet(Encoding):
     def to(self, device: torch.device | str) -> Self:
         """Move the tensors to `device`, except lengths, which stay on the host."""
         return replace(super().to(device), lengths=self.lengths)
+
+
+def uniform_regions(images: ImageBatch) -> Tensor:
+    """Return the regions [B, R, D] of a batch, for networks that need R regions in every image.
+
+    Raises:
+        InputError: the images have different numbers of regions.
+    """
+    if images.region_lengths is None:
+        return images.images
+    raise InputError(
+        f"images with {int(images.region_lengths.min())} to {int(images.region_lengths.max())} regions: expected the "
+        "same number in every image; extract the features again with a fixed number, or train VSEinfty or VSEpp"
+    )
 
 
 ImagesT = TypeVar("ImagesT", bound=Encoding)
