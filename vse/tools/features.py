@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torchvision
 import tyro
 from torch import Tensor
@@ -20,10 +21,10 @@ from tqdm import tqdm
 
 from vse.console import say
 from vse.data.feature_writer import SplitFiles, part_of, to_dtype
-from vse.data.images import open_picture, require_pictures, without_broken
+from vse.data.images import require_pictures, without_broken
 from vse.data.listings import read_pictures
 from vse.data.pictures import Pictures, evenly, merge_restval, read_json, write_index
-from vse.distributed import choose_device
+from vse.distributed import choose_device, first_process_first, start
 from vse.errors import InputError
 from vse.files import writable_folder, write_atomically
 from vse.nn.extractors import Extractor, build_extractor
@@ -31,8 +32,8 @@ from vse.nn.extractors import Extractor, build_extractor
 RECORD = "features.json"
 """What the features of a folder are; written last, so that a folder that has it is complete."""
 
-PROGRESS = ".features.json"
-"""The same of an extraction that is not finished, and how far it is."""
+PROGRESS = ".features.{}.json"
+"""What a process of an extraction that is not finished has done: the same record and the numbers of its batches."""
 
 SAVE_SECONDS = 20.0
 """A killed extraction repeats at most so much work."""
@@ -40,7 +41,7 @@ SAVE_SECONDS = 20.0
 
 @dataclass
 class Options:
-    """Make a data set folder from pictures and captions: regions of a detector or cells of a grid, with boxes."""
+    """Make a data set folder from pictures and captions: regions of a detector or tokens of a tower, with boxes."""
 
     images: Annotated[Path, tyro.conf.Positional]
     """Folder of the pictures."""
@@ -49,15 +50,16 @@ class Options:
     out: Path
     """Data set folder to write; an extraction that was interrupted there goes on."""
     model: str = "fasterrcnn_resnet50_fpn_v2"
-    """Regions: a detector of torchvision; grid: a classifier, or efficientnet_lite0; none: captions and ids only."""
+    """Regions: a detector of torchvision; tokens: torchvision:NAME, timm:NAME, hf:FOLDER or efficientnet_lite0, 1, 2;
+    none: captions and ids only."""
     weights: Path | None = None
-    """State dict file of the network; default: torchvision's, or those in efficientnet_lite0's package."""
+    """File of the network's weights; default: the library's own."""
     regions: int = 36
-    """Regions per image, of a detection network."""
-    grid: int = 6
-    """Cells per side, of a classification network."""
-    image_size: int = 384
-    """Side of the square that a classification network sees, in pixels."""
+    """Regions per image, of a detector."""
+    grid: int | None = None
+    """Cells per side that the tokens of a tower are averaged to; default: all its tokens."""
+    image_size: int | None = None
+    """Side of the square that a tower reads, in pixels; default: what it was trained on."""
     dtype: Literal["float32", "float16"] = "float16"
     """Precision of the features."""
     captions_per_image: int | None = None
@@ -81,13 +83,17 @@ class Options:
 def main(options: Options) -> None:
     """List, extract, write captions and ids; killed at any moment, it goes on where it was when it is called again.
 
+    Several processes under torchrun share the batches; the result has the same bits.
+
     Raises:
         InputError: pictures, captions or weights that cannot be used, or other features in the folder.
     """
+    rank, world_size, device = start(choose_device(options.device))
     splits = _splits(options)
     folder = writable_folder(options.out, "--out")
     if options.model == "none":
-        write_index(splits, folder)
+        if rank == 0:
+            write_index(splits, folder)
         _report(splits, "captions and ids", folder)
         return
     plan = _plan(splits, options)
@@ -95,27 +101,46 @@ def main(options: Options) -> None:
         say(f"{folder}: complete already, nothing to do")
         return
     done = _batches_done(folder, splits, plan)
-    device = choose_device(options.device)
     extractor = build_extractor(
         options.model, options.weights, options.regions, options.grid, options.image_size, device
     )
-    if done == 0:
-        _save_progress(folder, plan, 0)
-    files = {
-        split: SplitFiles(
-            folder, split, extractor.shape, options.dtype, True, True, len(pictures.names), resume=done > 0
-        )
-        for split, pictures in splits.items()
-    }
-    _extract(splits, files, extractor, options, folder, plan, done)
+    _wait(world_size)  # everyone has read what was done before
+    with first_process_first():
+        if rank == 0 and not done:
+            for stale in folder.glob(PROGRESS.format("*")):
+                stale.unlink()
+            _save_progress(folder, plan, 0, [])
+        files = {
+            split: SplitFiles(
+                folder,
+                split,
+                extractor.shape,
+                options.dtype,
+                True,
+                True,
+                len(pictures.names),
+                resume=rank > 0 or bool(done),
+            )
+            for split, pictures in splits.items()
+        }
+    _extract(splits, files, extractor, options, _Share(folder, plan, done, rank, world_size))
+    _wait(world_size)
+    if rank > 0:
+        return
     for writers in files.values():
         writers.finish()
     write_index(splits, folder)
     record = {**plan, "regions": extractor.shape[0], "dimensions": extractor.shape[1]}
     write_atomically(folder / RECORD, lambda file: file.write(json.dumps(record, indent=1).encode()))
-    (folder / PROGRESS).unlink(missing_ok=True)
+    for progress in folder.glob(PROGRESS.format("*")):
+        progress.unlink()
     _report(splits, f"{list(extractor.shape)} {options.dtype} features of {options.model}", folder)
     say("these are not bottom-up-attention features: recall will differ from the published tables")
+
+
+def _wait(world_size: int) -> None:
+    if world_size > 1:
+        dist.barrier()
 
 
 def _splits(options: Options) -> dict[str, Pictures]:
@@ -145,20 +170,28 @@ def _plan(splits: dict[str, Pictures], options: Options) -> dict[str, Any]:
     for split, pictures in splits.items():
         content = json.dumps([pictures.names, pictures.captions, pictures.ids.tolist()])
         listing[split] = {"images": len(pictures.names), "sha256": hashlib.sha256(content.encode()).hexdigest()}
-    weights = "by name"
-    if options.weights is not None:
-        try:
-            weights = hashlib.sha256(options.weights.read_bytes()).hexdigest()
-        except OSError as problem:
-            raise InputError(f"--weights {options.weights}: cannot be read ({problem.strerror}); give a file") from None
     return {
         "model": options.model,
-        "weights": weights,
+        "weights": _weights(options),
         "asked": {name: getattr(options, name) for name in ("regions", "grid", "image_size", "dtype", "batch_size")},
         "splits": listing,
         "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
         "note": "not bottom-up-attention features: recall will differ from published tables",
     }
+
+
+def _weights(options: Options) -> str:
+    """The SHA-256 of the file that the weights come from, if it is known."""
+    file = options.weights
+    if file is None and options.model.startswith("hf:"):
+        own = Path(options.model.removeprefix("hf:")) / "model.safetensors"
+        file = own if own.exists() else None
+    if file is None:
+        return "by name"
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as problem:
+        raise InputError(f"--weights {file}: cannot be read ({problem.strerror}); give a file") from None
 
 
 def _same(record: Any, plan: dict[str, Any], path: Path) -> bool:
@@ -171,81 +204,92 @@ def _same(record: Any, plan: dict[str, Any], path: Path) -> bool:
     return True
 
 
-def _batches_done(folder: Path, splits: dict[str, Pictures], plan: dict[str, Any]) -> int:
-    """Batches that an interrupted extraction of the same plan has done; 0 if its files are gone."""
-    progress = folder / PROGRESS
-    if progress.exists():
-        record = read_json(progress)
-        done = record.pop("done", 0) if isinstance(record, dict) else 0
-        _same(record, plan, progress)
+def _batches_done(folder: Path, splits: dict[str, Pictures], plan: dict[str, Any]) -> set[int]:
+    """Batches that an interrupted extraction of the same plan has done; none if its files are gone."""
+    records = sorted(folder.glob(PROGRESS.format("*")))
+    if records:
+        done: set[int] = set()
+        for path in records:
+            record = read_json(path)
+            done.update(record.pop("done", []) if isinstance(record, dict) else [])
+            _same(record, plan, path)
         files = [folder / f"{split}_{name}.npy" for split in splits for name in ("ims", "ims_bbx", "ims_size")]
         there = all(file.exists() or part_of(file).exists() for file in files)
-        return int(done) if there else 0
+        return done if there else set()
     existing = [path for split in splits if (path := folder / f"{split}_ims.npy").exists()]
     if existing:
         raise InputError(f"{existing[0]}: is there already, made by something else; give another --out, or delete it")
-    return 0
+    return set()
 
 
-def _save_progress(folder: Path, plan: dict[str, Any], done: int) -> None:
-    write_atomically(folder / PROGRESS, lambda file: file.write(json.dumps({**plan, "done": done}).encode()))
+def _save_progress(folder: Path, plan: dict[str, Any], rank: int, done: list[int]) -> None:
+    content = json.dumps({**plan, "done": done}).encode()
+    write_atomically(folder / PROGRESS.format(rank), lambda file: file.write(content))
 
 
-class _Prepared(Dataset[Any]):
+@dataclass
+class _Share:
+    """What a process does of an extraction."""
+
+    folder: Path
+    plan: dict[str, Any]
+    done: set[int]  # batches that were done before, by any process
+    rank: int
+    world_size: int
+
+
+class _Inputs(Dataset[Any]):
     """Pictures as the network wants them, with their size; a broken one comes as the error that says so."""
 
     def __init__(self, paths: list[Path], extractor: Extractor) -> None:
-        self.paths, self.prepare = paths, extractor.prepare
+        self.paths, self.read = paths, extractor.read
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, place: int) -> tuple[Tensor, tuple[int, int]] | InputError:
         try:
-            picture = open_picture(self.paths[place], upright=True)
+            return self.read(self.paths[place])
         except InputError as problem:
             return problem
-        return self.prepare(picture), picture.size
 
 
 def _extract(
-    splits: dict[str, Pictures],
-    files: dict[str, SplitFiles],
-    extractor: Extractor,
-    options: Options,
-    folder: Path,
-    plan: dict[str, Any],
-    done: int,
+    splits: dict[str, Pictures], files: dict[str, SplitFiles], extractor: Extractor, options: Options, share: _Share
 ) -> None:
-    """Batches from `done` on, always the same ones, so that a resumed extraction writes the same bits."""
+    """Compute this process's share of the batches that are left; they are always cut alike, so that the bits are equal."""
     paths = [path for pictures in splits.values() for path in pictures.paths]
     rows = [(files[split], row) for split, pictures in splits.items() for row in range(len(pictures.names))]
     step = options.batch_size
     batches = [list(range(first, min(first + step, len(paths)))) for first in range(0, len(paths), step)]
+    left = [number for number in range(len(batches)) if number not in share.done]
+    own = left[share.rank :: share.world_size]
+    # What this process did before an interruption; others keep record of theirs.
+    done = sorted(share.done) if share.rank == 0 else []
     saved = time.monotonic()
-    with tqdm(
-        total=len(paths), initial=min(done * step, len(paths)), desc="features", unit="image", disable=None
-    ) as bar:
-        for number, inputs, sizes in _batches(paths, batches, done, extractor, options.workers):
+    quiet = True if share.rank > 0 else None
+    with tqdm(total=sum(len(batches[number]) for number in own), desc="features", unit="image", disable=quiet) as bar:
+        for number, inputs, sizes in _batches(paths, batches, own, extractor, options.workers):
             found = extractor(inputs, sizes)
             for place, features, boxes, size in zip(batches[number], *found, sizes, strict=True):
                 writers, row = rows[place]
                 features = to_dtype(features, options.dtype, f"{paths[place]}, seen by {options.model}")
                 writers.write(row, features[None], boxes[None], np.array([size], dtype=np.float32))
             bar.update(len(sizes))
-            last = number + 1 == len(batches)
-            if last or time.monotonic() - saved > SAVE_SECONDS:
+            done.append(number)
+            if number == own[-1] or time.monotonic() - saved > SAVE_SECONDS:
                 for every in files.values():
                     every.sync()
-                _save_progress(folder, plan, number + 1)
+                _save_progress(share.folder, share.plan, share.rank, done)
                 saved = time.monotonic()
 
 
 def _batches(
-    paths: list[Path], batches: list[list[int]], done: int, extractor: Extractor, workers: int
+    paths: list[Path], batches: list[list[int]], numbers: list[int], extractor: Extractor, workers: int
 ) -> Iterator[tuple[int, list[Tensor], list[tuple[int, int]]]]:
-    loader = DataLoader(_Prepared(paths, extractor), batch_sampler=batches[done:], num_workers=workers, collate_fn=list)
-    for number, items in enumerate(loader, done):
+    chosen = [batches[number] for number in numbers]
+    loader = DataLoader(_Inputs(paths, extractor), batch_sampler=chosen, num_workers=workers, collate_fn=list)
+    for number, items in zip(numbers, loader, strict=True):
         for item in items:
             if isinstance(item, InputError):
                 raise item
