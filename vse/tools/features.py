@@ -257,7 +257,7 @@ class _Inputs(Dataset[Any]):
 def _extract(
     splits: dict[str, Pictures], files: dict[str, SplitFiles], extractor: Extractor, options: Options, share: _Share
 ) -> None:
-    """Compute this process's share of the batches that are left; they are always cut alike, so that the bits are equal."""
+    """Compute this share of the batches that are left; they are always cut alike, so that the bits are equal."""
     paths = [path for pictures in splits.values() for path in pictures.paths]
     rows = [(files[split], row) for split, pictures in splits.items() for row in range(len(pictures.names))]
     step = options.batch_size
