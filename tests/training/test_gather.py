@@ -17,6 +17,7 @@ import sys
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
+from GSMN_LSEH.model import GSMN
 from vse.data.batches import PairBatch
 from vse.losses.infonce import InfoNCE
 from vse.losses.lseh import LSEH
@@ -33,6 +34,7 @@ lengths = torch.tensor([9, 7, 7, 5, 4, 3, 3])
 images = torch.randn(7, 3, 5, generator=generator)
 captions = torch.randint(4, 20, (7, 9), generator=generator)
 descriptions = torch.randn(7, 6, generator=generator)
+boxes = torch.rand(7, 3, 4, generator=generator)
 ids = torch.tensor([0, 1, 2, 3, 4, 2, 6])
 own = slice(0, 4) if rank == 0 else slice(4, 7)
 if world == 1:
@@ -45,11 +47,18 @@ batch = PairBatch(
     image_ids=ids[own],
     caption_ids=torch.arange(7)[own],
     descriptions=descriptions[own],
+    extras={"boxes": boxes[own]},
 )
 torch.manual_seed(0)
 result = {}
-for name, objective in (("lseh", LSEH(max_violation=True)), ("infonce", InfoNCE())):
-    step = TrainingStep(VSEpp((3, 5), 20, 6, 8), objective)
+vsepp, gsmn = VSEpp((3, 5), 20, 6, 8), GSMN(20, 5, 6, 8, num_block=2, hid_dim=8, graph="propagate")
+for name, network, objective in (
+    ("lseh", vsepp, LSEH(max_violation=True)),
+    ("infonce", vsepp, InfoNCE()),
+    ("gsmn", gsmn, LSEH(max_violation=True)),
+):
+    network.zero_grad()
+    step = TrainingStep(network, objective)
     step = DistributedDataParallel(step) if world > 1 else step
     outcome = step(batch)
     outcome.loss.backward()
