@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple, Unpack
 
 import torch
 from torch.utils.checkpoint import checkpoint
-from typing_extensions import TypeVarTuple, Unpack
 
 Inputs = TypeVarTuple("Inputs")
 Result = TypeVar("Result")
 
 
-def checkpointed(function: Callable[[Unpack[Inputs]], Result], *inputs: Unpack[Inputs]) -> Result:
+def checkpointed(function: Callable[[Unpack[Inputs]], Result], *inputs: *Inputs) -> Result:
     """Call `function(*inputs)`, keeping only the inputs for the backward pass, which computes the rest again.
 
     The function must not draw random numbers.
