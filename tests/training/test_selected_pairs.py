@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,7 +9,6 @@ from torch import Tensor, nn
 from SGRAF_LSEH.model import SGRAF
 from vse.data.batches import PairBatch
 from vse.losses import LSEH, MaxHinge, Objective, Pairs, SumHinge
-from vse.nn.checkpointing import checkpointed
 from vse.nn.network import Embeddings, PairwiseNetwork
 from vse.training.selected_pairs import selected_pair_scores, training_scores
 
@@ -153,31 +150,3 @@ def test_a_loss_of_zero_gives_zero_gradients_not_none() -> None:
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None, name
             assert not parameter.grad.any(), name
-
-
-def test_a_checkpointed_function_keeps_its_inputs_only() -> None:
-    def squares(x: Tensor) -> Tensor:
-        for _ in range(5):
-            x = x.sin() * x
-        return x
-
-    def saved_by(function: Any) -> tuple[int, Tensor]:
-        saved = 0
-
-        def pack(tensor: Tensor) -> Tensor:
-            nonlocal saved
-            saved += tensor.numel()
-            return tensor
-
-        x = torch.linspace(0, 1, 100, requires_grad=True)
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            result = function(x)
-        return saved, torch.autograd.grad(result.sum(), x)[0]
-
-    plain, wanted = saved_by(squares)
-    kept, gradient = saved_by(lambda x: checkpointed(squares, x))
-    assert plain >= 500
-    assert kept <= 100
-    assert torch.equal(gradient, wanted)
-    with torch.no_grad():
-        assert checkpointed(squares, torch.ones(3)).shape == (3,)

@@ -24,7 +24,7 @@ MEMORY_BUDGET = 2**28
 """Default bytes that scoring a block may take, in addition to the encodings and the result."""
 
 _MOST_PAIRS = 2**24
-"""Pairs of the largest block: larger ones are not faster, and each holds a second copy of its scores."""
+"""Pairs of the largest block: larger ones are not faster, and a block holds a second copy of its scores."""
 
 
 class Block(NamedTuple):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class _GatherRows(torch.autograd.Function):
-    """Concatenate the rows of all processes; backward sums the gradients that the processes have for own rows."""
+    """Concatenate the rows of all processes; backward sums the gradients of all processes for the rows of this one."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, sizes: list[int]) -> Tensor:
