@@ -126,7 +126,8 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
             InputError: the images have different numbers of regions.
         """
         build = region_graph if self.propagate else region_weights
-        return VisualGraphs(self.image_encoder(uniform_regions(images)), build(self.kernels, images.extras["boxes"]))
+        regions = uniform_regions(self.see(images))
+        return VisualGraphs(self.image_encoder(regions), build(self.kernels, images.extras["boxes"]))
 
     def encode_captions(self, captions: CaptionBatch) -> TextualGraphs:
         """Encode token ids [B, T], sparse with `extras["edges"]` [B, edges, 2] -> words and their graph."""

@@ -83,7 +83,7 @@ class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
         Raises:
             InputError: the images do not have the `num_regions` that the network was built for.
         """
-        regions = uniform_regions(images)
+        regions = uniform_regions(self.see(images))
         if regions.ndim != 3 or regions.shape[1] != self.num_regions:
             raise InputError(
                 f"image features of shape {tuple(regions.shape[1:])}: expected {self.num_regions} regions per "

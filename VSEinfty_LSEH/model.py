@@ -210,7 +210,7 @@ class VSEinfty(EmbeddingNetwork):
         """Encode regions, global features or pictures -> vectors [B, E]."""
         if images.region_lengths is None:
             return super().encode_images(images)
-        regions, lengths = images.images, images.region_lengths
+        regions, lengths = self.see(images).images, images.region_lengths
         if self.training:
             regions, lengths = drop(regions, DROPPED, lengths)
         return Embeddings(self.image_encoder(regions, lengths))

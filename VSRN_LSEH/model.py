@@ -170,7 +170,7 @@ class VSRN(EmbeddingNetwork):
         Raises:
             InputError: the images have different numbers of regions.
         """
-        encoded: ReasonedImages = self.image_encoder(uniform_regions(images))
+        encoded: ReasonedImages = self.image_encoder(uniform_regions(self.see(images)))
         return encoded if self.training and self.captioner is not None else Embeddings(encoded.vectors)
 
     def scored(self, images: Embeddings) -> Embeddings:

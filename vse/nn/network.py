@@ -117,6 +117,15 @@ class Network(nn.Module, Generic[ImagesT, CaptionsT]):
     image_encoder: nn.Module
     caption_encoder: nn.Module
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_tower: nn.Module | None = None
+        """Pretrained network in front of the image encoder, pixels -> [B, R, D] or [B, D] (`vse.nn.towers`)."""
+
+    def see(self, images: ImageBatch) -> ImageBatch:
+        """Replace pictures by the image tower's features; without a tower the batch stays as it is."""
+        return images if self.image_tower is None else replace(images, images=self.image_tower(images.images))
+
     def encode_images(self, images: ImageBatch) -> ImagesT:
         """Encode the images of a batch."""
         raise NotImplementedError
@@ -159,7 +168,7 @@ class EmbeddingNetwork(Network[Embeddings, Embeddings]):
 
     def encode_images(self, images: ImageBatch) -> Embeddings:
         """Encode features or pictures -> vectors [B, E]."""
-        return Embeddings(self.image_encoder(images.images))
+        return Embeddings(self.image_encoder(self.see(images).images))
 
     def encode_captions(self, captions: CaptionBatch) -> Embeddings:
         """Encode token ids [B, T] -> vectors [B, E]."""

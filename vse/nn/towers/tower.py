@@ -150,9 +150,14 @@ class TextTower(Tower):
         self.longest = int(self.network.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
         self.train()
 
+    @staticmethod
+    def inside(ids: Tensor, lengths: Tensor) -> Tensor:
+        """[B, T] bool, which of the ids [B, T] are a caption's and no padding."""
+        return torch.arange(ids.shape[1], device=ids.device) < lengths.to(ids.device)[:, None]
+
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """[B, T] ids, [B] lengths -> [B, T, D], exactly 0 at padding, or [B, D]."""
-        inside = torch.arange(ids.shape[1], device=ids.device) < lengths.to(ids.device)[:, None]
+        inside = self.inside(ids, lengths)
         features = self.run(self.network, ids, inside)
         if self.pooled:
             return features.pooled
