@@ -23,6 +23,19 @@ from vse import REPOSITORY
 PATHS = ("data_path", "vocab_path", "logger_name", "model_name", "init_model", "model_path", "model_path2")
 """Options that name a file or folder; a record holds them absolute."""
 
+WITHOUT_EFFECT = frozenset(
+    {
+        # how often it tells, and what it keeps beside the model
+        "log_step", "track", "save_all", "record_val",
+        # where and how fast it computes
+        "device", "workers", "compile", "features_on_device", "memory_budget",
+        # where files lie; what is in them is compared instead
+        "data_path", "data_name", "vocab_path", "logger_name", "model_name", "init_model", "img_dim",
+        "resume",
+    }
+)  # fmt: skip
+"""Options that change neither the weights of a run nor which of them are chosen."""
+
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Describe the program and the machine it runs on, as plain values.

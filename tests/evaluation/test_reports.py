@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from tests.conftest import write_data_set
+from vse.data.datasets import open_split
 from vse.errors import InputError
-from vse.evaluation.ranking import evaluate
-from vse.evaluation.reports import compare, load_json, recall_table, save_json
+from vse.evaluation.ranking import evaluate, ranks
+from vse.evaluation.reports import evaluation_record, load_evaluation, recall_table, save_evaluation, save_json
 
 
 def some_metrics(seed: int, fold5: bool = False) -> dict:
@@ -39,37 +43,38 @@ def test_the_table_of_five_folds_says_so() -> None:
     assert "mean of 5 folds of 4 images, 8 captions" in recall_table(some_metrics(0, fold5=True), "demo")
 
 
-def test_metrics_survive_json(tmp_path: Path) -> None:
-    metrics = some_metrics(0, fold5=True)
-    save_json(tmp_path / "metrics.json", metrics)
-    assert load_json(tmp_path / "metrics.json") == metrics
+def some_result(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
+    """A result of a small split, written; its path, scores and caption_image."""
+    scores = np.random.default_rng(0).standard_normal((8, 40)).astype(np.float32)
+    split = open_split(write_data_set(tmp_path / "small"), "test")
+    record = evaluation_record([{"path": "a", "weights_sha256": "b", "record": None}], split, torch.device("cpu"), {})
+    path = tmp_path / "result.json"
+    metrics = evaluate(scores, split.caption_image)
+    save_evaluation(path, metrics, ranks(scores, split.caption_image), split.caption_image, record)
+    return path, scores, split.caption_image
+
+
+def test_metrics_ranks_and_record_survive_json(tmp_path: Path) -> None:
+    path, scores, caption_image = some_result(tmp_path)
+    found, expected = load_evaluation(path), ranks(scores, caption_image)
+    assert found.metrics == evaluate(scores, caption_image)
+    np.testing.assert_array_equal(found.image_to_text, expected.image_to_text)
+    np.testing.assert_array_equal(found.text_to_image, expected.text_to_image)
+    np.testing.assert_array_equal(found.caption_image, caption_image)
+    assert found.record["data"]["captions"] == 40
+    assert found.record["environment"]["device"] == "cpu"
+
+
+def test_metrics_stand_at_the_top_of_the_file(tmp_path: Path) -> None:
+    content = json.loads(some_result(tmp_path)[0].read_text())
+    assert content["rsum"] > 0
+    assert [int(rank) for rank in content["ranks"]["image_to_text"].split()]
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    save_json(tmp_path / "metrics.json", {"rsum": np.float64(1.5)})
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
-
-
-def test_compare_gives_mean_and_sample_deviation_over_seeds(tmp_path: Path) -> None:
-    paths = []
-    for name, seeds in (("lseh", (1, 2, 3)), ("lmh", (4,))):
-        for seed in seeds:
-            paths.append(tmp_path / f"{name}_seed{seed}.json")
-            save_json(paths[-1], some_metrics(seed))
-    table = {
-        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")] for line in compare(paths).splitlines()
-    }
-    rsums = [some_metrics(seed)["rsum"] for seed in (1, 2, 3)]
-    assert table["lseh"][8] == f"{np.mean(rsums):.1f} ± {np.std(rsums, ddof=1):.1f}"
-    assert table["lseh"][11] == "3"
-    assert table["lmh"][8] == f"{some_metrics(4)['rsum']:.1f}"
-
-
-def test_compare_tells_files_of_one_name_apart_by_their_folders(tmp_path: Path) -> None:
-    paths = [tmp_path / folder / "test.json" for folder in ("lseh_seed0", "lseh_seed1", "hal")]
-    for seed, path in enumerate(paths):
-        path.parent.mkdir()
-        save_json(path, some_metrics(seed))
-    table = compare(paths)
-    assert "lseh/test |" in table
-    assert "hal/test |" in table
-    assert len(table.splitlines()) == 4
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"rsum": 1.5}
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"r1": 1}'])
@@ -78,4 +83,19 @@ def test_a_file_without_metrics_is_refused_by_name(tmp_path: Path, content: str 
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=r"run\.json"):
-        compare([path])
+        load_evaluation(path)
+
+
+def test_metrics_without_a_record_are_refused(tmp_path: Path) -> None:
+    save_json(tmp_path / "old.json", some_metrics(0))
+    with pytest.raises(InputError, match="without a record"):
+        load_evaluation(tmp_path / "old.json")
+
+
+def test_ranks_that_do_not_fit_the_record_are_refused(tmp_path: Path) -> None:
+    path = some_result(tmp_path)[0]
+    content = json.loads(path.read_text())
+    content["ranks"]["text_to_image"] = content["ranks"]["text_to_image"].split(" ", 1)[1]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="damaged"):
+        load_evaluation(path)

@@ -1,23 +1,25 @@
-"""What an evaluation prints and saves: the recall table, the metrics as JSON, and a table of several runs."""
+"""What an evaluation prints and saves: the recall table; metrics, per-query ranks and record as JSON."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 import orjson
+import torch
 from tabulate import tabulate
 
+from vse.data.datasets import Split
+from vse.data.digests import describe_split
 from vse.errors import InputError
-from vse.evaluation.ranking import HUB_NEIGHBOURS
+from vse.evaluation.ranking import HUB_NEIGHBOURS, Ranks
 from vse.files import write_atomically
+from vse.records import environment, now
 
 _COLUMNS = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "medr": "median rank", "meanr": "mean rank"}
-
-_COMPARED = ("r1", "r5", "r10", "r1i", "r5i", "r10i", "rsum", "hub_skewness", "hub_skewnessi")
 
 
 def recall_table(metrics: Mapping[str, Any], title: str) -> str:
@@ -48,47 +50,93 @@ def save_json(path: str | Path, metrics: Mapping[str, Any]) -> None:
     write_atomically(path, lambda file: file.write(content))
 
 
-def load_json(path: str | Path) -> dict[str, Any]:
-    """Read the metrics that `save_json` wrote.
+@dataclass(frozen=True)
+class Evaluation:
+    """A result of an evaluation as its file holds it."""
+
+    path: Path
+    metrics: dict[str, Any]
+    image_to_text: np.ndarray  # 0-based rank of every image that has captions, int64
+    text_to_image: np.ndarray  # [M] 0-based rank of every caption, int64
+    caption_image: np.ndarray  # [M] image of every caption, int64
+    record: dict[str, Any]
+
+
+def evaluation_record(
+    models: Sequence[Mapping[str, Any]], split: Split, device: torch.device, protocol: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Make the record of an evaluation, as plain values; results are compared by it.
+
+    Args:
+        models: what was evaluated (several: the mean of their scores), each with `path`, `weights_sha256` and
+            `record`, the run record in its checkpoint, None if that has none.
+        protocol: what makes results unlike besides the data, such as a correction of hubness and its constants.
+    """
+    return {
+        "kind": "evaluation",
+        "models": [dict(model) for model in models],
+        "data": describe_split(split),
+        "protocol": dict(protocol),
+        "environment": environment(device),
+        "made": now(),
+    }
+
+
+def save_evaluation(
+    path: str | Path,
+    metrics: Mapping[str, Any],
+    ranks: Ranks,
+    caption_image: np.ndarray,
+    record: Mapping[str, Any],
+) -> None:
+    """Write metrics, per-query ranks and record as one JSON file; it appears whole or not at all.
+
+    The ranks are 0-based and stand as numbers between blanks in one string each, so that the file stays readable:
+    `numpy.fromstring(text, dtype=int, sep=" ")`.
+
+    Args:
+        metrics: result of `vse.evaluation.ranking.evaluate`, and whatever else is to be kept beside it.
+        ranks: of the whole split.
+        caption_image: [M] image of each caption.
+        record: result of `evaluation_record`.
+    """
+    arrays = {
+        "image_to_text": ranks.image_to_text,
+        "text_to_image": ranks.text_to_image,
+        "caption_image": caption_image,
+    }
+    texts = {name: " ".join(map(str, np.asarray(array).tolist())) for name, array in arrays.items()}
+    save_json(path, {**metrics, "ranks": texts, "record": record})
+
+
+def load_evaluation(path: str | Path) -> Evaluation:
+    """Read what `save_evaluation` wrote.
 
     Raises:
-        InputError: no such file, not JSON, or not the metrics of an evaluation.
+        InputError: no such file, not JSON, not the metrics of an evaluation, without a record, or damaged.
     """
+    path = Path(path)
     remedy = "expected what an evaluation script writes with --json"
     try:
-        metrics = orjson.loads(Path(path).read_bytes())
+        content = orjson.loads(path.read_bytes())
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); {remedy}") from None
     except orjson.JSONDecodeError as problem:
         raise InputError(f"{path}: not JSON ({problem}); {remedy}") from None
-    missing = [name for name in _COMPARED if not isinstance(metrics, dict) or name not in metrics]
-    if missing:
-        raise InputError(f"{path}: holds no {missing[0]}; {remedy}")
-    return metrics
-
-
-def compare(paths: Iterable[str | Path]) -> str:
-    """Metrics files of several runs -> a Markdown table: mean and standard deviation over the seeds of each run.
-
-    A run is named by its file, or by its folder where several files bear one name; what follows a final `seed` (as in
-    `lseh_seed3.json`) tells its seeds apart. The deviation is that of a sample (n - 1) and is left out for one seed.
-
-    Raises:
-        InputError: a file that does not hold metrics.
-    """
-    files = [Path(path) for path in paths]
-    stems = [file.stem for file in files]
-    names = stems if len(set(stems)) == len(stems) else [f"{file.parent.name}/{file.stem}" for file in files]
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for name, file in zip(names, files, strict=True):
-        runs.setdefault(re.sub(r"[-_ ]?seed[-_ =]?\d+", "", name), []).append(load_json(file))
-    headers = ["run", "i2t R@1", "R@5", "R@10", "t2i R@1", "R@5", "R@10", "rsum", "hubs i2t", "hubs t2i", "seeds"]
-    rows = [[name, *(_mean_and_deviation(run, column) for column in _COMPARED), len(run)] for name, run in runs.items()]
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True, stralign="right")
-
-
-def _mean_and_deviation(run: list[dict[str, Any]], column: str) -> str:
-    values = [metrics[column] for metrics in run]
-    digits = 2 if column.startswith("hub") else 1
-    deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{deviation}"
+    if not isinstance(content, dict) or "rsum" not in content:
+        raise InputError(f"{path}: holds no rsum; {remedy}")
+    record, ranks = content.pop("record", None), content.pop("ranks", None)
+    if record is None or ranks is None:
+        raise InputError(
+            f"{path}: metrics without a record of network, options, seed and data, as earlier versions wrote them; "
+            "evaluate the checkpoint again with --json"
+        )
+    try:
+        arrays = {name: np.array(text.split(), dtype=np.int64) for name, text in ranks.items()}
+        found = Evaluation(path, content, record=record, **arrays)
+        whole = len(found.text_to_image) == len(found.caption_image) == record["data"]["captions"]
+        if not whole or len(found.image_to_text) != len(np.unique(found.caption_image)):
+            raise ValueError
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise InputError(f"{path}: its ranks do not fit its record; the file is damaged, evaluate again") from None
+    return found

@@ -17,22 +17,10 @@ from vse.data.digests import describe_array, describe_split
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
 from vse.options import plain
-from vse.records import Meter, environment, flat, now
+from vse.records import WITHOUT_EFFECT, Meter, environment, flat, now
 
-MAY_CHANGE = frozenset(
-    {
-        # how long, and how often it tells
-        "num_epochs", "val_step", "log_step", "early_stopping", "track", "save_all", "record_val",
-        # where and how fast it computes
-        "device", "workers", "compile", "features_on_device", "memory_budget",
-        # where files lie; what is in them is compared instead
-        "data_path", "data_name", "vocab_path", "logger_name", "model_name", "img_dim",
-        # how it starts; a resumed run does not begin with other weights
-        "resume", "init_model",
-    }
-)  # fmt: skip
-"""Options that a resumed run may have other values of."""
-
+MAY_CHANGE = WITHOUT_EFFECT | {"num_epochs", "val_step", "early_stopping"}
+"""Options that a resumed run may have other values of: how long it trains and how often it validates."""
 
 ABSENT = "not recorded"
 

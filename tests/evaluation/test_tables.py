@@ -1,0 +1,34 @@
+"""Tables of results in three forms."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+
+from vse.evaluation.tables import format_table, spread
+
+ROWS = [["a|b_c", spread([1.0, 2.0, 4.0]), "3"], ["d", spread([5.0], 2), "1"]]
+HEADS = ["run", "rsum", "seeds"]
+
+
+def test_markdown_shows_mean_and_sample_deviation() -> None:
+    lines = format_table(HEADS, ROWS, "markdown").splitlines()
+    assert "2.3 ± 1.5" in lines[2]
+    assert "a\\|b_c" in lines[2]
+    assert "5.00 |" in lines[3]
+
+
+def test_latex_escapes_and_sets_plus_minus() -> None:
+    table = format_table(HEADS, ROWS, "latex")
+    assert "2.3 $\\pm$ 1.5" in table
+    assert "b\\_c" in table
+    assert "\\toprule" in table
+
+
+def test_csv_has_numbers_in_columns_of_their_own() -> None:
+    head, first, second = csv.reader(format_table(HEADS, ROWS, "csv").splitlines())
+    assert head == ["run", "rsum", "rsum sd", "seeds"]
+    assert first[0] == "a|b_c"
+    np.testing.assert_allclose([float(first[1]), float(first[2])], [7 / 3, np.std([1, 2, 4], ddof=1)])
+    assert second == ["d", "5.0", "", "1"]

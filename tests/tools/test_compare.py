@@ -1,0 +1,56 @@
+"""`python -m vse compare`, as a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.evaluation.test_comparison import training_record, write_result
+from vse.errors import InputError
+from vse.tools.compare import Options, main
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    for loss, signal in (("lseh", 1.0), ("hal", 2.5)):
+        for seed in (0, 1):
+            path = tmp_path / "runs" / f"{loss}{seed}" / "test.json"
+            write_result(path, training_record(seed=seed, loss=loss), signal=signal, noise=seed)
+    return tmp_path / "runs"
+
+
+def test_a_folder_becomes_a_table(results: Path, capsys) -> None:
+    main(Options((str(results),)))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["VSEpp loss=hal", "VSEpp loss=lseh"]
+
+
+def test_differences_to_a_row_come_with_an_explanation(results: Path, capsys) -> None:
+    main(Options((str(results),), against="loss=lseh", metric="r1i"))
+    printed = capsys.readouterr().out
+    assert "r1i less that of VSEpp loss=lseh" in printed
+    assert "paired by seed" in printed
+
+
+@pytest.mark.parametrize(("form", "words"), [("latex", "\\toprule"), ("csv", "run,r1,r1 sd")])
+def test_tables_come_in_other_forms(results: Path, capsys, form, words: str) -> None:
+    main(Options((str(results),), format=form))
+    assert words in capsys.readouterr().out
+
+
+def test_results_of_two_commits_are_pointed_out(results: Path, capsys) -> None:
+    record = training_record(seed=2)
+    record["environment"] = {"commit": "1" * 40, "dirty": True}
+    write_result(results / "new.json", record)
+    main(Options((str(results),)))
+    assert "2 versions of the code: 00000000, 11111111 with changes" in capsys.readouterr().err
+
+
+def test_metrics_without_records_are_never_averaged(tmp_path: Path) -> None:
+    paths = [tmp_path / loss / "metrics_seed0.json" for loss in ("lseh", "lmh")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text('{"r1": 2.0, "rsum": 98.5}')
+    with pytest.raises(InputError, match="without a record of network, options, seed and data"):
+        main(Options(tuple(map(str, paths))))

@@ -1,0 +1,308 @@
+"""Results side by side: which belong into one row, whether rows may stand beside each other, and how they differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from vse.errors import InputError
+from vse.evaluation.reports import Evaluation, load_evaluation
+from vse.evaluation.significance import (
+    bootstrap_interval,
+    holm,
+    mean_difference,
+    permutation_p,
+    query_hits,
+    seeds_needed,
+    seeds_p,
+)
+from vse.evaluation.tables import Cell, Format, Spread, format_table, spread
+from vse.records import WITHOUT_EFFECT
+
+COLUMNS = {
+    "r1": "i2t R@1",
+    "r5": "R@5",
+    "r10": "R@10",
+    "r1i": "t2i R@1",
+    "r5i": "R@5",
+    "r10i": "R@10",
+    "rsum": "rsum",
+    "hub_skewness": "hubs i2t",
+    "hub_skewnessi": "hubs t2i",
+}
+"""Metric -> head of its column."""
+
+Seed = tuple[Any, ...]
+
+
+@dataclass
+class Row:
+    """A configuration: one result for every seed."""
+
+    configuration: dict[str, Any]
+    results: dict[Seed, Evaluation]
+    name: str = ""
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of every seed."""
+        return [float(result.metrics[metric]) for result in self.results.values()]
+
+
+def find_evaluations(paths: Iterable[str | Path]) -> list[Evaluation]:
+    """Read results, from files and from all of folders; a file that is named twice is read once.
+
+    In a folder, JSON files that hold no metrics (`run.json`, `options.json`) are passed over.
+
+    Raises:
+        InputError: a file is no result, or a folder holds none.
+    """
+    found: dict[Path, Evaluation] = {}
+    for path in map(Path, paths):
+        files = [path]
+        if path.is_dir():
+            files = [file for file in sorted(path.rglob("*.json")) if _holds_metrics(file)]
+            if not files:
+                raise InputError(
+                    f"{path}: no results in this folder; expected what evaluation scripts write with --json"
+                )
+        for file in files:
+            if file.resolve() not in found:
+                found[file.resolve()] = load_evaluation(file)
+    return list(found.values())
+
+
+def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Gather results into rows by their records: what was trained, with which options, on which data, but for the seed.
+
+    Raises:
+        InputError: results of other data or protocols, a seed twice in a row, or a model that nothing is known of.
+    """
+    _refuse_unlike(evaluations)
+    rows: dict[str, Row] = {}
+    for result in evaluations:
+        models = result.record["models"]
+        configuration = {
+            f"{name} {number}".strip() if len(models) > 1 else name: value
+            for number, model in enumerate(models, start=1)
+            for name, value in _configuration(model, result.path).items()
+        }
+        features = result.record["data"]["features"]
+        configuration["evaluated features"] = [*features["shape"], features["sampled_sha256"]]
+        row = rows.setdefault(_digest(configuration), Row(configuration, {}))
+        seed = tuple((model["record"] or {}).get("seed") for model in models)
+        if seed in row.results:
+            raise InputError(
+                f"{result.path}: the same seed {_seed_text(seed)} of the same configuration as "
+                f"{row.results[seed].path}; give one of them"
+            )
+        row.results[seed] = result
+    for row in rows.values():
+        row.results = dict(sorted(row.results.items(), key=lambda item: [str(part).zfill(12) for part in item[0]]))
+    _name(list(rows.values()))
+    return list(rows.values())
+
+
+def metrics_table(rows: Sequence[Row], form: Format = "markdown") -> str:
+    """Format mean and sample deviation over the seeds of each row."""
+    heads = ["run", *(COLUMNS if form == "csv" else COLUMNS.values()), "seeds"]
+    cells: list[list[Cell]] = [
+        [
+            row.name,
+            *(spread(row.values(metric), 2 if metric.startswith("hub") else 1) for metric in COLUMNS),
+            str(len(row.results)),
+        ]
+        for row in rows
+    ]
+    return format_table(heads, cells, form)
+
+
+class Difference(NamedTuple):
+    """How a row differs from the one that it is compared with."""
+
+    name: str
+    seeds: list[Seed]  # that both rows have
+    change: Spread  # over these seeds
+    interval: tuple[float, float]  # 95 %, over images with their captions
+    queries_p: float
+    seeds_p: float | None
+    seeds_needed: int | None
+
+
+def differences(rows: Sequence[Row], against: Row, metric: str = "rsum") -> list[Difference]:
+    """Compare every other row with one, paired by seed; p-values are corrected for the number of rows.
+
+    Raises:
+        InputError: a row shares no seed with it.
+    """
+    found = []
+    for row in rows:
+        if row is against:
+            continue
+        seeds = [seed for seed in row.results if seed in against.results]
+        if not seeds:
+            ours, theirs = (", ".join(map(_seed_text, part.results)) for part in (row, against))
+            raise InputError(
+                f"{row.name}: seeds {ours}, while {against.name} has {theirs}; differences are paired by seed, "
+                "train both with the same seeds"
+            )
+        pairs = [(row.results[seed], against.results[seed]) for seed in seeds]
+        changes = [float(ours.metrics[metric]) - float(theirs.metrics[metric]) for ours, theirs in pairs]
+        hits = [
+            [query_hits(r.image_to_text, r.text_to_image, r.caption_image, metric) for r in side]
+            for side in zip(*pairs, strict=True)
+        ]
+        difference = mean_difference(*hits)
+        found.append(
+            Difference(
+                row.name,
+                seeds,
+                spread(changes),
+                bootstrap_interval(difference),
+                permutation_p(difference.shares()),
+                seeds_p(changes),
+                seeds_needed(changes),
+            )
+        )
+    over_queries, over_seeds = (holm([getattr(d, name) for d in found]) for name in ("queries_p", "seeds_p"))
+    return [
+        difference._replace(queries_p=float(q or 0.0), seeds_p=s)
+        for difference, q, s in zip(found, over_queries, over_seeds, strict=True)
+    ]
+
+
+def differences_table(found: Sequence[Difference], metric: str, against: str, form: Format = "markdown") -> str:
+    """Format differences; see `DIFFERENCES_NOTE` for what the columns mean."""
+    heads = ["run", f"{metric} less that of {against}", "95 %, queries", "p, queries", "p, seeds", "seeds", "needed"]
+    cells: list[list[Cell]] = [
+        [
+            item.name,
+            item.change if form == "csv" else item.change.text(sign="+"),
+            f"{item.interval[0]:+.1f} to {item.interval[1]:+.1f}",
+            _p_text(item.queries_p),
+            "" if item.seeds_p is None else _p_text(item.seeds_p),
+            ", ".join(map(_seed_text, item.seeds)),
+            _needed_text(item),
+        ]
+        for item in found
+    ]
+    return format_table(heads, cells, form)
+
+
+DIFFERENCES_NOTE = (
+    "Differences are paired by seed, mean ± sample deviation. The interval (bootstrap) and p over queries "
+    "(permutation) are about other images and captions for these trained models; p over seeds (paired t-test) is about "
+    "other runs. Both p are corrected for the number of rows (Holm). needed: seeds of each row for a t-test at 5 % to "
+    "see such a difference with 80 % power."
+)
+
+
+def pick_row(rows: Sequence[Row], wanted: str) -> Row:
+    """Find the row that is meant: its number from 1, its name, or words that only its name holds.
+
+    Raises:
+        InputError: none, or several; the message lists the rows.
+    """
+    exact = [row for number, row in enumerate(rows, start=1) if wanted in (str(number), row.name)]
+    fitting = exact or [row for row in rows if set(wanted.split()) <= set(row.name.split())]
+    if len(fitting) != 1:
+        names = "; ".join(f"{number} {row.name}" for number, row in enumerate(rows, start=1))
+        number = "several rows fit" if fitting else "no row fits"
+        raise InputError(f"--against {wanted}: {number}; give a number or words of one name: {names}")
+    return fitting[0]
+
+
+def _holds_metrics(path: Path) -> bool:
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(content, dict) and "rsum" in content
+
+
+def _refuse_unlike(evaluations: Sequence[Evaluation]) -> None:
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        for part, keys in (
+            ("data", ("name", "images", "captions", "captions_sha256", "caption_image_sha256")),
+            ("protocol", tuple({**first.record["protocol"], **other.record["protocol"]})),
+        ):
+            for key in keys:
+                one, two = first.record[part].get(key), other.record[part].get(key)
+                if one != two:
+                    raise InputError(
+                        f"{other.path}: {part} {key.replace('_', ' ')} {_short(two)}, while {first.path} has "
+                        f"{_short(one)}; results of other data, splits or protocols cannot stand in one table"
+                    )
+
+
+def _configuration(model: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What tells a model from others, but for its seed and what has no effect."""
+    record = model.get("record")
+    if record is None:
+        if "weights_sha256" not in model:
+            raise InputError(f"{path}: nothing is recorded of its model; evaluate a checkpoint with --json")
+        return {"network": model.get("network"), "weights": model["weights_sha256"]}
+    options = {name: value for name, value in record["options"].items() if name not in WITHOUT_EFFECT | {"seed"}}
+    data = record["data"]["train"]
+    result = {
+        "network": record["network"],
+        **options,
+        "train captions": data["captions_sha256"],
+        "features": [*data["features"]["shape"], data["features"]["sampled_sha256"]],
+        "vocabulary": record["vocabulary"]["sha256"],
+        "descriptions": (record["descriptions"] or {}).get("sampled_sha256"),
+    }
+    start = record["started_from"]
+    if start is not None:
+        for name, value in _configuration(start, path).items():
+            if result.get(name) != value:
+                result[f"start {name}"] = value
+    return result
+
+
+def _name(rows: Sequence[Row]) -> None:
+    """Name rows by network and whatever tells them apart."""
+    keys = list(dict.fromkeys(key for row in rows for key in row.configuration))
+    telling = [
+        key
+        for key in keys
+        if not key.startswith("network")
+        and len({_digest(row.configuration[key]) if key in row.configuration else "" for row in rows}) > 1
+    ]
+    if "features" in telling and "evaluated features" in telling:
+        telling.remove("evaluated features")
+    for row in rows:
+        networks = [str(value) for key, value in row.configuration.items() if key.split(" ")[0] == "network"]
+        parts = [f"{key}={_short(row.configuration[key])}" for key in telling if key in row.configuration]
+        row.name = " ".join(["+".join(networks), *(part.replace(" ", "_") for part in parts)])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "x".join(map(_short, value))
+    text = str(value)
+    return text[:8] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text
+
+
+def _seed_text(seed: Seed) -> str:
+    return "+".join(map(str, seed))
+
+
+def _p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _needed_text(item: Difference) -> str:
+    if item.seeds_needed is not None:
+        return str(item.seeds_needed)
+    return "" if len(item.seeds) < 2 else "> 1000"
