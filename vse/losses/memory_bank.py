@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vse.errors import InputError
+from vse.losses.memory import Memory
 from vse.losses.pairs import BankScores, Pairs
 
-_FIELDS = ("images", "captions", "image_ids", "caption_ids")
 
-
-class MemoryBank(nn.Module):
+class MemoryBank(Memory):
     """Remembers M embedded pairs and scores batches against them by inner products.
 
     Whoever trains draws the captions to remember at the start of an epoch, encodes them in eval mode and hands the
@@ -28,7 +27,7 @@ class MemoryBank(nn.Module):
     """
 
     def __init__(self, rate: float = 0.05, exclude: Literal["captions", "images"] = "captions") -> None:
-        super().__init__()
+        super().__init__("images", "captions", "image_ids", "caption_ids")
         if not 0 < rate <= 1:
             raise InputError(f"mb_rate {rate}: expected a share above 0 and at most 1, such as 0.05")
         self.rate = rate
@@ -70,18 +69,3 @@ class MemoryBank(nn.Module):
             (images @ self.captions.T).masked_fill_(excluded, -torch.inf),
             (captions @ self.images.T).masked_fill_(excluded, -torch.inf),
         )
-
-    # Extra state instead of buffers: buffers cannot change their size between saving and loading, and
-    # DistributedDataParallel would send them to every process at every step.
-    def get_extra_state(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in _FIELDS}
-
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        for name in _FIELDS:
-            setattr(self, name, state[name].to(getattr(self, name).device))
-
-    def _apply(self, fn: Any, recurse: bool = True) -> MemoryBank:
-        super()._apply(fn, recurse)
-        for name in _FIELDS:
-            setattr(self, name, fn(getattr(self, name)))
-        return self

@@ -49,6 +49,8 @@ class Objective(nn.Module):
     same_image_rules: ClassVar[tuple[SameImage, ...]] = ("negative", "ignore", "positive")
     needs_descriptions = False
     """Reads `Pairs.descriptions`."""
+    needs_embeddings = False
+    """Reads `Pairs.images` and `Pairs.captions`: a network that scores pairs has none."""
     needs_bounded_scores = False
     """Defined for scores in [-1, 1] only, such as cosines."""
     sparse_gradient = False
@@ -93,6 +95,9 @@ class Objective(nn.Module):
     def sum_form(self) -> Objective | None:
         """Return the same objective summed over all negatives, which leaves a cold start; None: it has no such form."""
         return None
+
+    def start(self, captions: int) -> None:
+        """Tell the objective how many training captions there are; called once, before a checkpoint is loaded."""
 
     def begin(self, epoch: int, position: int, steps_per_epoch: int) -> None:
         """Tell the objective that the next batch is the one at `position` of `epoch`; called before every step."""

@@ -23,8 +23,8 @@ class ObjectiveOptions:
     """
 
     loss: str = "lseh"
-    """Training objective: lseh, lmh (max_hinge), sum_hinge, luwm, hal, infonce, soft_margin, sam, or your own as
-    FILE.py:ClassName."""
+    """Training objective: lseh, lmh (max_hinge), sum_hinge, luwm, hal, infonce, soft_margin, sam, selhn, tal, unihn,
+    siglip, dcl, hn_nce, soft_labels, neighbor_retr, crcl (docs/objectives.md), or your own as FILE.py:ClassName."""
     max_violation: bool | None = None
     """lseh, sam, soft_margin: each query's hardest negative instead of all."""
     same_image: SameImage | None = None
@@ -41,7 +41,7 @@ class ObjectiveOptions:
     warmup_form: WarmupForm | None = None
     """sum as in VSE-infinity, the default, or mean: the sum divided by the batch size."""
     margin: float | None = None
-    """Margin of the hinges (lmh, sum_hinge), of an unrelated negative (lseh, sam), of the mining (luwm)."""
+    """Margin of lmh, sum_hinge, selhn, tal, unihn, of an unrelated negative (lseh, sam), of the mining (luwm)."""
     semantic_weight: float | None = None
     """What similarity in meaning adds to the margin (lseh) or takes off it (sam)."""
     semantic_normalise: Literal["rowmax", "cosine", "self"] | None = None
@@ -77,9 +77,39 @@ class ObjectiveOptions:
     global_weighting: Literal["published", "repaired"] | None = None
     """hal: repaired mends the weighting by the bank (docs/differences.md)."""
     temperature: float | None = None
-    """infonce: where the learned temperature starts."""
+    """infonce, dcl, hn_nce, soft_labels, neighbor_retr: where the learned temperature starts; tal, crcl: fixed."""
     sharpness: float | None = None
-    """soft_margin: how closely it follows a hinge."""
+    """soft_margin: how closely it follows a hinge; unihn: how much the hardest negative counts."""
+    epsilon: float | None = None
+    """selhn: distance of positive and hardest negative below which a query averages over its negatives."""
+    logit_scale: float | None = None
+    """siglip: where the learned scale starts."""
+    logit_bias: float | None = None
+    """siglip: where the learned bias starts."""
+    hardness: float | None = None
+    """hn_nce: how much harder negatives weigh more."""
+    soft_weight: float | None = None
+    """soft_labels: weight of the divergence from the descriptions' distribution."""
+    soft_temperature: float | None = None
+    """soft_labels: temperature of that distribution."""
+    centrality_scale: float | None = None
+    """neighbor_retr: how much a central item weighs more."""
+    neighbors: int | None = None
+    """neighbor_retr: wrong answers that may be right."""
+    neighbor_scale: float | None = None
+    """neighbor_retr: inverse temperature of its second and third term."""
+    plan_weight: float | None = None
+    """neighbor_retr: share of the Sinkhorn plan in the targets."""
+    plan_temperature: float | None = None
+    """neighbor_retr: temperature of the plan."""
+    bank_size: int | None = None
+    """neighbor_retr: pairs in its bank, the last that were trained on."""
+    momentum: float | None = None
+    """crcl: share of the old belief in the new one."""
+    belief_epochs: int | None = None
+    """crcl: first epochs, in which every pair is believed."""
+    complementary_weight: float | None = None
+    """crcl: weight of the term of the wrong answers."""
     score_scale: float | None = None
     """Show the objective tanh(scores / X): objectives of bounded scores on a network of unbounded ones (gsmn)."""
 
@@ -174,6 +204,8 @@ def check_combination(options: ObjectiveOptions, pairwise: bool, bounded_scores:
             f"--loss {options.loss} is made for scores in [-1, 1] and this network's are not bounded: give "
             f"--score_scale X (about the scores' spread), or choose {', '.join(free[:-1])} or {free[-1]}"
         )
+    if objective.needs_embeddings and pairwise:
+        raise InputError(f"--loss {options.loss} compares embeddings and this network scores pairs: choose another one")
     if objective.bank is None:
         return
     flag = "--memory_bank" if options.memory_bank else f"--loss {options.loss}"

@@ -26,3 +26,5 @@ class Pairs:
     caption_ids: Tensor  # [B] int64, rows of the training captions
     descriptions: Tensor | None = None  # [B, K] float32, description vectors of the captions
     bank: BankScores | None = None
+    images: Tensor | None = None  # [B, D] embeddings, with gradient, of networks that have one per item
+    captions: Tensor | None = None  # [B, D]

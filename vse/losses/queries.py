@@ -51,3 +51,18 @@ def per_positive(scores: Tensor, negatives: Tensor, roles: Roles, cost: Callable
     query, candidate = roles.positives.nonzero(as_tuple=True)
     costs = cost(scores[query, candidate], negatives[query]) / roles.positives.sum(dim=1)[query]
     return torch.zeros_like(scores[:, 0]).index_add(0, query, costs)
+
+
+def log_sum_exp(exponents: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log sum exp of the entries of each row that count, and which rows have none (they get 0).
+
+    Args:
+        exponents: [B, B].
+        where: bool [B, B], the entries that count.
+
+    Returns:
+        [B], without NaN in value or gradient, and bool [B].
+    """
+    none = ~where.any(dim=1)
+    safe = exponents.masked_fill(~where, -torch.inf).masked_fill(none[:, None], 0.0)
+    return torch.logsumexp(safe, dim=1).masked_fill(none, 0.0), none

@@ -6,16 +6,25 @@ from dataclasses import fields
 from typing import Any
 
 from vse.errors import InputError
+from vse.losses.crcl import CRCL
+from vse.losses.dcl import DCL
 from vse.losses.hal import HAL
+from vse.losses.hn_nce import HNNCE
 from vse.losses.infonce import InfoNCE
 from vse.losses.lseh import LSEH
 from vse.losses.luwm import LUWM
 from vse.losses.max_hinge import MaxHinge
+from vse.losses.neighbor_retr import NeighborRetr
 from vse.losses.objective import Objective
 from vse.losses.own import load_objective_class
 from vse.losses.sam import SAM
+from vse.losses.selhn import SelHN
+from vse.losses.siglip import SigLIP
+from vse.losses.soft_labels import SoftLabels
 from vse.losses.soft_margin import SoftMargin
 from vse.losses.sum_hinge import SumHinge
+from vse.losses.tal import TAL
+from vse.losses.unihn import UniHN
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "lseh": LSEH,
@@ -26,6 +35,15 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "infonce": InfoNCE,
     "soft_margin": SoftMargin,
     "sam": SAM,
+    "selhn": SelHN,
+    "tal": TAL,
+    "unihn": UniHN,
+    "siglip": SigLIP,
+    "dcl": DCL,
+    "hn_nce": HNNCE,
+    "soft_labels": SoftLabels,
+    "neighbor_retr": NeighborRetr,
+    "crcl": CRCL,
 }
 """Name after `--loss` -> class. The fields of the class are its constants, each set by the flag of its name."""
 

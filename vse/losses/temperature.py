@@ -35,11 +35,15 @@ class TemperatureObjective(QueryObjective):
             raise InputError(f"temperature {self.temperature}: expected at least {SMALLEST_TEMPERATURE}, such as 0.07")
         self.log_temperature = nn.Parameter(torch.tensor(math.log(self.temperature)))
 
-    def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    def inverse_temperature(self) -> Tensor:
+        """Return 1 / temperature, at most 100."""
         # Clamping the parameter, not its value in the graph: at the bound it still gets a gradient and can come back.
         with torch.no_grad():
             self.log_temperature.clamp_(min=math.log(SMALLEST_TEMPERATURE))
-        logits, roles = scores * torch.exp(-self.log_temperature), self.roles(pairs)
+        return torch.exp(-self.log_temperature)
+
+    def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        logits, roles = scores * self.inverse_temperature(), self.roles(pairs)
         return self.costs(logits, roles, pairs).mean() / 2, self.costs(logits.T, roles, pairs).mean() / 2
 
 

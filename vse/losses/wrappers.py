@@ -20,6 +20,7 @@ class Wrapper(Objective):
         super().__init__()
         self.objective = objective
         self.needs_descriptions = objective.needs_descriptions
+        self.needs_embeddings = objective.needs_embeddings
         self.needs_bounded_scores = objective.needs_bounded_scores
         self.sparse_gradient = objective.sparse_gradient
         self.averaged = objective.averaged
@@ -28,6 +29,9 @@ class Wrapper(Objective):
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
         return self.objective.directions(scores, pairs)
+
+    def start(self, captions: int) -> None:
+        self.objective.start(captions)
 
     def begin(self, epoch: int, position: int, steps_per_epoch: int) -> None:
         self.objective.begin(epoch, position, steps_per_epoch)

@@ -96,6 +96,7 @@ def train(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*duplicate parameters")  # VSRN's captioner is listed twice on purpose
             optimizer = torch.optim.Adam([*groups, *([{"params": own, "lr": options.learning_rate}] if own else [])])
+    objective.start(len(data))
     initial_rates = [group["lr"] for group in optimizer.param_groups]
     factor = learning_rate_factor or step_decay(options.lr_update)
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -50,6 +50,8 @@ class TrainingStep(nn.Module):
             gather_rows(batch.caption_ids),
             None if batch.descriptions is None else gather_rows(batch.descriptions),
         )
+        if self.objective.needs_embeddings:
+            pairs.images, pairs.captions = images.vectors, captions.vectors
         if self.objective.bank is not None:
             pairs.bank = self.objective.bank.scores(images.vectors, captions.vectors, pairs)
         with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast and pairwise):
