@@ -75,7 +75,7 @@ def test_constants_of_other_objectives_stay_none(name: str):
     assert all(value is None for key, value in vars(options).items() if key not in own)
 
 
-def test_the_users_value_wins_over_the_networks_and_that_over_the_default():
+def test_user_wins_over_network_and_network_over_default():
     objective = built("--margin 0.1", GSMN)
     assert isinstance(objective, LSEH)
     assert (objective.margin, objective.semantic_weight) == (0.1, 0.05)
@@ -240,7 +240,7 @@ def test_rescaling_makes_bounded_objectives_legal(name: str):
 # --- the filter of false negatives, older records --------------------------------------------------------------------
 
 
-def test_filter_comes_from_flags_with_its_threshold_in_the_record():
+def test_filter_and_its_threshold_come_from_flags():
     options = resolve(parse("--loss lmh --false_negatives gist"))
     assert (options.gist_margin, options.gist_ratio) == (0.05, None)
     objective = build_objective(options)

@@ -21,8 +21,9 @@ class Gist:
     negatives.
 
     Args:
-        margin: 0.05 unless `ratio` is given; infinity drops nothing.
-        ratio: share of the similarity with itself from which a negative is dropped, such as 0.95.
+        margin: 0.05 unless `ratio` is given.
+        ratio: share of the similarity with itself above which a negative is dropped, such as 0.95; infinity drops
+            nothing.
 
     Raises:
         InputError: both are given, the ratio is not above 0, or the margin is negative.

@@ -29,7 +29,7 @@ class Memory(nn.Module):
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Take the tensors of a checkpoint, on the device where they are now."""
         for name in self.names:
-            setattr(self, name, state[name].to(getattr(self, name).device))
+            setattr(self, name, state[name].to(getattr(self, name).device, copy=True))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Memory:
         super()._apply(fn, recurse)

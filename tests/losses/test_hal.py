@@ -1,4 +1,4 @@
-"""HAL's memory bank, the weights taken from it, and what is repaired on request."""
+"""HAL against its definition: the batch alone, the memory bank, and what is repaired on request."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
 from torch import Tensor
 
+from tests.losses.banks import batch, embeddings, filled
+from tests.losses.plain import RULES, assert_value, batches, queries
+from vse.errors import InputError
 from vse.losses import HAL, BankScores, MemoryBank, Pairs
 from vse.nn.encoders import l2norm
 
 
-def embeddings(count: int, seed: int, size: int = 8) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return l2norm(torch.randn(count, size, generator=generator, dtype=torch.float64))
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=25, deadline=None)
+@given(batch=batches())
+def test_value_is_the_definition(rule: str, batch):
+    total = 0.0
+    for _, row, positives, negatives in queries(*batch[:2], rule):
+        leak = math.exp(-30 * 0.3)  # the diagonal, as published
+        total += math.log(1 + leak + sum(math.exp(30 * (row[wrong] - 0.3)) for wrong in negatives)) / 30
+        total -= sum(math.log(1 + max(0.0, row[right])) for right in positives) / len(positives) / 2
+    assert_value(HAL(same_image=rule), batch, total / len(batch[0]))
 
 
-def filled(exclude: str = "captions", rows: int = 30) -> MemoryBank:
-    bank = MemoryBank(exclude=exclude)
-    caption_ids = torch.arange(rows) * 3
-    bank.remember(embeddings(rows, 1), embeddings(rows, 2), caption_ids // 5, caption_ids)
-    return bank
-
-
-def batch(size: int, seed: int = 3) -> tuple[Tensor, Tensor, Pairs]:
-    caption_ids = torch.arange(size) * 6 + 1  # 1 and 7 are not in the bank, but 13 // 5 is an image of it
-    caption_ids[0] = 3
-    return embeddings(size, seed), embeddings(size, seed + 1), Pairs(caption_ids // 5, caption_ids)
+@pytest.mark.parametrize(("constants", "message"), [({"local_alpha": 0.0}, "local_alpha"), ({"mb_k": 0}, "mb_k")])
+def test_constants_out_of_range_are_refused(constants: dict, message: str):
+    with pytest.raises(InputError, match=f"^{message} .*expected"):
+        HAL(**constants)
 
 
 def plain_global(
@@ -128,19 +132,6 @@ def test_float32_holds_the_extremes_with_a_bank(setting: tuple[float, float], we
             assert torch.isfinite(scores.grad).all()
 
 
-def test_published_exclusion_drops_the_batch_captions_and_the_repaired_their_siblings_too():
-    images, captions, pairs = batch(4)
-    published = filled("captions").scores(images, captions, pairs)
-    repaired = filled("images").scores(images, captions, pairs)
-    ids = torch.arange(30) * 3
-    expected = torch.isin(ids, pairs.caption_ids)
-    assert torch.equal(published.images[0] == -torch.inf, expected)
-    assert torch.equal(published.captions[-1] == -torch.inf, expected)
-    siblings = torch.isin(ids // 5, pairs.image_ids)
-    assert torch.equal(repaired.images[0] == -torch.inf, siblings)
-    assert siblings.sum() > expected.sum()
-
-
 @pytest.mark.parametrize("weighting", ["published", "repaired"])
 def test_a_bank_smaller_than_k_is_legal(weighting: str):
     images, captions, pairs = batch(8)
@@ -156,7 +147,7 @@ def test_a_bank_smaller_than_k_is_legal(weighting: str):
     assert local != loss
 
 
-def test_a_bank_all_of_whose_rows_are_the_batch_weighs_nothing():
+def test_a_bank_of_the_batch_itself_weighs_nothing():
     images, captions, pairs = batch(4)
     scores = images @ captions.T
     local = HAL()(scores, pairs)
@@ -168,71 +159,6 @@ def test_a_bank_all_of_whose_rows_are_the_batch_weighs_nothing():
     assert repaired.item() == pytest.approx(local.item(), abs=2e-5)
 
 
-def test_an_empty_bank_has_no_scores():
-    images, captions, pairs = batch(4)
-    assert MemoryBank().scores(images, captions, pairs) is None
-
-
-def test_bank_scores_are_inner_products():
-    images, captions, pairs = batch(3)
-    bank = filled()
-    scores = bank.scores(images, captions, pairs)
-    kept = scores.images[0] > -torch.inf
-    torch.testing.assert_close(scores.images[:, kept], images @ bank.captions[kept].T)
-    torch.testing.assert_close(scores.captions[:, kept], captions @ bank.images[kept].T)
-
-
-def test_the_bank_is_kept_in_the_state_dict_bit_by_bit(tmp_path):
-    objective = HAL(memory_bank=True)
-    objective.bank.remember(embeddings(9, 1), embeddings(9, 2), torch.arange(9) // 5, torch.arange(9))
-    torch.save(objective.state_dict(), tmp_path / "state.pt")
-    resumed = HAL(memory_bank=True)
-    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    for field in ("images", "captions", "image_ids", "caption_ids"):
-        assert torch.equal(getattr(resumed.bank, field), getattr(objective.bank, field))
-    assert not list(resumed.buffers())  # nothing for DistributedDataParallel to send around
-
-
-def test_remembering_replaces_and_keeps_no_graph():
-    bank = filled()
-    grown = embeddings(3, 5).requires_grad_()
-    bank.remember(grown, grown * 2, torch.arange(3), torch.arange(3))
-    assert len(bank) == 3
-    assert not bank.captions.requires_grad
-
-
-def test_embeddings_of_autocast_are_remembered_in_float32():
-    bank = MemoryBank()
-    half = embeddings(3, 5).bfloat16()
-    bank.remember(half, half, torch.arange(3), torch.arange(3))
-    assert bank.images.dtype == torch.float32
-
-
-def test_drawn_captions_are_a_function_of_seed_epoch_rate_and_size():
-    bank = MemoryBank(rate=0.05)
-    rows = bank.draw(seed=1, epoch=2, n_captions=1000)
-    torch.manual_seed(99)
-    np.random.seed(99)  # noqa: NPY002
-    assert np.array_equal(rows, MemoryBank(rate=0.05).draw(1, 2, 1000))
-    assert len(rows) == len(set(rows.tolist())) == 50
-    assert rows.dtype == np.int64
-    assert (np.diff(rows) > 0).all()
-    assert rows[0] >= 0
-    assert rows[-1] < 1000
-    for other in (bank.draw(2, 2, 1000), bank.draw(1, 3, 1000), MemoryBank(rate=0.06).draw(1, 2, 1000)):
-        assert not np.array_equal(rows, other)
-
-
-def test_every_caption_can_be_drawn():
-    drawn = np.concatenate([MemoryBank(rate=0.2).draw(0, epoch, 50) for epoch in range(60)])
-    assert set(drawn.tolist()) == set(range(50))
-    assert np.array_equal(MemoryBank(rate=1.0).draw(0, 1, 50), np.arange(50))
-    assert len(MemoryBank(rate=0.001).draw(0, 1, 50)) == 1
-
-
-# --- the positive term ------------------------------------------------------------------------------------------------
-
-
 def gradient_of_positive(positive: float, term: str) -> float:
     scores = torch.tensor([[positive]], dtype=torch.float64, requires_grad=True)
     one = torch.zeros(1, dtype=torch.int64)
@@ -240,7 +166,7 @@ def gradient_of_positive(positive: float, term: str) -> float:
     return scores.grad.item()
 
 
-def test_a_pair_that_scores_below_zero_is_dead_as_published_and_pulled_when_repaired():
+def test_only_the_repaired_term_pulls_a_pair_below_zero():
     assert gradient_of_positive(-0.2, "published") == 0
     assert gradient_of_positive(-0.2, "repaired") == -1
     assert gradient_of_positive(-1.0, "repaired") == -1
