@@ -34,6 +34,7 @@ INSIDE_FUNCTIONS = {
     ("vse.data.datasets", "vse.data.listings"): "only raw data sets need the libraries that read them",
     ("vse.data.pictures", "vse.text.captions"): "converting features does without torch",
     ("vse.descriptions.prepare", "vse.descriptions.svd"): "its libraries take seconds to import",
+    ("vse.tools.judge", "vse.descriptions.svd"): "its libraries take seconds to import",
 }
 """(module, what it imports inside a function) -> why."""
 

@@ -13,7 +13,9 @@ COMMANDS = {
     "features": "vse.tools.features",
     "convert": "vse.tools.convert",
     "compare": "vse.tools.compare",
+    "evaluate": "vse.tools.evaluate",
     "gallery": "vse.tools.gallery",
+    "judge": "vse.tools.judge",
     "parse": "vse.tools.parse",
 }
 """Command -> module with its `Options` and `main(options)`."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vse.errors import InputError
 from vse.evaluation import ranking
-from vse.evaluation.ranking import Ranks, evaluate, folds, hubness, metrics, nearest, precision_at_r, ranks
+from vse.evaluation.ranking import Ranks, evaluate, folds, hubness, metrics, nearest, precision_at_r, ranks, relevance
 
 
 def sorted_ranks(scores: np.ndarray, caption_image: np.ndarray) -> Ranks:
@@ -130,7 +130,8 @@ def test_metrics_are_the_published_formulas() -> None:
 def test_precision_at_r_counts_the_own_captions_among_the_first_r() -> None:
     caption_image = torch.tensor([0, 0, 0, 1, 1, 2])
     neighbours = torch.tensor([[0, 3, 2, 1], [5, 4, 3, 0], [0, 5, 1, 2], [0, 1, 2, 3]])  # image 3 has no captions
-    result = precision_at_r(neighbours, caption_image)
+    own = relevance(neighbours, caption_image, torch.arange(6), 6)
+    result = precision_at_r(own, caption_image.bincount(minlength=4))
     assert result["rprecision"] == pytest.approx(100 * (2 / 3 + 1 / 2 + 0) / 3)
     assert result["map_at_r"] == pytest.approx(100 * ((1 + 2 / 3) / 3 + (1 / 2) / 2 + 0) / 3)
 

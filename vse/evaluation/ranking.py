@@ -172,26 +172,39 @@ def nearest(scores: Tensor, k: int) -> Tensor:
     return found
 
 
-def precision_at_r(neighbours: Tensor, caption_image: Tensor) -> dict[str, float]:
-    """R-precision and mAP@R of image-to-text retrieval, in percent, over the images that have captions.
-
-    R is the number of the image's own captions, which alone count as relevant. R-precision is the share of relevant
-    captions among the first R; mAP@R also rewards their order (Musgrave et al. 2020; used for retrieval with several
-    right answers by Chun et al., PCME 2021 and ECCV Caption 2022). From text to image R is 1: both equal R@1.
+def relevance(neighbours: Tensor, query: Tensor, item: Tensor, gallery: int) -> Tensor:
+    """Mark the right answers among each query's nearest items -> bool [Q, k].
 
     Args:
-        neighbours: [N, k] best captions of each image, k at least the largest R.
-        caption_image: [M] image of each caption.
+        neighbours: [Q, k] items nearest to each query, best first.
+        query: [P] row of `neighbours` of each pair of a query and a right answer; any number of answers a query.
+        item: [P] the right answer of each of these pairs.
+        gallery: number of items in the gallery.
     """
-    relevant_total = caption_image.bincount(minlength=len(neighbours))[:, None]
-    position = torch.arange(1, neighbours.shape[1] + 1, device=neighbours.device)
-    images = torch.arange(len(neighbours), device=neighbours.device)[:, None]
-    relevant = (caption_image[neighbours] == images) & (position <= relevant_total)
-    precision = relevant.cumsum(dim=1) / position
-    described = relevant_total[:, 0] > 0
-    share = (relevant.sum(dim=1, keepdim=True) / relevant_total)[described]
-    average = ((precision * relevant).sum(dim=1, keepdim=True) / relevant_total)[described]
-    return {"rprecision": 100 * float(share.double().mean()), "map_at_r": 100 * float(average.double().mean())}
+    rows = torch.arange(len(neighbours), device=neighbours.device)[:, None]
+    return torch.isin(rows * gallery + neighbours, query * gallery + item)
+
+
+def precision_at_r(relevant: Tensor, total: Tensor) -> dict[str, float]:
+    """R-precision and mAP@R in percent over the queries that have right answers.
+
+    R is the number of a query's right answers. R-precision is the share of right answers among the first R items;
+    mAP@R also rewards their order (Musgrave et al. 2020; used for retrieval with several right answers by Chun et al.,
+    PCME 2021 and ECCV Caption 2022). Where R is 1, both equal R@1.
+
+    Args:
+        relevant: [Q, k] bool from `relevance`; items beyond the k-th count as missed, so k is at least the largest R
+            or the size of the gallery.
+        total: [Q] number of right answers, those that the gallery lacks included.
+    """
+    total = total[:, None]
+    position = torch.arange(1, relevant.shape[1] + 1, device=relevant.device)
+    inside = relevant & (position <= total)
+    precision = inside.cumsum(dim=1).double() / position
+    answered = total[:, 0] > 0
+    share = (inside.sum(dim=1, keepdim=True).double() / total)[answered]
+    average = ((precision * inside).sum(dim=1, keepdim=True) / total)[answered]
+    return {"rprecision": 100 * float(share.mean()), "map_at_r": 100 * float(average.mean())}
 
 
 def hubness(neighbours: Tensor, gallery: int, suffix: str = "") -> dict[str, float]:
@@ -217,6 +230,22 @@ def hubness(neighbours: Tensor, gallery: int, suffix: str = "") -> dict[str, flo
     }
 
 
+def part(scores: Array, caption_image: Array, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut some images with all of their captions out of a split.
+
+    Args:
+        images: [n] rows to keep, in the order wanted.
+
+    Returns:
+        Their scores [n, m] and the caption_image [m] of their captions, numbered from 0.
+    """
+    matrix, owner = _checked(scores, caption_image)
+    place = owner.new_full((len(matrix),), -1)
+    place[images] = torch.arange(len(images), device=owner.device)
+    inside = (place[owner] >= 0).nonzero()[:, 0]
+    return matrix[images][:, inside], place[owner[inside]]
+
+
 def folds(scores: Array, caption_image: Array, count: int = 5) -> Iterator[tuple[Tensor, Tensor]]:
     """Cut a split into consecutive folds of images with their captions: COCO's 5,000 images into five 1K tests.
 
@@ -228,10 +257,8 @@ def folds(scores: Array, caption_image: Array, count: int = 5) -> Iterator[tuple
             f"--fold5 wants a number of images that {count} divides, the split has {len(matrix)}; "
             "evaluate COCO's testall split, or leave the flag out"
         )
-    size = len(matrix) // count
-    for first in range(0, len(matrix), size):
-        inside = (owner >= first) & (owner < first + size)
-        yield matrix[first : first + size, inside], owner[inside] - first
+    for images in torch.arange(len(matrix), device=matrix.device).chunk(count):
+        yield part(matrix, owner, images)
 
 
 def evaluate(scores: Array, caption_image: Array, fold5: bool = False) -> dict[str, Any]:
@@ -246,15 +273,20 @@ def evaluate(scores: Array, caption_image: Array, fold5: bool = False) -> dict[s
         fold5: COCO's 1K protocol; without it 5,000 images are the 5K protocol.
     """
     if fold5:
-        parts = [evaluate(*fold) for fold in folds(scores, caption_image)]
-        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]} | {"folds": parts}
+        return mean_of_folds([evaluate(*fold) for fold in folds(scores, caption_image)])
     result: dict[str, Any] = metrics(ranks(scores, caption_image))
     matrix, owner = _checked(scores, caption_image)
     n_images, n_captions = matrix.shape
     k = max(HUB_NEIGHBOURS, int(owner.bincount().max()))
     captions = nearest(matrix, min(k, n_captions))
     images = nearest(matrix.T, min(HUB_NEIGHBOURS, n_images))
-    result |= precision_at_r(captions, owner)
+    own = relevance(captions, owner, torch.arange(n_captions, device=owner.device), n_captions)
+    result |= precision_at_r(own, owner.bincount(minlength=n_images))
     result |= hubness(captions[:, :HUB_NEIGHBOURS], n_captions)
     result |= hubness(images, n_images, suffix="i")
     return result | {"images": n_images, "captions": n_captions}
+
+
+def mean_of_folds(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Average the results of `evaluate` on several folds; their own results are listed under "folds"."""
+    return {name: float(np.mean([fold[name] for fold in parts])) for name in parts[0]} | {"folds": parts}

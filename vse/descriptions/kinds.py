@@ -1,0 +1,84 @@
+"""The kinds of description vectors: LSEH's SVD, a sentence encoder's, or a file of one's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from vse.descriptions import sentence
+from vse.descriptions.prepare import find_or_make
+from vse.descriptions.store import _sha256
+from vse.descriptions.vectors import silence_noise
+from vse.errors import InputError
+from vse.text.captions import read_captions
+
+
+def prepare_descriptions(
+    kind: str,
+    folder: Path,
+    captions_file: Path,
+    n_captions: int,
+    sentence_encoder: str | None = None,
+    device: str = "cpu",
+) -> np.ndarray:
+    """The description vectors of a data set's training captions, float32 [n_captions, D]; made where they are missing.
+
+    Args:
+        kind: `svd` (LSEH's, see `vse.descriptions.svd`), `sentence` (`vse.descriptions.sentence`), or a `.npy` file
+            with a row for each caption.
+        folder: the data set's, in which made vectors are kept.
+        sentence_encoder: of `sentence`; default: the one that the extra `[sentence]` installs.
+        device: on which the sentence encoder runs.
+
+    Raises:
+        InputError: no such kind or file, or vectors that don't fit the captions.
+    """
+    if kind == "svd":
+        return find_or_make(folder, captions_file, n_captions)
+    if kind == "sentence":
+        captions = read_captions(captions_file)
+        if len(captions) != n_captions:
+            raise InputError(f"{captions_file}: {len(captions)} captions, the data set has {n_captions}")
+        return sentence.prepare(folder, captions_file, captions, sentence_encoder, device)
+    return read_vectors(kind, n_captions, captions_file)
+
+
+def read_vectors(path: str | Path, n_captions: int, captions_file: Path | None = None) -> np.ndarray:
+    """Read description vectors of any origin -> float32 [n_captions, D], memory-mapped where they are float32.
+
+    Where a `.json` of the same name beside the file has `captions_sha256`, it must be that of `captions_file`.
+
+    Raises:
+        InputError: no readable matrix of finite numbers with one row a caption, or made from other captions.
+    """
+    path = Path(path)
+    if path.suffix != ".npy":
+        raise InputError(f"--descriptions {path}: expected svd, sentence or a .npy file of float vectors [captions, D]")
+    try:
+        vectors = np.load(path, mmap_mode="c", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"--descriptions {path}: no such file; expected float vectors [captions, D]") from None
+    except (OSError, ValueError, EOFError) as problem:
+        raise InputError(f"--descriptions {path}: not a readable .npy file ({problem})") from None
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) != n_captions or not vectors.shape[1]:
+        raise InputError(
+            f"--descriptions {path}: {vectors.dtype} {list(vectors.shape)}; expected float vectors, one for each of "
+            f"the {n_captions} captions"
+        )
+    record = path.with_suffix(".json")
+    if captions_file is not None and record.is_file():
+        try:
+            known = json.loads(record.read_bytes()).get("captions_sha256")
+        except (ValueError, AttributeError):
+            known = None
+        if known is not None and known != _sha256(captions_file):
+            raise InputError(
+                f"--descriptions {path}: {record.name} names other captions than {captions_file}; make them again"
+            )
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32).view(np.ndarray)
+    broken = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", vectors, vectors)))
+    if len(broken):
+        raise InputError(f"--descriptions {path}: {len(broken)} rows hold NaN or infinity, first row {broken[0]}")
+    return silence_noise(vectors)

@@ -1,0 +1,142 @@
+"""Score matrices and embeddings of any model, read from `.npy`, `.npz` and safetensors files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from vse.errors import InputError
+
+Measure = Literal["cosine", "dot"]
+
+_BLOCK_BYTES = 2**25
+
+
+def read_arrays(source: str | Path) -> dict[str, Tensor]:
+    """Read the matrices of a file by name -> {name: [rows, columns], float32 or float64}.
+
+    A `.npy` file holds one, named after the file, which is memory-mapped. Float16 and bfloat16 become float32, which
+    changes no value. `FILE:NAME` chooses one of the matrices of an archive.
+
+    Raises:
+        InputError: not readable, no such name, not floating point matrices, or a NaN in one.
+    """
+    path, _, chosen = (str(source), "", "") if Path(source).exists() else str(source).rpartition(":")
+    file = Path(path or source)
+    try:
+        arrays = _load(file)
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; expected scores or embeddings (.npy, .npz or .safetensors)") from None
+    except InputError:
+        raise
+    except Exception as problem:  # the readers raise what they like
+        raise InputError(f"{file}: cannot be read ({problem}); expected .npy, .npz or .safetensors") from None
+    if chosen:
+        if chosen not in arrays:
+            raise InputError(f"{file}: no array {chosen}; it holds {', '.join(arrays)}")
+        arrays = {chosen: arrays[chosen]}
+    return {name: _checked(array, f"{file}:{name}" if len(arrays) > 1 else str(file)) for name, array in arrays.items()}
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    if file.suffix == ".safetensors":
+        try:
+            from safetensors.torch import load_file
+        except ImportError:
+            raise InputError(
+                f"{file}: safetensors are read by a package that is not here: pip install safetensors"
+            ) from None
+        return load_file(file)
+    if file.suffix not in (".npy", ".npz"):
+        raise InputError(f"{file}: an unknown form; expected .npy, .npz or .safetensors")
+    loaded = np.load(file, mmap_mode="c", allow_pickle=False)
+    arrays = {file.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    return {name: _tensor(array, f"{file}:{name}") for name, array in arrays.items()}
+
+
+def _tensor(array: np.ndarray, source: str) -> Tensor:
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise InputError(
+            f"{source}: {array.dtype} {list(array.shape)}; expected a matrix of float16, float32 or float64"
+        )
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def _checked(array: Tensor, source: str) -> Tensor:
+    if array.ndim != 2 or not array.is_floating_point() or not array.numel():
+        raise InputError(
+            f"{source}: {str(array.dtype).removeprefix('torch.')} {list(array.shape)}; expected a floating point matrix"
+        )
+    array = array if array.dtype == torch.float64 else array.float()
+    refuse(torch.isnan, array, source, "NaN")
+    return array
+
+
+def refuse(broken: Callable[[Tensor], Tensor], array: Tensor, source: str, what: str) -> None:
+    """Refuse a matrix with broken values, as `broken` marks them; the sum of a block shows whether to look closer.
+
+    Raises:
+        InputError: how many rows hold `what`, and the first of them.
+    """
+    rows = [first + int(row) for first, block in _blocks(array) for row in _marked_rows(broken, block)]
+    if rows:
+        raise InputError(
+            f"{source}: {len(rows)} of {len(array)} rows hold {what}, the first is row {rows[0]}; "
+            "compute them again, ranks would mean nothing"
+        )
+
+
+def _blocks(array: Tensor) -> Iterator[tuple[int, Tensor]]:
+    rows = max(1, _BLOCK_BYTES // max(1, array[0].nbytes))
+    for first in range(0, len(array), rows):
+        yield first, array[first : first + rows]
+
+
+def _marked_rows(broken: Callable[[Tensor], Tensor], block: Tensor) -> list[int]:
+    if torch.isfinite(block.sum(dtype=torch.float64)):  # NaN and infinity survive the sum
+        return []
+    return broken(block).any(dim=1).nonzero()[:, 0].tolist()
+
+
+def infinite(values: Tensor) -> Tensor:
+    """Mark NaN and infinity, for `refuse`."""
+    return ~torch.isfinite(values)
+
+
+def similarities(images: Tensor, captions: Tensor, measure: Measure = "cosine") -> Tensor:
+    """Embeddings [N, D] and [M, D] -> scores float32 [N, M], cosines or inner products.
+
+    Raises:
+        InputError: the embeddings have different sizes, hold infinity, or a row of zeros has no cosine.
+    """
+    if images.shape[1] != captions.shape[1]:
+        raise InputError(
+            f"the images are embedded in {images.shape[1]} dimensions, the captions in {captions.shape[1]}; "
+            "expected two matrices of one model, [images, D] and [captions, D]"
+        )
+    refuse(infinite, images, "image embeddings", "infinity")
+    refuse(infinite, captions, "caption embeddings", "infinity")
+    if measure == "cosine":
+        images, captions = unit(images, "image"), unit(captions, "caption")
+    return images.float() @ captions.float().T
+
+
+def unit(vectors: Tensor, kind: str) -> Tensor:
+    """Divide each row [n, D] by its norm.
+
+    Raises:
+        InputError: rows of zeros; `kind` says of what.
+    """
+    zero = (vectors == 0).all(dim=1).nonzero()[:, 0].tolist()
+    if zero:
+        raise InputError(
+            f"{len(zero)} of {len(vectors)} {kind} embeddings are all zero, first row {zero[0]}, and have no cosine; "
+            "compute them again, or compare by --measure dot"
+        )
+    return normalize(vectors, dim=1)

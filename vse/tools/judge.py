@@ -1,0 +1,151 @@
+"""`python -m vse judge SCORES --annotations FILE --data FOLDER`: scores against human judgments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from tabulate import tabulate
+
+from vse.console import say, warn
+from vse.data.ids import SplitIds, find_folder, open_split_ids
+from vse.descriptions import sentence
+from vse.descriptions.kinds import read_vectors
+from vse.errors import InputError
+from vse.evaluation.arrays import read_arrays
+from vse.evaluation.judgments import Judgments, description_scores, judge, nearest_is_sibling, read_judgments
+from vse.evaluation.reports import save_json
+from vse.ranges import AtLeast1
+from vse.text.captions import read_captions
+
+SHOWN = 10
+
+
+@dataclass
+class Options:
+    """Compare scores, or description vectors, with human judgments of pictures and captions (Flickr8k)."""
+
+    annotations: str
+    """ExpertAnnotations.txt or CrowdFlowerAnnotations.txt of Flickr8k, or a file of either form."""
+    data: str
+    """Data set folder of the split that was judged, with {split}_names.txt; or the name of a data set under data/."""
+    scores: Annotated[str | None, tyro.conf.Positional] = None
+    """Scores [images, captions] of the split: .npy, .npz or .safetensors; FILE:NAME chooses an array."""
+    descriptions: str | None = None
+    """Judge vectors of the captions in place of scores: svd, sentence, or a .npy file [captions, D]."""
+    sentence_encoder: str | None = None
+    """Folder or hub name of the encoder of --descriptions sentence; default: the one of the extra [sentence]."""
+    split: str = "test"
+    """Split that was judged."""
+    resamples: AtLeast1 = 1000
+    """Of the bootstrap behind the 95 % intervals."""
+    json: str | None = None
+    """Write all numbers to this file."""
+
+
+def main(options: Options) -> None:
+    """Print correlations, nDCG and mAP of foreign pairs and of all pairs.
+
+    Raises:
+        InputError: files that cannot be read or do not belong together.
+    """
+    if (options.scores is None) == (options.descriptions is None):
+        raise InputError("give either SCORES or --descriptions to judge")
+    folder = find_folder(options.data)
+    scores = None if options.scores is None else _scores(options.scores)
+    split = open_split_ids(folder, options.split, None if scores is None else len(scores))
+    judgments = read_judgments(options.annotations, _names(folder, split), split.caption_image)
+    _report_left_out(options.annotations, judgments)
+    metrics: dict[str, Any] = {}
+    if scores is not None:
+        if scores.shape[1] != len(split.caption_image):
+            raise InputError(
+                f"{options.scores}: scores of {scores.shape[1]} captions, {split.title} has {len(split.caption_image)}"
+                "; expected [images, captions]"
+            )
+        of_pairs = scores[judgments.image, judgments.caption]
+    else:
+        vectors = _vectors(options, folder, split)
+        metrics["nearest_is_sibling"] = nearest_is_sibling(vectors, split.caption_image)
+        of_pairs = description_scores(vectors, judgments, split.caption_image)
+    scored = np.isfinite(of_pairs)
+    if not scored.all():
+        warn(f"{int((~scored).sum())} of {len(scored)} judged pairs have no finite score and are left out")
+        judgments, of_pairs = judgments.keep(scored), of_pairs[scored]
+    metrics |= judge(of_pairs, judgments, split.caption_image, options.resamples)
+    metrics |= {"form": judgments.kind, "left_out": judgments.left_out, "without_score": int((~scored).sum())}
+    say(_table(metrics, f"{options.scores or options.descriptions} on {split.title}, {Path(options.annotations).name}"))
+    if options.json is not None:
+        save_json(options.json, metrics)
+
+
+def _scores(source: str) -> np.ndarray:
+    arrays = read_arrays(source)
+    if len(arrays) > 1:
+        raise InputError(f"{source}: holds {', '.join(arrays)}; choose the scores by {source}:NAME")
+    return next(iter(arrays.values())).numpy()
+
+
+def _names(folder: Path, split: SplitIds) -> list[str]:
+    file = folder / f"{split.name}_names.txt"
+    try:
+        names = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as problem:
+        raise InputError(
+            f"{file}: cannot be read ({problem.strerror}); judgments name pictures by file, expected one name an image"
+        ) from None
+    if len(names) != split.images:
+        raise InputError(f"{file}: {len(names)} names; expected one for each of the {split.images} images")
+    return names
+
+
+def _vectors(options: Options, folder: Path, split: SplitIds) -> np.ndarray:
+    """Vectors of the split's captions; nothing is written."""
+    captions = split.captions or []
+    if options.descriptions == "sentence":
+        return sentence.encode(captions, options.sentence_encoder)
+    if options.descriptions == "svd":
+        from vse.descriptions.svd import fit  # its libraries take seconds to import
+
+        train = folder / "train_caps.txt"
+        others = read_captions(train) if train.is_file() and split.name != "train" else []
+        say(f"SVD vectors fitted on {len(others)} captions of train and the {len(captions)} of {split.name}")
+        return fit([*others, *captions], source=folder).vectors[len(others) :]
+    return read_vectors(str(options.descriptions), len(captions), folder / f"{split.name}_caps.txt")
+
+
+def _report_left_out(path: str, judgments: Judgments) -> None:
+    for reason, lines in judgments.left_out.items():
+        warn(f"{path}: {len(lines)} lines {reason} and are left out: {'; '.join(lines[:SHOWN])}")
+
+
+def _table(metrics: dict[str, Any], title: str) -> str:
+    rows = []
+    for name in ("foreign", "all"):
+        found = metrics[name]
+        if not found["pairs"]:
+            continue
+        for measure in ("spearman", "kendall"):
+            rows.append([f"{name} pairs", measure, "", *_cells(found[measure]), found["pairs"], ""])
+        for direction in ("image_to_text", "text_to_image"):
+            for measure, label in (("ndcg", "nDCG"), ("map", "mAP")):
+                value = found[direction][measure]
+                label_of = direction.replace("_", " ")
+                rows.append([f"{name} pairs", label, label_of, *_cells(value), value["queries"], value["without"]])
+    headers = ["", "measure", "direction", "value", "95 % interval", "pairs or queries", "left out"]
+    lines = [title, tabulate(rows, headers=headers, disable_numparse=True)]
+    relevant = "median grade of at least 3" if metrics["form"] == "expert" else "at least half of the votes yes"
+    lines.append(
+        f"relevant: {relevant}; "
+        "left out: queries without a relevant pair (mAP) or a gain (nDCG); intervals: bootstrap over queries"
+    )
+    if "nearest_is_sibling" in metrics:
+        lines.append(f"nearest other caption is of the same image: {metrics['nearest_is_sibling']:.1f} % of captions")
+    return "\n".join(lines)
+
+
+def _cells(value: dict[str, float]) -> list[str]:
+    return [f"{value['value']:.3f}", f"{value['low']:.3f} to {value['high']:.3f}"]
