@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import orjson
@@ -19,55 +18,60 @@ from vse.console import say
 from vse.data.batches import BatchRequest, CaptionBatch, Captions, EvaluationData, PairDataset
 from vse.data.boxes import Boxes, read_boxes
 from vse.data.datasets import Extra, Split
-from vse.data.loading import TrainingData, check_regions, open_training_data
+from vse.data.loading import Reader, regions_of
 from vse.errors import InputError
 from vse.text.captions import TokenIds
 from vse.text.ragged import Ragged
 from vse.text.vocabulary import Vocabulary
+from vse.text.words import Words
 
 LEGACY_ACCESSES = 10
 """How often the published evaluation has divided the boxes of a float32 file when it scores them."""
 
 
-def training_data(options: Any, needs_descriptions: bool) -> TrainingData[Vocabulary]:
-    """Train and dev split with boxes and edges, vocabulary, and description vectors if the objective reads them.
+def reader(stand_in: bool, is_sparse: bool, legacy_boxes: bool, legacy_rows: bool = True) -> Reader:
+    """Read regions with their boxes, words and, for sparse graphs, edges between words.
+
+    Args:
+        stand_in: a regular grid may replace missing boxes.
+        is_sparse: read the edges of a parse.
+        legacy_boxes: boxes shrink at every access, as in the original code.
+        legacy_rows: with `legacy_boxes`, image i gets the box row i, which belongs to image i // 5, as in the original
+            evaluation without five folds.
+    """
+    complete = partial(
+        add_graphs, stand_in=stand_in, is_sparse=is_sparse, legacy_boxes=legacy_boxes, legacy_rows=legacy_rows
+    )
+    return Reader(regions_of("GSMN"), complete=complete)
+
+
+def add_graphs(
+    data: PairDataset | EvaluationData,
+    text: Words,
+    *,
+    stand_in: bool,
+    is_sparse: bool,
+    legacy_boxes: bool,
+    legacy_rows: bool,
+) -> PairDataset | EvaluationData:
+    """Add boxes and edges to a split, and its word ids of the original code if there are any; see `reader`.
 
     Raises:
         InputError: files are missing, damaged or do not belong together.
     """
-    training = open_training_data(options, needs_descriptions)
-    boxes = add_graphs(training.pairs, training.vocabulary, options)
-    add_graphs(training.dev, training.vocabulary, options)
-    if options.legacy_boxes:
-        training.pairs = DecayingPairs(training.pairs, boxes)
-    return training
-
-
-def add_graphs(
-    data: PairDataset | EvaluationData, vocabulary: Vocabulary, options: Any, legacy_rows: bool = True
-) -> Boxes:
-    """Give a split its boxes and edges, and its published word ids if there are any -> its boxes.
-
-    Args:
-        options: `graph`, `is_sparse` and `legacy_boxes` of the training options.
-        legacy_rows: with `legacy_boxes`, image i gets the box row i, which belongs to image i // 5, as published but
-            for five folds.
-    """
     split = data.split
-    check_regions(split, "GSMN")
-    ids = published_ids(split, vocabulary)
+    ids = published_ids(split, text.vocabulary)
     if ids is not None:
         data.captions = ids
-    boxes = read_boxes(split, stand_in=options.graph == "reference")
-    if options.legacy_boxes:
-        row = np.arange(len(split.images))
+    boxes = read_boxes(split, stand_in=stand_in)
+    if legacy_boxes:
         per_image = round(split.captions_per_image) if legacy_rows else 1
-        split.image_extras["boxes"] = partial(_legacy, boxes, row // per_image)
+        split.image_extras["boxes"] = partial(_legacy, boxes, np.arange(len(split.images)) // per_image)
     else:
         split.image_extras["boxes"] = boxes.divided
-    if options.is_sparse:
+    if is_sparse:
         split.caption_extras["edges"] = read_edges(split, data.captions)
-    return boxes
+    return DecayingPairs(data, boxes) if legacy_boxes and isinstance(data, PairDataset) else data
 
 
 def _legacy(boxes: Boxes, rows: np.ndarray, images: np.ndarray) -> Tensor:

@@ -1,17 +1,7 @@
-"""The published name of evaluation.py: evaluate a trained GSMN, or the mean of two.
+"""The original name of evaluation.py, which has MODEL_PATH and DATA_PATH: evaluate trained GSMN networks."""
 
-python test.py
-python test.py --model_path runs/dense/model_best.pth.tar --ensemble_with runs/sparse/model_best.pth.tar
-"""
-
-# What `python train.py` saves; any checkpoint of ours or the published code.
-MODEL_PATH = "runs/runX/model_best.pth.tar"
-# Folder of the data sets; None: the data that the model was trained on.
-DATA_PATH = None
-
-
-from GSMN_LSEH import evaluation
+from GSMN_LSEH.evaluation import DEFAULTS, Options, main
 from vse.cli import run
 
 if __name__ == "__main__":
-    run(evaluation.main, evaluation.Options, defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH})
+    run(main, Options, defaults=DEFAULTS)

@@ -12,20 +12,14 @@ Expect the loss to fall within the first epoch and recall on dev to rise from ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
-from GSMN_LSEH import data, loss
-from GSMN_LSEH.model import GSMN
+from GSMN_LSEH import loss
+from GSMN_LSEH.network import FOLDER, NetworkOptions
 from vse.cli import run
-from vse.console import say
-from vse.errors import InputError
-from vse.losses import ObjectiveOptions, build_objective, check_combination, resolve
-from vse.options import DataOptions, EncoderOptions, TrainingOptions, on_demo
-from vse.training.loop import train
-from vse.training.runs import start_run
+from vse.losses import ObjectiveOptions, build_objective, resolve
+from vse.options import DataOptions, TrainingOptions, on_demo
 
-NAME = "GSMN"
 DEMO = {
     "bi_gru": True,
     "lambda_softmax": 20.0,
@@ -37,90 +31,23 @@ DEMO = {
 
 
 @dataclass
-class NetworkOptions(EncoderOptions):
-    """The network's own options."""
+class Options:
+    """Defaults are those of the original LSEH variant."""
 
-    bi_gru: bool = False
-    """Read captions in both directions (published recipe: yes)."""
-    no_txtnorm: bool = False
-    """Do not normalise words."""
-    lambda_softmax: float = 9.0
-    """Factor of the attention's logits (published recipes: 20 for Flickr30K, 10 for MS-COCO)."""
-    num_block: int = 16
-    """Blocks of features that are compared apart, the size of a matching vector."""
-    feat_dim: int | None = None
-    """The published code's second name of --num_block; refused if it differs."""
-    hid_dim: int = 32
-    """Size of a convolved matching vector, a multiple of 8."""
-    out_dim: int = 1
-    """Outputs of the read-out, averaged."""
-    is_sparse: bool = False
-    """Words are neighbours where a parse connects them, else all of a caption's are."""
-    graph: Literal["reference", "propagate"] = "reference"
-    """reference: what the published code computes, where no node sees another; propagate: neighbours are mixed."""
-    legacy_boxes: bool = False
-    """Boxes shrink at every access and belong to other images in evaluation, as in the published code."""
-
-
-@dataclass
-class Options(NetworkOptions, ObjectiveOptions, TrainingOptions, DataOptions):
-    """Defaults are those of the published LSEH variant."""
-
-    learning_rate: float = 0.0006
-    """Initial learning rate."""
-    lr_update: int = 4
-    """Epochs between divisions of the learning rate by ten."""
-    val_step: int = 2000
-    """Steps between validations, besides the one that ends each epoch."""
-    log_step: int = 20
-    """Steps between log lines."""
-
-
-def build(options: NetworkOptions, image_shape: tuple[int, ...], vocab_size: int) -> GSMN:
-    """The network that the options describe, for images of this shape.
-
-    Raises:
-        InputError: options that contradict each other.
-    """
-    return GSMN(
-        vocab_size,
-        image_shape[-1],
-        options.word_dim,
-        options.embed_size,
-        options.num_layers,
-        options.bi_gru,
-        options.no_imgnorm,
-        options.no_txtnorm,
-        options.lambda_softmax,
-        options.num_block,
-        options.hid_dim,
-        options.out_dim,
-        options.is_sparse,
-        options.graph,
+    data: DataOptions = field(default_factory=DataOptions)
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(learning_rate=0.0006, lr_update=4, val_step=2000, log_step=20)
     )
-
-
-def check_options(options: NetworkOptions) -> None:
-    """Refuse options that would do nothing.
-
-    Raises:
-        InputError: --feat_dim differs from --num_block.
-    """
-    if options.feat_dim not in (None, options.num_block):
-        raise InputError(f"--feat_dim {options.feat_dim}: is --num_block, which is {options.num_block}; leave it out")
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    objective: ObjectiveOptions = field(default_factory=ObjectiveOptions)
 
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
-    check_options(options)
-    options = resolve(options, loss.DEMO if on_demo(options) else loss.DEFAULTS)
-    objective = build_objective(options)
-    say(f"objective: {objective}")
-    check_combination(options, GSMN.pairwise, GSMN.bounded_scores)
-    training_run = start_run(options)
-    training = data.training_data(options, objective.needs_descriptions)
-    network = build(options, training.pairs.split.images.shape, len(training.vocabulary))
-    train(NAME, training_run, network, objective, training, options)
+    from vse.training.loop import train
+
+    options.objective = resolve(options.objective, loss.DEMO if on_demo(options.data) else loss.DEFAULTS)
+    train(FOLDER, options, build_objective(options.objective))
 
 
 if __name__ == "__main__":

@@ -12,19 +12,17 @@ DATA_PATH = None
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from HAL import evaluation
+from HAL.network import FOLDER
 from vse.cli import run
 from vse.console import say
-from vse.data.batches import EvaluationData
-from vse.distributed import choose_device
 from vse.errors import InputError
-from vse.evaluation.scoring import encode_split
-from vse.evaluation.script import report, score
 from vse.files import write_atomically
-from vse.nn.network import Network
+
+if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
+    from vse.evaluation.script import Model
 
 
 @dataclass
@@ -39,24 +37,36 @@ class Options(evaluation.Options):
 
 def main(options: Options) -> None:
     """Print the recall table; write what is asked for."""
-    trained, network, data, title = evaluation.opened(options)
-    metrics = report(score(network, data, options), data.split, options, title)
+    from vse.evaluation.script import open_models, report, score
+
+    [model] = open_models(FOLDER, options, lambda trained: evaluation.with_tokeniser(trained, options))
+    metrics = report(score(model, options), [model], options)
+    run_name = str(model.trained.saved.get("logger_name"))
     if options.save_embeddings:
-        save_embeddings(
-            Path(f"{trained.path.resolve().parent.name}_img_and_cap_embeddings.npz"), network, data, options
-        )
+        run_folder = model.trained.path.resolve().parent
+        save_embeddings(Path(f"{run_folder.name}_img_and_cap_embeddings.npz"), model, options.device)
     if options.save_csv and options.fold5:
-        append_results(f"{options.save_csv}_fold1", trained.options.logger_name, metrics["fold5"]["folds"][0])
-        append_results(f"{options.save_csv}_fold5", trained.options.logger_name, metrics["fold5"])
+        append_results(f"{options.save_csv}_fold1", run_name, metrics["fold5"]["folds"][0])
+        append_results(f"{options.save_csv}_fold5", run_name, metrics["fold5"])
     elif options.save_csv:
-        append_results(options.save_csv, trained.options.logger_name, metrics)
+        append_results(options.save_csv, run_name, metrics)
 
 
-def save_embeddings(path: Path, network: Network, data: EvaluationData, options: Options) -> None:
+def save_embeddings(path: Path, model: "Model", device: str | None) -> None:
     """Write float32 `img_embs` [N, E], `cap_embs` [M, E] and `caption_image` [M], each caption's row of `img_embs`."""
-    images, captions = encode_split(network, data.images(), data.texts(), choose_device(options.device))
-    img_embs, cap_embs, owner = images.vectors.numpy(), captions.vectors.numpy(), data.split.caption_image
-    write_atomically(path, lambda file: np.savez(file, img_embs=img_embs, cap_embs=cap_embs, caption_image=owner))
+    import numpy as np
+
+    from vse.distributed import choose_device
+    from vse.evaluation.scoring import encode_split
+
+    data = model.data
+    images, captions = encode_split(model.network, data.images(), data.texts(), choose_device(device))
+    arrays = {
+        "img_embs": images.vectors.numpy(),
+        "cap_embs": captions.vectors.numpy(),
+        "caption_image": data.split.caption_image,
+    }
+    write_atomically(path, lambda file: np.savez(file, **arrays))
     say(f"embeddings of {len(images)} images, {len(captions)} captions: {path}")
 
 

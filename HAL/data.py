@@ -1,28 +1,19 @@
-"""What a batch of HAL holds: as VSE++'s, the captions by choice tokenised as for the published checkpoints."""
+"""What a batch of HAL holds: as VSE++'s; captions can be tokenised as for the original checkpoints."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
+from functools import partial
 
-from vse.data.loading import TrainingData, open_training_data
-from vse.options import DataOptions
-from vse.text.vocabulary import Vocabulary
-from VSEpp_LSEH.data import PictureOptions, split_opener
-
-__all__ = ["HALDataOptions", "PictureOptions", "Tokeniser", "split_opener", "training_data"]
-
-Tokeniser = Literal["punkt", "ascii-lower", "bytes-repr"]
+import VSEpp_LSEH.data
+from vse.data.loading import Reader, locate_words
 
 
-@dataclass
-class HALDataOptions(PictureOptions, DataOptions):
-    """Which data, and how captions become words."""
+def reader(crop_size: int, use_restval: bool, skip_broken: bool, tokeniser: str) -> Reader:
+    """Read a data set as VSE++ does.
 
-    tokeniser: Tokeniser = "punkt"
-    """bytes-repr reads captions as the published code does, with a slip (see README.md); ascii-lower as VSE++'s."""
-
-
-def training_data(options: HALDataOptions, needs_descriptions: bool) -> TrainingData[Vocabulary]:
-    """Train and dev split, vocabulary, and description vectors if the objective reads them."""
-    return open_training_data(options, needs_descriptions, split_opener(options), options.tokeniser)
+    Args:
+        tokeniser: one of `vse.text.tokens.TOKENISERS`.
+    """
+    read = VSEpp_LSEH.data.reader(crop_size, use_restval, skip_broken)
+    return replace(read, locate_text=partial(locate_words, tokeniser=tokeniser))

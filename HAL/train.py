@@ -14,23 +14,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from HAL import data, loss
-from HAL.data import HALDataOptions
+from HAL import loss
 from HAL.loss import HALOptions
+from HAL.network import FOLDER, NetworkOptions
 from vse.cli import run
-from vse.console import say
 from vse.files import write_atomically
-from vse.losses import build_objective, check_combination, resolve
-from vse.options import TrainingOptions, on_demo
-from vse.training.loop import train
-from vse.training.runs import Run, start_run
-from VSEpp_LSEH.train import NetworkOptions, build
+from vse.losses import build_objective, resolve
+from vse.options import DataOptions, Switch, TrainingOptions, on_demo
 
-NAME = "HAL"
-TAGS = {"loss": "Loss"}
+if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
+    from vse.training.runs import Run
+
 DEMO = {
     "batch_size": 32,
     "num_epochs": 12,
@@ -43,50 +41,45 @@ DEMO = {
 
 
 @dataclass
-class Options(NetworkOptions, HALOptions, TrainingOptions, HALDataOptions):
-    """Defaults are those of the published code."""
+class HALTrainingOptions(TrainingOptions):
+    """The training run."""
 
     num_epochs: int = 15
     """Passes over the training captions."""
-    learning_rate: float = 0.0002
-    """Initial learning rate."""
     lr_update: int = 8
     """Epochs between divisions of the learning rate by ten."""
-    save_all: bool = False
+    save_all: Switch = False
     """Keep every epoch's model as Epoch-N-model.pth.tar, N from 1."""
-    record_val: bool = False
+    record_val: Switch = False
     """Write the dev rsum of every epoch (from 0) to rst_val_NAME, NAME being the run folder's."""
+
+
+@dataclass
+class Options:
+    """Defaults are those of the original code."""
+
+    data: DataOptions = field(default_factory=DataOptions)
+    training: HALTrainingOptions = field(default_factory=HALTrainingOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    objective: HALOptions = field(default_factory=HALOptions)
 
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
-    options = resolve(loss.chosen(options), loss.DEMO if on_demo(options) else loss.DEFAULTS)
-    objective = build_objective(options)
-    say(f"objective: {objective}")
-    training_run = start_run(options)
-    training = data.training_data(options, objective.needs_descriptions)
-    network = build(options, training.pairs.split.images, len(training.vocabulary))
-    check_combination(options, network.pairwise, network.bounded_scores)
+    from vse.training.loop import train
+    from vse.training.recipe import Recipe
 
-    def keep(epoch: int, position: int) -> None:
-        if epoch > 0 and position == 0 and training_run.rank == 0:
-            keep_epoch(options, training_run, epoch)
-
-    train(
-        NAME,
-        training_run,
-        network,
-        objective,
-        training,
-        options,
-        prepare_epoch=keep if options.save_all or options.record_val else None,
-        tags=TAGS,
+    options.objective = resolve(loss.chosen(options.objective), loss.DEMO if on_demo(options.data) else loss.DEFAULTS)
+    keep = options.training.save_all or options.training.record_val
+    recipe = Recipe(
+        tags={"loss": "Loss"},
+        after_epoch=(lambda training_run, epochs: keep_epoch(options.training, training_run, epochs)) if keep else None,
     )
-    keep(options.num_epochs, 0)
+    train(FOLDER, options, build_objective(options.objective), recipe)
 
 
-def keep_epoch(options: Options, training_run: Run, epochs: int) -> None:
-    """What `--save_all` and `--record_val` keep when so many epochs are done; again after resuming, to the same end."""
+def keep_epoch(options: HALTrainingOptions, training_run: Run, epochs: int) -> None:
+    """Keep what `--save_all` and `--record_val` ask for, once `epochs` epochs are done."""
     if options.save_all:
         shutil.copyfile(training_run.checkpoint, training_run.checkpoint.with_name(f"Epoch-{epochs}-model.pth.tar"))
     if options.record_val:

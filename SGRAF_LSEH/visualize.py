@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from SGRAF_LSEH.evaluation import load
 from SGRAF_LSEH.model import SGRAF
+from SGRAF_LSEH.network import FOLDER
 from SGRAF_LSEH.nodes import TEMPERATURE
 from SGRAF_LSEH.similarity import TextualRepresentations, VisualRepresentations
 from vse.cli import run
@@ -36,6 +36,7 @@ from vse.data.images import picture_of
 from vse.distributed import choose_device
 from vse.errors import InputError
 from vse.evaluation.scoring import evaluating
+from vse.evaluation.script import open_models
 from vse.files import writable_folder, write_atomically
 from vse.nn.attention import attention_over_regions, inner_products
 from vse.options import EvaluationOptions
@@ -249,29 +250,32 @@ def main(options: Options) -> None:
         InputError: no such image or caption, or what loading the network finds wrong.
     """
     wanted = EvaluationOptions(
+        model_path=options.model_path,
         data_path=options.data_path,
         data_name=options.data_name,
         vocab_path=options.vocab_path,
         split=options.split,
         device=options.device,
     )
-    model = load(wanted, options.model_path)
-    split, network = model.data.split, model.network
+    [model] = open_models(FOLDER, wanted)
+    split, network, vocabulary = model.data.split, model.network, model.text.vocabulary  # type: ignore[attr-defined]
+    assert isinstance(network, SGRAF)
+    name = f"{split.captions_file.parent.name} {split.name}"
     image, caption = options.image, options.caption
     if not 0 <= image < len(split.images):
-        raise InputError(f"--image {image}: {model.name} has images 0 to {len(split.images) - 1}")
+        raise InputError(f"--image {image}: {name} has images 0 to {len(split.images) - 1}")
     if caption is not None and options.text is not None:
         raise InputError("--caption and --text both name the caption: give one of them")
     if caption is None:
         caption = int(np.flatnonzero(split.caption_image == image)[0])
     if not 0 <= caption < len(split.captions):
-        raise InputError(f"--caption {caption}: {model.name} has captions 0 to {len(split.captions) - 1}")
+        raise InputError(f"--caption {caption}: {name} has captions 0 to {len(split.captions) - 1}")
     text = split.captions[caption] if options.text is None else options.text
     folder = writable_folder(options.out, "--out")
 
     device = choose_device(options.device)
     network.to(device)
-    ids, lengths = encode([text], model.vocabulary).batch(np.array([0]))
+    ids, lengths = encode([text], vocabulary).batch(np.array([0]))
     row = torch.zeros(1, dtype=torch.int64)
     image_batch = ImageBatch(images=split.images.read(np.array([image])), image_ids=row)
     caption_batch = CaptionBatch(captions=ids, lengths=lengths, caption_ids=row, image_ids=row)
@@ -280,7 +284,7 @@ def main(options: Options) -> None:
         captions = network.encode_captions(caption_batch.to(device))
     reasoning = reason(network, images, captions)
 
-    words = ["<start>", *tokenise(text, model.vocabulary.tokeniser), "<end>"]
+    words = ["<start>", *tokenise(text, vocabulary.tokeniser), "<end>"]
     picture = picture_of(split, image)
     corners, size = boxes_on(split, image, picture)
     drawn = tiles(reasoning, words, corners, size, picture)
@@ -288,7 +292,7 @@ def main(options: Options) -> None:
     owner = "of this image" if matching else "of your own" if options.text is not None else "of another image"
     kind = "gates of SAF" if network.similarity_encoder.filters else "what SGR's global node listens to, step by step"
     title = [
-        f"{model.name}, image {image}: {text}",
+        f"{name}, image {image}: {text}",
         f"score {reasoning.score:.4f}; a caption {owner}; {options.model_path}; table: {kind}",
     ]
     stem = f"image{image}_" + (f"caption{caption}" if options.text is None else "text")

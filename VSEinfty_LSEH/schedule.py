@@ -9,14 +9,16 @@ from typing import Literal
 import torch
 
 from vse.losses import Objective
+from vse.options import Switch, TrainingOptions
+from vse.training.recipe import Recipe
 from VSEinfty_LSEH.model import BERT_FACTOR, BertEncoder, GridEncoder, VSEinfty
 
 WEIGHT_DECAY, WORDS_WEIGHT_DECAY = 1e-4, 0.01
 
 
 @dataclass
-class ScheduleOptions:
-    """The published schedule; of its defaults those of the LSEH variant."""
+class ScheduleOptions(TrainingOptions):
+    """The training run."""
 
     learning_rate: float = 0.0008
     """Initial learning rate."""
@@ -38,6 +40,25 @@ class ScheduleOptions:
     """Grids: share of the learning rate that the CNN gets."""
     warmup: Literal["loss", "learning_rate"] = "loss"
     """Grids: what grows from 0 in the epoch that unfreezes the CNN: the loss as published, or the learning rate."""
+    reset_start_epoch: Switch = False
+    """With --resume: take the weights only, like --init_model, and start at epoch 0."""
+
+
+def recipe(options: ScheduleOptions, grids: bool) -> Recipe:
+    """Return the training of a network that reads regions, or with `grids` one that reads pictures."""
+
+    def unfreeze(network: VSEinfty, epoch: int) -> None:
+        assert isinstance(network.image_encoder, GridEncoder)
+        network.image_encoder.fix(fixed_blocks(epoch, options))
+
+    return Recipe(
+        make_optimizer=lambda network, objective, _: make_optimizer(network, objective, options),
+        schedule=lambda _: learning_rate_factor(options, grids),
+        before_epoch=unfreeze if grids else None,
+        freezes=grids,
+        drop_last=not grids,
+        tags={"loss": "Le", "image_to_text": "Le_S", "text_to_image": "Le_Im"},
+    )
 
 
 def make_optimizer(network: VSEinfty, objective: Objective, options: ScheduleOptions) -> torch.optim.Optimizer:

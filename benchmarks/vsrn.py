@@ -30,11 +30,13 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from vse.data.batches import EpochSampler, PairBatch
+from vse.data.loading import open_training_data
 from vse.losses.lseh import LSEH
+from vse.options import DataOptions
 from vse.published.sets import PUBLISHED_SETS
 from vse.training.step import TrainingStep
-from VSRN_LSEH import data, train
 from VSRN_LSEH.model import VSRN
+from VSRN_LSEH.network import FOLDER, NetworkOptions
 
 warnings.filterwarnings("ignore", ".*duplicate parameters")  # the captioner's, on purpose
 
@@ -165,11 +167,12 @@ def measure_start(folder: Path) -> tuple[float, float]:
     """All that happens before the first step: data opened, network built, first batch -> CPU seconds, peak bytes."""
     torch.set_num_threads(1)
     started = time.process_time()
-    options = train.Options(data_path=str(folder), data_name="coco", max_violation=True)
-    training = data.training_data(options, needs_descriptions=True)
-    network = train.build(options, training.pairs.split.images.shape, len(training.vocabulary))
-    torch.optim.Adam(network.parameter_groups(options.learning_rate))
-    training.pairs[next(iter(EpochSampler(len(training.pairs), options.batch_size, seed=0, epoch=0)))]
+    data = DataOptions(data_path=str(folder), data_name="coco")
+    options = FOLDER.resolve(NetworkOptions(), data)
+    training = open_training_data(data, FOLDER.reader(options), seed=0, needs_descriptions=True)
+    network = FOLDER.build(options, training.image_shape, training.text, True)
+    torch.optim.Adam(network.parameter_groups(0.0004))
+    training.pairs[next(iter(EpochSampler(len(training.pairs), data.batch_size, seed=0, epoch=0)))]
     return time.process_time() - started, peak_memory()
 
 

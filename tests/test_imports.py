@@ -21,11 +21,11 @@ LEVELS = {
     "data": 4,
     "losses": 5,
     "nn": 5,
-    "evaluation": 6,
-    "training": 7,
-    "tools": 7,
-    "networks": 7,
-    "__main__": 7,
+    "networks": 6,
+    "evaluation": 7,
+    "training": 8,
+    "tools": 8,
+    "__main__": 8,
 }
 """Room -> its level; a module imports from its own level and from those below. Other modules of `vse/` are the root."""
 
@@ -35,6 +35,8 @@ INSIDE_FUNCTIONS = {
     ("vse.data.pictures", "vse.text.captions"): "converting features does without torch",
     ("vse.descriptions.prepare", "vse.descriptions.svd"): "its libraries take seconds to import",
     ("vse.tools.judge", "vse.descriptions.svd"): "its libraries take seconds to import",
+    ("vse.networks", "vse.checkpoints"): "torch takes a second to import, and --help answers without it",
+    ("vse.networks", "vse.losses"): "torch takes a second to import, and --help answers without it",
 }
 """(module, what it imports inside a function) -> why."""
 
@@ -44,7 +46,7 @@ UPWARDS: dict[tuple[str, str], str] = {}
 CIRCLES: dict[tuple[str, str], str] = {}
 """(module, what it imports although that imports the module) -> why."""
 
-TYPE_CHECKING: dict[str, str] = {}
+TYPE_CHECKING = {"vse.networks": "torch takes a second to import, and --help answers without it"}
 """Module that imports for type checkers only -> why."""
 
 

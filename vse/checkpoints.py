@@ -64,14 +64,14 @@ def save(path: Path, content: dict[str, Any], best: Path | None = None) -> None:
             write_atomically(target, lambda file: torch.save(content, file))
 
 
-def load(path: Path, network: str) -> dict[str, Any]:
+def load(path: Path, network: str | None = None) -> dict[str, Any]:
     """Read a checkpoint of ours or of the published code; nothing in the file can run.
 
     Ours comes back as saved. A published one (`model` a list of state dicts, `opt` an argparse.Namespace) comes back as
     {"published": True, "model": [state dict, ...], "options": {...}, "epoch": int, "best": float}.
 
     Args:
-        network: the network it must be of, the name its own checkpoints carry.
+        network: the network it must be of, by the name that checkpoints carry; None takes any.
 
     Raises:
         InputError: missing, truncated, altered, of another network, or neither format.
@@ -100,7 +100,7 @@ def load(path: Path, network: str) -> dict[str, Any]:
     expected = content.pop("sha256", None)
     if content["format"] != FORMAT or expected != digest(content):
         raise InputError(f"{path}: its content does not match its SHA-256; the file was altered, use another copy")
-    if content["network"] != network:
+    if network is not None and content["network"] != network:
         raise InputError(f"{path}: a checkpoint of {content['network']}; expected one of {network}")
     return content
 

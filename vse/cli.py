@@ -11,12 +11,12 @@ import tyro
 from vse import ranges
 from vse.console import say
 from vse.exits import run_to_end
-from vse.options import plain
+from vse.options import as_dict, with_values
 
 Options = TypeVar("Options")
 
-CONFIG = (tyro.conf.DisallowNone,)
-"""`--flag` and `--no_flag` also where neither is the default, and no `--flag None`."""
+CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
+"""Flags without the prefix of their group; `--flag` and `--no_flag` also where neither is the default."""
 
 
 def run(
@@ -43,20 +43,26 @@ def parse(
     defaults: Mapping[str, Any] | None = None,
     arguments: list[str] | None = None,
 ) -> Options:
-    """The command line (or `arguments`) as an `options_type`; see `run`."""
+    """Parse the command line (or `arguments`) into an `options_type`; see `run`."""
     description = sys.modules["__main__"].__doc__ or options_type.__doc__ or ""
 
     def command_line(values: Mapping[str, Any]) -> Options:
-        default: dict[str, Any] = {"default": options_type(**values)} if values else {}
+        default: dict[str, Any] = {"default": with_values(options_type(), values)} if values else {}
         options = tyro.cli(
-            options_type, args=arguments, description=description, use_underscores=True, config=CONFIG, **default
+            options_type,
+            args=arguments,
+            description=description,
+            use_underscores=True,
+            config=CONFIG,
+            **default,
         )
         ranges.check(options)
         return options
 
     options = command_line(defaults or {})
-    if demo and options.data_path is None and options.data_name is None:  # type: ignore[attr-defined]
+    given = as_dict(options)
+    if demo and given["data_path"] is None and given["data_name"] is None:
         options = command_line({**(defaults or {}), **demo})
-        values = ", ".join(f"{name} {value}" for name, value in plain(options).items() if name in demo)
+        values = ", ".join(f"{name} {value}" for name, value in as_dict(options).items() if name in demo)
         say(f"no --data_path, no --data_name: the embedded demo data set, sized for two CPU cores ({values})")
     return options

@@ -1,14 +1,22 @@
-"""Command lines: option groups shared by every script, parsing, and how a user's mistake ends."""
+"""Option groups that scripts share. A script's options are a dataclass of such groups, and flags carry no prefix."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+Options = TypeVar("Options")
+
+Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+"""A flag without a `--no_` form."""
 
 
 @dataclass
 class DataOptions:
-    """Which data a network sees."""
+    """Data set and batches."""
 
     data_path: str | None = None
     """Folder that holds the data set folders; default: the repository's data/ folder."""
@@ -17,16 +25,16 @@ class DataOptions:
     vocab_path: str | None = None
     """Folder of the vocabulary files; default: the data set's own folder. A missing vocabulary is built and saved."""
     batch_size: int = 128
-    """Pairs in a training batch (of each process, under torchrun), items in an evaluation batch."""
+    """Pairs in a training batch (of each process under torchrun), items in an evaluation batch."""
     workers: int = 0
     """Loader processes; 0 reads in the main process. The number does not change the batches."""
     img_dim: int | None = None
-    """Feature size you expect; only checked, the file decides."""
+    """Feature size that you expect; only checked, the file decides."""
 
 
 @dataclass
 class TrainingOptions:
-    """How the loop runs."""
+    """The training run."""
 
     num_epochs: int = 30
     """Passes over the training captions."""
@@ -37,32 +45,32 @@ class TrainingOptions:
     grad_clip: float = 2.0
     """Largest total gradient norm; 0 turns clipping off."""
     val_step: int = 500
-    """Steps between validations, besides the one that ends each epoch."""
+    """Steps between validations; every epoch ends with one too."""
     log_step: int = 10
     """Steps between log lines."""
     logger_name: str = "runs/runX"
     """Run folder: options, metrics, TensorBoard events, checkpoints, vocabulary."""
     model_name: str | None = None
-    """Folder of the checkpoints, if not the run folder."""
+    """Folder of the checkpoints; default: the run folder."""
     init_model: str | None = None
-    """Checkpoint, ours or a published one, whose weights the run begins with."""
+    """Checkpoint, ours or of the original code, whose weights the run starts from."""
     resume: str | None = None
-    """Checkpoint to go on from, or auto: the run folder's own if there is one."""
+    """Checkpoint to resume from, or auto: the run folder's own if there is one."""
     seed: int = 0
     """Seed of everything random: initial weights, order, dropout."""
     device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is there."""
+    """cuda, mps or cpu; default: the first of them that is available."""
     precision: Literal["float32", "bf16"] = "float32"
     """bf16: autocast on CUDA; scores and objectives stay float32."""
-    compile: bool = False
+    compile: Switch = False
     """Compile the training step with torch.compile."""
-    features_on_device: bool = False
+    features_on_device: Switch = False
     """Hold all training features in the device's memory."""
 
 
 @dataclass
 class EncoderOptions:
-    """Sizes of the encoders."""
+    """The network."""
 
     word_dim: int = 300
     """Size of the word vectors."""
@@ -70,36 +78,38 @@ class EncoderOptions:
     """Size of the joint space."""
     num_layers: int = 1
     """Layers of the caption GRU."""
-    no_imgnorm: bool = False
+    no_imgnorm: Switch = False
     """Do not normalise images (VSE0), or their regions."""
 
 
 @dataclass
 class EmbeddingOptions(EncoderOptions):
-    """Networks that give every image and caption one embedding."""
+    """The network."""
 
     measure: Literal["cosine", "order"] = "cosine"
     """Similarity measure."""
-    use_abs: bool = False
+    use_abs: Switch = False
     """Absolute values of the embeddings (order embeddings)."""
 
 
 @dataclass
 class EvaluationOptions:
-    """What an evaluation script reads and writes."""
+    """What to evaluate, and what to write."""
 
     model_path: str = "runs/runX/model_best.pth.tar"
-    """Checkpoint to evaluate, ours or a published one."""
+    """Checkpoint to evaluate, ours or of the original code."""
+    ensemble: tuple[str, ...] = ()
+    """Further checkpoints: evaluate the mean of all models' scores."""
     data_path: str | None = None
     """Folder that holds the data set folders; default: where the checkpoint's training data was."""
     data_name: str | None = None
     """Data set; default: the one the checkpoint was trained on."""
     vocab_path: str | None = None
-    """Folder of the vocabulary, for a published checkpoint that carries none; default: the data set's own folder."""
+    """Folder of the vocabulary, for a checkpoint of the original code, which carries none; default: the data set's."""
     split: str | None = None
     """Split; default: test (with --fold5 testall where there is one)."""
-    fold5: bool = False
-    """Mean over five folds of consecutive images (MS-COCO 1K) besides the full split (5K)."""
+    fold5: Switch = False
+    """Mean over five folds of consecutive images (MS-COCO 1K), after the full split (5K)."""
     save_similarities: str | None = None
     """Write the scores to this .npy file, float32 [images, captions]."""
     json: str | None = None
@@ -109,7 +119,7 @@ class EvaluationOptions:
     memory_budget: float = 1.0
     """GB that a block of scores may take while it is computed."""
     device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is there."""
+    """cuda, mps or cpu; default: the first of them that is available."""
 
 
 def on_demo(options: DataOptions) -> bool:
@@ -117,6 +127,32 @@ def on_demo(options: DataOptions) -> bool:
     return options.data_path is None and options.data_name is None
 
 
-def plain(options: Any) -> dict[str, Any]:
-    """A dataclass of options as plain values, as saved with runs and checkpoints."""
-    return asdict(options)
+Evaluation = TypeVar("Evaluation", bound=EvaluationOptions)
+
+
+def on_iaprtc12(options: Evaluation) -> Evaluation:
+    """Make IAPR TC-12 the data set under `--data_path`; checkpoints of the original code call it f30k_precomp."""
+    if options.data_path is not None and options.data_name is None:
+        return replace(options, data_name="iaprtc12")
+    return options
+
+
+def as_dict(options: Any) -> dict[str, Any]:
+    """Return options by the names of their flags, as saved with runs and checkpoints; groups are dissolved."""
+    values: dict[str, Any] = {}
+    for entry in fields(options):
+        value = getattr(options, entry.name)
+        values |= as_dict(value) if is_dataclass(value) else {entry.name: value}
+    return values
+
+
+def with_values(options: Options, values: Mapping[str, Any]) -> Options:
+    """Return a copy of options with other values, each given by the name of its flag; unknown names are left out."""
+    changed = {}
+    for entry in fields(options):  # type: ignore[arg-type]
+        value = getattr(options, entry.name)
+        if is_dataclass(value):
+            changed[entry.name] = with_values(value, values)
+        elif entry.name in values:
+            changed[entry.name] = values[entry.name]
+    return replace(options, **changed)  # type: ignore[type-var]

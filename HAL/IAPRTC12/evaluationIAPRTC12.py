@@ -7,7 +7,7 @@ DATA_PATH = None
 
 from HAL import evaluation
 from vse.cli import run
-from vse.evaluation.script import on_iaprtc12
+from vse.options import on_iaprtc12
 
 if __name__ == "__main__":
     run(

@@ -1,15 +1,15 @@
 """Evaluate SGR, SAF or their ensemble, trained on IAPR TC-12."""
 
 MODEL_PATH = "runs/iaprtc12_SGR/checkpoint/model_best.pth.tar"
-# Second checkpoint: SGRAF is the mean of an SGR's and a SAF's scores.
-MODEL_PATH2 = None
+# Further checkpoints: SGRAF is the mean of an SGR's and a SAF's scores.
+ENSEMBLE: tuple[str, ...] = ()
 # Folder of the data sets; None: the data that the model was trained on.
 DATA_PATH = None
 
 from SGRAF_LSEH import evaluation
 from vse.cli import run
-from vse.evaluation.script import on_iaprtc12
+from vse.options import on_iaprtc12
 
 if __name__ == "__main__":
-    defaults = {"model_path": MODEL_PATH, "model_path2": MODEL_PATH2, "data_path": DATA_PATH}
+    defaults = {"model_path": MODEL_PATH, "ensemble": ENSEMBLE, "data_path": DATA_PATH}
     run(lambda options: evaluation.main(on_iaprtc12(options)), evaluation.Options, defaults=defaults)

@@ -1,7 +1,7 @@
 """Evaluate VSE-infinity networks trained on IAPR TC-12: the published name of evaluationIAPRTC12.py."""
 
 from vse.cli import run
-from vse.evaluation.script import on_iaprtc12
+from vse.options import on_iaprtc12
 from VSEinfty_LSEH import evaluation
 from VSEinfty_LSEH.IAPRTC12.evaluationIAPRTC12 import DEFAULTS
 

@@ -5,7 +5,7 @@ MODEL_PATH = "runs/IAPR/model_best.pth.tar"
 DATA_PATH = None
 
 from vse.cli import run
-from vse.evaluation.script import on_iaprtc12
+from vse.options import on_iaprtc12
 from VSEinfty_LSEH import evaluation
 
 DEFAULTS = {"model_path": MODEL_PATH, "data_path": DATA_PATH}

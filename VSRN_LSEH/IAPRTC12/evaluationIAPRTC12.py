@@ -5,7 +5,7 @@ MODEL_PATH = "runs/iaprtc12_VSRN/model_best.pth.tar"
 DATA_PATH = None
 
 from vse.cli import run
-from vse.evaluation.script import on_iaprtc12
+from vse.options import on_iaprtc12
 from VSRN_LSEH import evaluation
 
 if __name__ == "__main__":

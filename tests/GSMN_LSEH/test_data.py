@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from GSMN_LSEH.data import LEGACY_ACCESSES, DecayingPairs, add_graphs, published_ids, read_edges
+from GSMN_LSEH.data import LEGACY_ACCESSES, DecayingPairs, add_graphs, published_ids, read_edges, reader
 from vse.data.batches import BatchRequest, EvaluationData, PairDataset
 from vse.data.boxes import Boxes
 from vse.data.datasets import Split, open_split
 from vse.errors import InputError
 from vse.text.captions import encode
 from vse.text.vocabulary import Vocabulary
+from vse.text.words import Words
 
 IMAGES = 8
 
@@ -31,8 +31,8 @@ def words(split: Split) -> Vocabulary:
     return Vocabulary.build(split.captions, 1)
 
 
-def options(**changes: object) -> SimpleNamespace:
-    return SimpleNamespace(**{"graph": "reference", "is_sparse": False, "legacy_boxes": False, **changes})
+def options(**changes: bool) -> dict[str, bool]:
+    return {"stand_in": True, "is_sparse": False, "legacy_boxes": False, "legacy_rows": True, **changes}
 
 
 def beside(split: Split, ending: str) -> Path:
@@ -40,10 +40,9 @@ def beside(split: Split, ending: str) -> Path:
 
 
 def test_features_without_regions_are_refused(tmp_path: Path, make_data_set) -> None:
-    split = open_split(make_data_set(tmp_path / "global", regions=0), "train")
-    data = EvaluationData(split, encode(split.captions, words := Vocabulary.build(split.captions, 1)))
+    folder = make_data_set(tmp_path / "global", regions=0)
     with pytest.raises(InputError, match="GSMN needs features of regions"):
-        add_graphs(data, words, options())
+        reader(stand_in=True, is_sparse=False, legacy_boxes=False).open_split(folder, "train")
 
 
 def test_edges_leave_the_root_out_and_windows_stand_in(
@@ -91,7 +90,7 @@ def test_published_word_ids_are_read_and_must_belong_to_the_vocabulary(split: Sp
 def test_both_sides_of_evaluation_carry_what_pairs_carry(split: Split, words: Vocabulary) -> None:
     ids = encode(split.captions, words)
     pairs, evaluation = PairDataset(split, ids), EvaluationData(split, ids, batch_size=3)
-    add_graphs(pairs, words, options(is_sparse=True))
+    add_graphs(pairs, Words(words), **options(is_sparse=True))
     batch = pairs.read(np.array([7, 3, 21]))
     images = torch.cat([part.extras["boxes"] for part in evaluation.images()])
     torch.testing.assert_close(batch.extras["boxes"], images[batch.image_ids])
@@ -112,6 +111,7 @@ def test_legacy_boxes_decay_while_training_and_belong_to_others_in_evaluation(sp
     np.save(beside(split, "ims_bbx.npy"), corners * 1024)
     np.save(beside(split, "ims_size.npy"), sizes)
     for legacy_rows, expected in ((True, [0, 0, 0, 0, 0, 1, 1, 1]), (False, list(range(IMAGES)))):
-        add_graphs(PairDataset(split, pairs.captions), words, options(legacy_boxes=True), legacy_rows)
+        given = options(legacy_boxes=True, legacy_rows=legacy_rows)
+        add_graphs(PairDataset(split, pairs.captions), Words(words), **given)
         read = split.image_extras["boxes"](np.arange(IMAGES))[:, 0, 0]
         assert (read * 2**LEGACY_ACCESSES / 1024).tolist() == expected

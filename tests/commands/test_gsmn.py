@@ -76,7 +76,7 @@ def test_test_as_it_stands_evaluates_what_train_saves_and_two_models_are_average
     assert "f30k_precomp test" in script("GSMN_LSEH", "python test.py --save_similarities a.npy").output
     sparse = "runs/sparse/model_best.pth.tar"
     script("GSMN_LSEH", f"python evaluation.py --model_path {sparse} --save_similarities b.npy")
-    done = script("GSMN_LSEH", f"python test.py --ensemble_with {sparse} --save_similarities c.npy")
+    done = script("GSMN_LSEH", f"python test.py --ensemble {sparse} --save_similarities c.npy")
     a, b, c = (np.load(done.folder / f"{name}.npy", allow_pickle=False) for name in "abc")
     assert not np.allclose(a, b, atol=1e-3)
     np.testing.assert_allclose((a + b) / 2, c, atol=1e-6)

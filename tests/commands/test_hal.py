@@ -151,12 +151,12 @@ def test_a_run_with_a_bank_goes_on_within_an_epoch_to_the_same_bits(script, root
     whole = script("HAL", f"{command} --logger_name runs/whole").folder
     # A run killed in the middle of its second epoch: its last checkpoint is that of a validation there.
     stop = (
-        "import runpy, sys; import vse.training.loop as training; update = training._update\n"
+        "import runpy, sys; import vse.training.loop as training; update = training.update\n"
         "def dying(*arguments):\n"
         "    dying.steps += 1\n"
         "    if dying.steps == 13: raise SystemExit(9)\n"
         "    return update(*arguments)\n"
-        "dying.steps = 0; training._update = dying; sys.argv[0] = 'train.py'\n"
+        "dying.steps = 0; training.update = dying; sys.argv[0] = 'train.py'\n"
         "runpy.run_path('train.py', run_name='__main__')\n"
     )
     (whole / "dying.py").write_text(stop)

@@ -14,9 +14,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import SGRAF_LSEH.evaluation
+import SGRAF_LSEH.network
 import SGRAF_LSEH.train
 import SGRAF_LSEH.visualize
 import vse.descriptions.svd
+from SGRAF_LSEH.model import SGRAF
 from SGRAF_LSEH.visualize import coverage
 from vse.cli import parse
 from vse.data.batches import PairBatch
@@ -91,17 +93,19 @@ def test_training_commands(script, root: Path, command: str, run: str, expected:
 def test_defaults_are_those_of_the_published_lseh_variant_and_inverted_flags_stay_on() -> None:
     train = SGRAF_LSEH.train
     default = parse(train.Options, arguments=["--data_name", "f30k_precomp"])
-    assert (default.batch_size, default.num_epochs, default.lr_update, default.learning_rate) == (84, 40, 20, 0.0004)
-    assert (default.embed_size, default.sim_dim, default.word_dim, default.num_layers) == (1024, 256, 300, 1)
+    assert (default.data.batch_size, default.training.num_epochs) == (84, 40)
+    assert (default.training.lr_update, default.training.learning_rate) == (20, 0.0004)
+    assert (default.network.embed_size, default.network.sim_dim) == (1024, 256)
+    assert (default.network.word_dim, default.network.num_layers) == (300, 1)
     assert train.run_folder(default) == "runs/f30k_SGR/checkpoint"
-    objective = build_objective(resolve(default, train.loss.DEFAULTS))
+    objective = build_objective(resolve(default.objective, train.loss.DEFAULTS))
     assert (objective.margin, objective.semantic_weight, objective.max_violation) == (0.185, 0.025, True)
     given = parse(train.Options, arguments=["--data_name", "f30k", "--max_violation", "--bi_gru"])
-    assert given.max_violation and given.bi_gru  # noqa: PT018
+    assert given.objective.max_violation and given.network.bi_gru  # noqa: PT018
     off = parse(train.Options, arguments=["--data_name", "f30k", "--no_max_violation", "--no_bi_gru"])
-    assert not off.max_violation and not off.bi_gru  # noqa: PT018
-    assert not build_objective(resolve(off, train.loss.DEFAULTS)).max_violation
-    assert train.build(off, (36, 20), 30).caption_encoder.rnn.bidirectional is False
+    assert not off.objective.max_violation and not off.network.bi_gru  # noqa: PT018
+    assert not build_objective(resolve(off.objective, train.loss.DEFAULTS)).max_violation
+    assert SGRAF_LSEH.network.build(off.network, (36, 20), range(30)).caption_encoder.rnn.bidirectional is False
 
 
 def test_as_they_stand_the_scripts_evaluate_what_training_saves_alone_together_and_reranked(
@@ -123,7 +127,7 @@ def test_as_they_stand_the_scripts_evaluate_what_training_saves_alone_together_a
     sgr = "runs/demo_SGR/checkpoint/model_best.pth.tar"
     script("SGRAF_LSEH", f"python evaluation.py --model_path {sgr} --save_similarities b.npy")
     done = script(
-        "SGRAF_LSEH", f"python evaluation.py --model_path2 {sgr} --save_similarities c.npy --fold5 --json c.json"
+        "SGRAF_LSEH", f"python evaluation.py --ensemble {sgr} --save_similarities c.npy --fold5 --json c.json"
     )
     assert "mean of runs/demo_SAF/" in done.output
     a, b, c = (np.load(done.folder / f"{name}.npy") for name in "abc")
@@ -136,7 +140,7 @@ def test_as_they_stand_the_scripts_evaluate_what_training_saves_alone_together_a
     np.testing.assert_allclose(np.load(done.folder / "d.npy"), a, atol=1e-6)
 
     done = script(
-        "SGRAF_LSEH", f"python evaluation.py --model_path2 {sgr} --rerank 2 --json r.json --save_similarities r.npy"
+        "SGRAF_LSEH", f"python evaluation.py --ensemble {sgr} --rerank 2 --json r.json --save_similarities r.npy"
     )
     reranked = json.loads((done.folder / "r.json").read_text())
     r, summary = np.load(done.folder / "r.npy"), reranked["rerank"]
@@ -220,7 +224,7 @@ def test_the_tile_is_lit_where_boxes_cover_it() -> None:
 
 
 def test_attention_and_weights_are_those_the_score_is_made_of() -> None:
-    network = SGRAF_LSEH.train.SGRAF("SAF", 30, num_regions=5, img_dim=6, word_dim=4, embed_size=8, sim_dim=6).eval()
+    network = SGRAF("SAF", 30, num_regions=5, img_dim=6, word_dim=4, embed_size=8, sim_dim=6).eval()
     generator = torch.Generator().manual_seed(3)
     batch = PairBatch(
         images=torch.randn(1, 5, 6, generator=generator),

@@ -13,7 +13,7 @@ from GSMN_LSEH.graphs import GaussianKernels, adjacency, polar, region_weights
 from GSMN_LSEH.loss import DEFAULTS
 from GSMN_LSEH.matching import match, nodes
 from GSMN_LSEH.model import GSMN
-from GSMN_LSEH.train import Options, build
+from GSMN_LSEH.network import NetworkOptions, build
 from tests.parity.golden import GOLDEN, GoldenFile
 from vse import checkpoints
 from vse.data.batches import CaptionBatch, ImageBatch, PairBatch
@@ -21,6 +21,7 @@ from vse.data.boxes import Boxes
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import ensemble
 from vse.losses import ObjectiveOptions, build_objective, resolve
+from vse.options import with_values
 from vse.training.step import TrainingStep
 
 PARTS = ("img_enc", "txt_enc", "i2t_match_G", "t2i_match_G")
@@ -49,8 +50,8 @@ class Golden(GoldenFile):
         return [self.under(f"{kind}/{part}/") for part in PARTS]
 
     def network(self, options: dict, kind: str = "param", **changes: object) -> GSMN:
-        known = {key: value for key, value in options.items() if key in Options.__dataclass_fields__}
-        network = build(Options(**{**known, **changes}), (0, options["img_dim"]), options["vocab_size"])
+        given = with_values(NetworkOptions(), {**options, **changes})
+        network = build(given, (0, options["img_dim"]), range(options["vocab_size"]))
         network.load_state_dict(network.import_published(self.parts(kind), {}))
         return network
 
@@ -214,8 +215,8 @@ def test_a_published_checkpoint_is_imported() -> None:
     golden = Golden("ckpt_expected")
     assert content["published"]
     assert any(name.endswith("weight_g") for name in content["model"][2])
-    options = Options(**{k: v for k, v in content["options"].items() if k in Options.__dataclass_fields__})
-    network = build(options, (36, 40), content["options"]["vocab_size"])
+    options = with_values(NetworkOptions(), content["options"])
+    network = build(options, (36, 40), range(content["options"]["vocab_size"]))
     state = network.import_published(content["model"], content["options"])
     checkpoints.load_state(network, state, GOLDEN / "gsmn" / "dense_ckpt.pth.tar")
     batch = PairBatch(

@@ -1,75 +1,121 @@
-"""Batches: what a network sees of a data set, in an order that is a pure function of (seed, epoch)."""
+"""Open a data set as a network reads it: for training, for evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Protocol
 
-from vse.data.batches import EvaluationData, PairDataset
+from vse.data.batches import Captions, EvaluationData, PairDataset
 from vse.data.datasets import DEV_IMAGES, Split, find_data_set, find_vocabulary, open_split
 from vse.data.features import Features
 from vse.descriptions.prepare import find_or_make
 from vse.distributed import first_process_first
 from vse.errors import InputError
 from vse.options import DataOptions
-from vse.text.captions import token_ids
 from vse.text.vocabulary import Vocabulary
+from vse.text.words import Words
+
+OpenSplit = Callable[..., Split]
+"""(folder, split, img_dim=None, first_images=None) -> Split."""
 
 
 class Text(Protocol):
-    """What turns captions into ids: a `Vocabulary`, or word pieces."""
+    """What turns captions into ids: the words of a vocabulary, or word pieces."""
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+
+    def captions(self, path: Path) -> Captions:
+        """Read the captions of a file."""
 
     def to_state(self) -> dict[str, Any]:
-        """Plain values for a checkpoint."""
+        """Return plain values for a checkpoint."""
 
 
-TextType = TypeVar("TextType", bound=Text)
+def locate_words(data: DataOptions, folder: Path, tokeniser: str = "punkt") -> Words:
+    """Find the vocabulary of a data set; training builds one from train and dev captions where there is none."""
+    return Words(*find_vocabulary(data.vocab_path, data.data_name, folder, tokeniser=tokeniser))
+
+
+def words_of_state(state: Mapping[str, Any]) -> Words:
+    """Return the words that a checkpoint carries."""
+    return Words(Vocabulary.from_state(state))
+
+
+def unchanged(data: Any, text: Text) -> Any:
+    """Return the data as it is: the default of `Reader.complete`."""
+    return data
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a network reads a data set; every network's `data.py` makes one from the network's options."""
+
+    open_split: OpenSplit = open_split
+    """Opens a split with the images that the network reads."""
+    locate_text: Callable[[DataOptions, Path], Text] = locate_words
+    """(options, data set folder) -> the text of a data set."""
+    text_of_state: Callable[[Mapping[str, Any]], Text] = words_of_state
+    """The text that a checkpoint carries."""
+    complete: Callable[[Any, Text], Any] = unchanged
+    """(PairDataset or EvaluationData, text) -> the same with what else a batch of the network holds (GSMN: boxes)."""
+    augment: bool = False
+    """Captions are augmented in training, and so are features; pictures always are."""
 
 
 @dataclass
-class TrainingData(Generic[TextType]):
-    """What a network trains on: pairs, the dev split, and the vocabulary (or word pieces) that both are read with."""
+class TrainingData:
+    """What a network trains on: the training pairs, the dev split, and the text that both are read with."""
 
     pairs: PairDataset
     dev: EvaluationData
-    vocabulary: TextType
+    text: Text
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one image: (R, D) regions, (D,) global features, (3, S, S) pixels."""
+        return self.pairs.split.images.shape
 
 
-def open_training_data(
-    options: Any,
-    needs_descriptions: bool,
-    open_named_split: Callable[..., Split] = open_split,
-    tokeniser: str = "punkt",
-) -> TrainingData[Vocabulary]:
-    """Open the data set that `DataOptions` and `TrainingOptions` name, for networks that read words.
+def open_training_data(data: DataOptions, reader: Reader, seed: int, needs_descriptions: bool) -> TrainingData:
+    """Open train and dev split of the data set that the options name.
 
-    Description vectors that are missing are made; a vocabulary that is missing is built from train and dev captions.
-
-    Args:
-        open_named_split: (folder, split, img_dim, first_images) -> Split, where images are not precomputed features.
-        tokeniser: what captions are read with, see `vse.text.tokens.TOKENISERS`.
+    A vocabulary that is missing is built from train and dev captions; description vectors that are missing are made.
 
     Raises:
         InputError: something is missing, damaged or does not belong together.
     """
     with first_process_first():
-        folder = find_data_set(options.data_path, options.data_name)
-        split = open_named_split(folder, "train", options.img_dim)
-        dev = open_named_split(folder, "dev", options.img_dim, DEV_IMAGES)
-        vocabulary, location = find_vocabulary(options.vocab_path, options.data_name, folder, tokeniser=tokeniser)
+        folder = find_data_set(data.data_path, data.data_name)
+        train = reader.open_split(folder, "train", data.img_dim)
+        dev = reader.open_split(folder, "dev", data.img_dim, DEV_IMAGES)
+        text = reader.locate_text(data, folder)
         descriptions = None
         if needs_descriptions:
-            descriptions = find_or_make(folder, split.captions_file, len(split.captions))
-    pairs = PairDataset(
-        split,
-        token_ids(split.captions_file, vocabulary, location),
-        descriptions,
-        options.seed,
-        augment=not isinstance(split.images, Features),
-    )
-    dev_data = EvaluationData(dev, token_ids(dev.captions_file, vocabulary, location), options.batch_size)
-    return TrainingData(pairs, dev_data, vocabulary)
+            descriptions = find_or_make(folder, train.captions_file, len(train.captions))
+    augment = reader.augment or not isinstance(train.images, Features)
+    pairs = PairDataset(train, text.captions(train.captions_file), descriptions, seed, augment)
+    dev_data = EvaluationData(dev, text.captions(dev.captions_file), data.batch_size)
+    return TrainingData(reader.complete(pairs, text), reader.complete(dev_data, text), text)
+
+
+def open_evaluation_data(split: Split, reader: Reader, text: Text, batch_size: int) -> EvaluationData:
+    """Read an open split as the network reads it."""
+    data: EvaluationData = reader.complete(EvaluationData(split, text.captions(split.captions_file), batch_size), text)
+    return data
+
+
+def regions_of(network: str) -> OpenSplit:
+    """Return an `open_split` that refuses images without regions; the message names the network."""
+
+    def open_regions(folder: Path, name: str, img_dim: int | None = None, first_images: int | None = None) -> Split:
+        split = open_split(folder, name, img_dim, first_images)
+        check_regions(split, network)
+        return split
+
+    return open_regions
 
 
 def check_regions(split: Split, network: str) -> None:
@@ -84,14 +130,3 @@ def check_regions(split: Split, network: str) -> None:
             f"{split.captions_file.parent}: an image of the {split.name} split has shape {list(shape)}; "
             f"{network} needs features of regions, [regions, dimensions] an image: extract region or grid features"
         )
-
-
-def region_training_data(options: DataOptions, needs_descriptions: bool, network: str) -> TrainingData[Vocabulary]:
-    """Train and dev split of a network that reads regions and words, its vocabulary, and description vectors if asked.
-
-    Raises:
-        InputError: the images have no regions, or what `open_training_data` finds wrong.
-    """
-    training = open_training_data(options, needs_descriptions)
-    check_regions(training.pairs.split, network)
-    return training

@@ -1,127 +1,135 @@
-"""What the evaluation scripts share: a checkpoint, a split, the table of recalls, files of scores and metrics."""
+"""From checkpoints to scores, tables and files: what every evaluation script does."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
 
-from vse import checkpoints
+from vse import networks
 from vse.console import say
 from vse.data.batches import EvaluationData
-from vse.data.datasets import Split, find_data_set, find_vocabulary, holds_splits, open_split
+from vse.data.datasets import find_data_set, holds_splits
+from vse.data.loading import Text, open_evaluation_data
 from vse.distributed import choose_device
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.reports import recall_table, save_json
-from vse.evaluation.scoring import Block, save_similarities, score_split
+from vse.evaluation.scoring import Block, ensemble, save_similarities, score_split
+from vse.networks import NetworkFolder, Trained
 from vse.nn.network import Network
-from vse.options import EvaluationOptions
-from vse.text.captions import token_ids
-from vse.text.vocabulary import Vocabulary
+from vse.options import DataOptions, EvaluationOptions
 
-Options = TypeVar("Options", bound=EvaluationOptions)
+Adapt = Callable[[Trained], Trained]
+"""Changes a checkpoint's options before its network is built."""
 
 
 @dataclass
-class Trained:
-    """A checkpoint's content, ready to be built into a network."""
+class Model:
+    """A network with its weights, and the split that it is evaluated on as it reads it."""
 
-    path: Path
-    options: Any  # the training script's options, as the network was trained
-    vocabulary: dict[str, Any] | None  # None in a published checkpoint
-    state: Any  # state dict; of a published checkpoint its list of state dicts
-    published: bool
-
-
-def load_trained(path: str | Path, network: str, options_type: type[Any]) -> Trained:
-    """Read a checkpoint for evaluation; options that the training script does not know (any more) are left out.
-
-    Raises:
-        InputError: missing, damaged or of another network.
-    """
-    content = checkpoints.load(Path(path), network)
-    known = {field.name for field in fields(options_type)}
-    options = replace(options_type(), **{key: value for key, value in content["options"].items() if key in known})
-    return Trained(
-        Path(path), options, content.get("vocabulary"), content["model"], bool(content.get("published", False))
-    )
+    trained: Trained
+    network: Network
+    text: Text
+    data: EvaluationData
 
 
-def restore(network: Network, trained: Trained) -> Network:
-    """Load a checkpoint's weights into a network built from its options."""
-    state = trained.state
-    if trained.published:
-        state = network.import_published(state, vars(trained.options))
-    checkpoints.load_state(network, state, trained.path)
-    return network
-
-
-def evaluation_split(
-    options: EvaluationOptions, trained: Trained, open_named_split: Callable[..., Split] = open_split
-) -> tuple[Split, Path]:
-    """The split that the options ask for, by default of the data the model was trained on, and its folder."""
-    data_path, data_name = options.data_path, options.data_name
-    if data_path is None and data_name is None:
-        data_path, data_name = trained.options.data_path, trained.options.data_name
-    elif data_name is None and not holds_splits(Path(str(data_path))):
-        data_name = trained.options.data_name
-    folder = find_data_set(data_path, data_name)
-    name = options.split
-    if name is None:
-        name = "testall" if options.fold5 and (folder / "testall_caps.txt").exists() else "test"
-    return open_named_split(folder, name), folder
-
-
-def on_iaprtc12(options: Options) -> Options:
-    """The options with IAPR TC-12 as the data set under `--data_path`; published checkpoints call it f30k_precomp."""
-    if options.data_path is not None and options.data_name is None:
-        return replace(options, data_name="iaprtc12")
-    return options
-
-
-def words_of(
-    split: Split, folder: Path, options: EvaluationOptions, trained: Trained, tokeniser: str = "punkt"
-) -> tuple[Vocabulary, EvaluationData]:
-    """The vocabulary of a checkpoint (a published one: of `--vocab_path`) and the split's captions read with it.
+def open_models(
+    folder: NetworkFolder | None, options: EvaluationOptions, adapt: Adapt = lambda trained: trained
+) -> list[Model]:
+    """Open `--model_path` and the checkpoints of `--ensemble`, all on the split that the first one is evaluated on.
 
     Args:
-        tokeniser: what the captions of a published checkpoint were read with; ours carries its own.
+        folder: the network that they must be of; None takes any network of ours.
+        adapt: changes each checkpoint's options before its network is built.
+
+    Raises:
+        InputError: checkpoints or data are missing, damaged or do not belong together.
     """
-    if trained.vocabulary is not None:
-        vocabulary, location = Vocabulary.from_state(trained.vocabulary), None
-    else:
-        data_name = options.data_name or trained.options.data_name
-        vocabulary, location = find_vocabulary(options.vocab_path, data_name, folder, tokeniser=tokeniser)
-    return vocabulary, EvaluationData(split, token_ids(split.captions_file, vocabulary, location), options.batch_size)
+    first = open_model(options.model_path, folder, options, adapt)
+    split = first.data.split
+    same = replace(options, data_path=str(split.captions_file.parent), data_name=None, split=split.name)
+    return [first, *(open_model(path, folder, same, adapt) for path in options.ensemble)]
+
+
+def open_model(path: str, folder: NetworkFolder | None, options: EvaluationOptions, adapt: Adapt) -> Model:
+    """Open one checkpoint and the split that the options ask for; see `open_models`."""
+    trained = adapt(networks.load(path, folder))
+    reader = trained.reader
+    data_folder = evaluation_folder(options, trained.data)
+    split = reader.open_split(data_folder, split_name(options, data_folder))
+    # The words of a checkpoint are those of the data it was trained on, whatever it is evaluated on.
+    words = DataOptions(data_name=trained.data.data_name or options.data_name, vocab_path=options.vocab_path)
+    text = trained.locate_text(words, data_folder)
+    data = open_evaluation_data(split, reader, text, options.batch_size)
+    return Model(trained, trained.network(split.images.shape, text), text, data)
+
+
+def evaluation_folder(options: EvaluationOptions, trained_on: DataOptions) -> Path:
+    """Find the data set folder that the options name; default: that of the training data."""
+    data_path, data_name = options.data_path, options.data_name
+    if data_path is None and data_name is None:
+        data_path, data_name = trained_on.data_path, trained_on.data_name
+    elif data_name is None and not holds_splits(Path(str(data_path))):
+        data_name = trained_on.data_name
+    return find_data_set(data_path, data_name)
+
+
+def split_name(options: EvaluationOptions, folder: Path) -> str:
+    """Return the split of the options; default: test, with `--fold5` testall where there is one."""
+    if options.split is not None:
+        return options.split
+    return "testall" if options.fold5 and (folder / "testall_caps.txt").exists() else "test"
 
 
 def progress_bar(blocks: Sequence[Block]) -> Any:
-    """A bar over the blocks of scores, on a terminal."""
+    """Show a bar over the blocks of scores, on a terminal."""
     return tqdm(blocks, desc="scoring", unit="block", leave=False, disable=not sys.stderr.isatty())
 
 
-def score(network: Network, data: EvaluationData, options: EvaluationOptions) -> Tensor:
-    """Scores [images, captions] of a network on a split, on the device of the options."""
+def score(model: Model, options: EvaluationOptions) -> Tensor:
+    """Score a model's split on the device of the options -> float32 [images, captions] on the CPU."""
     device = choose_device(options.device)
     budget = int(options.memory_budget * 2**30)
-    return score_split(network.to(device), data, device, memory_budget=budget, progress=progress_bar)
+    return score_split(model.network.to(device), model.data, device, memory_budget=budget, progress=progress_bar)
 
 
-def report(scores: Tensor, split: Split, options: EvaluationOptions, title: str) -> dict[str, Any]:
-    """Print the table of recalls of a split's scores and write what the options ask for -> all metrics."""
-    metrics: dict[str, Any] = evaluate(scores, split.caption_image)
-    say(recall_table(metrics, title))
+def title(models: Sequence[Model]) -> str:
+    """Name the checkpoints and the split that they are evaluated on."""
+    paths = " and ".join(str(model.trained.path) for model in models)
+    split = models[0].data.split
+    mean = "mean of " if len(models) > 1 else ""
+    return f"{mean}{paths} on {split.captions_file.parent.name} {split.name}"
+
+
+def report(scores: Tensor, models: Sequence[Model], options: EvaluationOptions, **more: Any) -> dict[str, Any]:
+    """Print the table of recalls, write what the options ask for, and return all metrics.
+
+    Args:
+        scores: [images, captions] of the models' split.
+        more: further metrics for `--json`.
+    """
+    split = models[0].data.split
+    metrics: dict[str, Any] = evaluate(scores, split.caption_image) | more
+    say(recall_table(metrics, title(models)))
     if options.fold5:
-        metrics = {**metrics, "fold5": evaluate(scores, split.caption_image, fold5=True)}
-        say(recall_table(metrics["fold5"], f"{title}, mean of five folds"))
+        metrics["fold5"] = evaluate(scores, split.caption_image, fold5=True)
+        say(recall_table(metrics["fold5"], f"{title(models)}, mean of five folds"))
     if options.save_similarities is not None:
         save_similarities(options.save_similarities, scores)
-        say(f"similarities {list(scores.shape)}: {options.save_similarities}")
+        say(f"scores {list(scores.shape)}: {options.save_similarities}")
     if options.json is not None:
         save_json(options.json, metrics)
     return metrics
+
+
+def run_evaluation(
+    folder: NetworkFolder, options: EvaluationOptions, adapt: Adapt = lambda trained: trained
+) -> dict[str, Any]:
+    """Evaluate a checkpoint, or the mean of several, and report."""
+    models = open_models(folder, options, adapt)
+    return report(ensemble([score(model, options) for model in models]), models, options)

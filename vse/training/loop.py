@@ -1,12 +1,10 @@
-"""The training loop: one flat function over a network, an objective and a data set."""
+"""The training loop."""
 
 from __future__ import annotations
 
 import sys
 import time
-import warnings
-from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.distributed as dist
@@ -15,236 +13,301 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vse import checkpoints
 from vse.console import say
-from vse.data.batches import EpochSampler, PairDataset, iterate, pair_loader
-from vse.data.loading import TrainingData
+from vse.data.batches import EpochSampler, PairBatch, PairDataset, iterate, pair_loader
+from vse.data.loading import TrainingData, open_training_data
 from vse.errors import InputError
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import evaluating, score_split
-from vse.losses.memory_bank import MemoryBank
-from vse.losses.objective import Objective
+from vse.losses import MemoryBank, Objective, check_combination
+from vse.networks import NetworkFolder
 from vse.nn.network import Network
-from vse.options import plain
-from vse.text.vocabulary import Vocabulary
+from vse.options import as_dict
+from vse.text.words import Words
 from vse.training.guards import CollapseGuard
 from vse.training.logs import RunLog
-from vse.training.runs import Interrupt, Interrupted, Progress, Run, initialise, random_states, resume
+from vse.training.recipe import Recipe, RunOptions
+from vse.training.runs import (
+    Interrupt,
+    Interrupted,
+    Progress,
+    Run,
+    begin_run,
+    claim_folder,
+    initialise,
+    random_states,
+    resume,
+    resumes_own,
+)
 from vse.training.step import StepResult, TrainingStep
 
-LOSS_TAGS = {"loss": "Le"}
-"""Our name of a logged number -> the TensorBoard tag the published code logs it under."""
+BAD_LOSSES = 3
+"""Non-finite losses in a row that end a run."""
+BANK_BATCH = 256
 
 
-def step_decay(lr_update: int) -> Callable[[float], float]:
-    """The published schedule: a tenth of the learning rate after every `lr_update` epochs."""
-    return lambda epoch: 0.1 ** (epoch // lr_update)
+@dataclass
+class Session:
+    """A run in progress: what it trains, on what, and where it stands."""
+
+    folder: NetworkFolder
+    options: RunOptions
+    recipe: Recipe
+    run: Run
+    data: TrainingData
+    network: Network
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    step: nn.Module  # the TrainingStep, as DistributedDataParallel and torch.compile wrap it
+    interrupt: Interrupt
+    progress: Progress = field(default_factory=Progress)
+    guard: CollapseGuard = field(default_factory=CollapseGuard)
+
+    def __post_init__(self) -> None:
+        self.initial_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.rate_factor = self.recipe.schedule(self.options.training)
+        self.trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.steps_per_epoch = len(self.sampler(0, 0))
+
+    @property
+    def order(self) -> dict[str, int]:
+        """What the order of the pairs depends on; a resumed run must have the same."""
+        pairs_per_step = self.options.data.batch_size * self.run.world_size
+        return {"seed": self.options.training.seed, "pairs_per_step": pairs_per_step, "pairs": len(self.data.pairs)}
+
+    def sampler(self, epoch: int, position: int) -> EpochSampler:
+        """Return this process's batches of an epoch, from a position on."""
+        return EpochSampler(
+            len(self.data.pairs),
+            self.options.data.batch_size,
+            self.options.training.seed,
+            epoch,
+            position,
+            self.run.rank,
+            self.run.world_size,
+            self.recipe.drop_last,
+            self.network.smallest_batch,
+        )
 
 
-def recall_sum(metrics: Mapping[str, float]) -> float:
-    """Selection score: R@1 + R@5 + R@10 of both directions on dev."""
-    return metrics["rsum"]
-
-
-def train(
-    name: str,
-    run: Run,
-    network: Network,
-    objective: Objective,
-    training: TrainingData[Any],
-    options: Any,
-    *,
-    optimizer: torch.optim.Optimizer | None = None,
-    learning_rate_factor: Callable[[float], float] | None = None,
-    select: Callable[[Mapping[str, float]], float] = recall_sum,
-    selected_by: str = "rsum",
-    prepare_epoch: Callable[[int, int], None] | None = None,
-    drop_last: bool = False,
-    tags: Mapping[str, str] = LOSS_TAGS,
-) -> float:
+def train(folder: NetworkFolder, options: RunOptions, objective: Objective, recipe: Recipe | None = None) -> float:
     """Train a network and return its best selection score on dev.
 
     Validates every `val_step` steps and after each epoch, keeps the best model, and saves after every validation and
-    on SIGINT and SIGTERM (exit status 130 and 143), so that `--resume auto` goes on to bit-identical weights.
-
-    Args:
-        name: the network's name in checkpoints.
-        options: the script's options; `TrainingOptions` and `DataOptions` are read here, all are saved.
-        optimizer: default Adam over `network.parameter_groups` and the objective's own parameters.
-        learning_rate_factor: epoch, with the part of it that is done, -> factor on every group's initial learning rate;
-            default `step_decay(lr_update)`.
-        select: dev metrics -> the score that the best model has most of.
-        selected_by: name of that score, for people.
-        prepare_epoch: called with (epoch, position) before its batches, e.g. to freeze parameters; position > 0 after
-            resuming within it.
-        tags: TensorBoard tags of `loss`, `retrieval` (the objective alone), `image_to_text`, `text_to_image`, the
-            names of extra terms, and metrics.
+    on SIGINT and SIGTERM (exit status 130 and 143), so that `--resume auto` goes on to bit-identical weights. The run
+    folder is made, and an earlier run in it moved aside, only after everything else was checked.
 
     Raises:
-        InputError: the batch is larger than the data, the checkpoint does not fit, or losses stay non-finite.
+        InputError: options that contradict each other or the data, a checkpoint that does not fit, or losses that stay
+            non-finite.
     """
-    data, dev = training.pairs, training.dev
-    if options.batch_size * run.world_size > len(data):
-        raise InputError(
-            f"--batch_size {options.batch_size}: {run.world_size * options.batch_size} pairs a step are more than the "
-            f"{len(data)} training captions; choose a smaller batch"
-        )
-    device = run.device
-    network.to(device)
-    objective.to(device)
-    if optimizer is None:
-        groups = network.parameter_groups(options.learning_rate)
-        own = list(objective.parameters())
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*duplicate parameters")  # VSRN's captioner is listed twice on purpose
-            optimizer = torch.optim.Adam([*groups, *([{"params": own, "lr": options.learning_rate}] if own else [])])
-    objective.start(len(data))
-    initial_rates = [group["lr"] for group in optimizer.param_groups]
-    factor = learning_rate_factor or step_decay(options.lr_update)
-    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-    order = {"seed": options.seed, "pairs_per_step": options.batch_size * run.world_size, "pairs": len(data)}
-    progress = Progress()
-    if run.rank > 0:
-        torch.manual_seed(options.seed + run.rank)  # weights are equal already; dropout must differ
-    if options.resume is not None:
-        progress = resume(options.resume, name, run, network, objective, optimizer, order)
-    if options.init_model is not None and progress.step == 0:
-        initialise(options.init_model, name, network)
-
-    vocabulary = training.vocabulary.to_state()
-    if "words" in vocabulary and run.rank == 0:
-        Vocabulary.from_state(vocabulary).save(run.folder / "vocab.json")
-    step_module: nn.Module = TrainingStep(network, objective, options.precision == "bf16")
-    if run.world_size > 1:
-        # Parameters that an epoch freezes have no gradient to wait for.
-        step_module = DistributedDataParallel(step_module, find_unused_parameters=prepare_epoch is not None)
-    if options.compile:
-        step_module = torch.compile(step_module)  # type: ignore[assignment]
-    if options.features_on_device:
-        data.keep_images_on(device)
-
-    def sampler(epoch: int, position: int) -> EpochSampler:
-        return EpochSampler(
-            len(data),
-            options.batch_size,
-            options.seed,
-            epoch,
-            position,
-            run.rank,
-            run.world_size,
-            drop_last,
-            network.smallest_batch,
-        )
-
-    steps_per_epoch = len(sampler(0, 0))
-    log = RunLog(
-        run.folder,
-        step=progress.step,
-        steps_per_epoch=steps_per_epoch,
-        num_epochs=options.num_epochs,
-        pairs_per_step=options.batch_size * run.world_size,
-        window=options.log_step,
-        selected_by=selected_by,
-        options=plain(options),
-        writes=run.rank == 0,
-    )
-    guard = CollapseGuard()
-
-    def content() -> dict[str, Any]:
-        return {
-            "network": name,
-            "model": network.state_dict(),
-            "objective": objective.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "progress": {key: getattr(progress, key) for key in ("epoch", "position", "step", "validated", "best")},
-            "order": order,
-            "rng": random_states(run),
-            "options": plain(options),
-            "vocabulary": vocabulary,
-        }
-
-    def save(best: bool = False) -> None:
-        saved = content()
-        if run.rank == 0:
-            checkpoints.save(run.checkpoint, saved, run.best_model if best else None)
-
-    def validate() -> None:
-        with interrupt.at_once():
-            scores = score_split(network, dev, device, progress=log.validating)
-            metrics = evaluate(scores, dev.split.caption_image)
-        progress.validated = progress.step
-        score = select(metrics)
-        best = score > progress.best
-        progress.best = max(progress.best, score)
-        log.validation(progress.step, metrics, tags, best)
-        save(best)
-
-    def validation_due() -> bool:
-        ends_epoch = progress.position == 0 and progress.step > 0
-        return progress.validated != progress.step and (
-            ends_epoch or (progress.step > 0 and progress.step % options.val_step == 0)
-        )
-
+    options = replace(options, network=folder.resolve(options.network, options.data))  # type: ignore[type-var]
+    check_combination(options.objective, folder.pairwise, folder.bounded(options.network))
     with Interrupt().watching() as interrupt:
         try:
-            if validation_due():
-                validate()
-            while progress.epoch < options.num_epochs:
-                epoch = progress.epoch
-                if prepare_epoch is not None:
-                    prepare_epoch(epoch, progress.position)
-                if objective.bank is not None and epoch > 0 and progress.position == 0:
-                    fill_bank(objective.bank, network, data, epoch, device)
-                loader = pair_loader(data, sampler(epoch, progress.position), options.workers, device.type == "cuda")
-                network.train()
-                clock = _Clock()
-                for batch in iterate(loader):
-                    clock.data_ready()
-                    batch = data.with_images(batch.to(device))
-                    done = epoch + progress.position / steps_per_epoch
-                    for group, rate in zip(optimizer.param_groups, initial_rates, strict=True):
-                        group["lr"] = rate * factor(done)
-                    objective.begin(epoch, progress.position, steps_per_epoch)
-                    result: StepResult = step_module(batch)
-                    applied = _update(result.loss, optimizer, trained, options.grad_clip)
-                    progress.bad_losses = 0 if applied else progress.bad_losses + 1
-                    if progress.bad_losses == 3:
-                        raise InputError(
-                            f"the loss was {result.loss.item()} three times in a row, last for the batch at position "
-                            f"{progress.position} of epoch {epoch} (captions {batch.caption_ids[:5].tolist()} ...); "
-                            "lower --learning_rate or check the features with `python -m vse check`"
-                        )
-                    progress.position += 1
-                    progress.step += 1
-                    clock.step_done(len(batch.image_ids) * run.world_size)
-                    if applied:
-                        log.add(losses_of(result), len(batch.image_ids) * run.world_size, objective.averaged)
-                    if progress.position == steps_per_epoch:
-                        break
-                    if progress.step % options.log_step == 0:
-                        _log_training(log, progress, optimizer, clock, tags)
-                        guard.look(result, objective)
-                        clock.restart()
-                    if validation_due():
-                        validate()
-                        network.train()
-                        clock.restart()
-                    if interrupt.received:
-                        raise Interrupted
-                if clock.steps:
-                    _log_training(log, progress, optimizer, clock, tags)
-                    guard.look(result, objective)
-                progress.epoch, progress.position = epoch + 1, 0
-                validate()
+            with interrupt.at_once():
+                session = open_session(folder, options, objective, recipe or Recipe(), interrupt)
         except Interrupted:
-            save()
+            say("interrupted before the first step")
+            sys.exit(128 + interrupt.received)
+        claim_folder(session.run, resumes_own(options.training, session.run), as_dict(options))
+        say(f"objective: {objective}")
+        log = open_log(session)
+        try:
+            run_epochs(session, log)
+        except Interrupted:
+            save(session)
             log.close()
-            say(f"interrupted after {progress.step} steps, saved; --resume auto goes on from here")
+            say(f"interrupted after {session.progress.step} steps, saved; --resume auto goes on from here")
             sys.exit(128 + interrupt.received)
     log.close()
-    if run.world_size > 1:
+    if session.run.world_size > 1:
         dist.barrier()
-    say(f"best dev score {progress.best:.1f}: {run.best_model}")
-    return progress.best
+        dist.destroy_process_group()
+    say(f"best dev score {session.progress.best:.1f}: {session.run.best_model}")
+    return session.progress.best
+
+
+def open_session(
+    folder: NetworkFolder, options: RunOptions, objective: Objective, recipe: Recipe, interrupt: Interrupt
+) -> Session:
+    """Open the data, build the network and load the checkpoint to start from; the run folder is not touched."""
+    training = options.training
+    run = begin_run(training)
+    data = open_training_data(options.data, folder.reader(options.network), training.seed, objective.needs_descriptions)
+    if options.data.batch_size * run.world_size > len(data.pairs):
+        raise InputError(
+            f"--batch_size {options.data.batch_size}: {run.world_size * options.data.batch_size} pairs a step are more "
+            f"than the {len(data.pairs)} training captions; choose a smaller batch"
+        )
+    network = folder.build(options.network, data.image_shape, data.text, True).to(run.device)
+    objective.start(len(data.pairs))
+    objective.to(run.device)
+    if run.rank > 0:
+        torch.manual_seed(training.seed + run.rank)  # weights are equal already; dropout must differ
+    step: nn.Module = TrainingStep(network, objective, training.precision == "bf16")
+    optimizer = recipe.make_optimizer(network, objective, training)
+    session = Session(folder, options, recipe, run, data, network, objective, optimizer, step, interrupt)
+    if training.resume is not None:
+        session.progress = resume(training.resume, folder.name, run, network, objective, optimizer, session.order)
+    if training.init_model is not None and session.progress.step == 0:
+        initialise(training.init_model, folder.name, network)
+    if run.world_size > 1:
+        session.step = DistributedDataParallel(step, find_unused_parameters=recipe.freezes)
+    if training.compile:
+        session.step = torch.compile(session.step)  # type: ignore[assignment]
+    if training.features_on_device:
+        data.pairs.keep_images_on(run.device)
+    return session
+
+
+def open_log(session: Session) -> RunLog:
+    """Open the run's logs where it stands, and keep its vocabulary beside them."""
+    run, options = session.run, session.options
+    if isinstance(session.data.text, Words) and run.rank == 0:
+        session.data.text.vocabulary.save(run.folder / "vocab.json")
+    return RunLog(
+        run.folder,
+        step=session.progress.step,
+        steps_per_epoch=session.steps_per_epoch,
+        num_epochs=options.training.num_epochs,
+        pairs_per_step=options.data.batch_size * run.world_size,
+        window=options.training.log_step,
+        selected_by=session.recipe.selection.name,
+        options=as_dict(options),
+        writes=run.rank == 0,
+    )
+
+
+def run_epochs(session: Session, log: RunLog) -> None:
+    """Train until the last epoch is done, from where the run stands."""
+    progress, recipe = session.progress, session.recipe
+    if validation_due(session):
+        validate(session, log)
+    if progress.epoch > 0 and progress.position == 0:
+        end_epoch(session)  # a kill may have come between saving the epoch and this
+    while progress.epoch < session.options.training.num_epochs:
+        if recipe.before_epoch is not None:
+            recipe.before_epoch(session.network, progress.epoch)
+        run_epoch(session, log)
+        progress.epoch, progress.position = progress.epoch + 1, 0
+        validate(session, log)
+        end_epoch(session)
+
+
+def end_epoch(session: Session) -> None:
+    """Let the recipe do what follows an epoch that is validated and saved."""
+    if session.recipe.after_epoch is not None and session.run.rank == 0:
+        session.recipe.after_epoch(session.run, session.progress.epoch)
+
+
+def run_epoch(session: Session, log: RunLog) -> None:
+    """Train on what is left of the current epoch."""
+    progress, options, data = session.progress, session.options.training, session.data.pairs
+    bank = session.objective.bank
+    if bank is not None and progress.epoch > 0 and progress.position == 0:
+        fill_bank(bank, session.network, data, progress.epoch, session.run.device)
+    sampler = session.sampler(progress.epoch, progress.position)
+    loader = pair_loader(data, sampler, session.options.data.workers, session.run.device.type == "cuda")
+    session.network.train()
+    clock = _Clock()
+    for batch in iterate(loader):
+        clock.data_ready()
+        pairs = len(batch.image_ids) * session.run.world_size
+        result, updated = take_step(session, data.with_images(batch.to(session.run.device)))
+        clock.step_done(pairs)
+        if updated:
+            log.add(losses_of(result), pairs, session.objective.averaged)
+        if progress.position == session.steps_per_epoch:
+            break
+        if progress.step % options.log_step == 0:
+            log_training(session, log, result, clock)
+        if validation_due(session):
+            validate(session, log)
+            session.network.train()
+            clock.restart()
+        if session.interrupt.received:
+            raise Interrupted
+    if clock.steps:
+        log_training(session, log, result, clock)
+
+
+def take_step(session: Session, batch: PairBatch) -> tuple[StepResult, bool]:
+    """Compute the loss of a batch and update the parameters; return whether they were updated, too.
+
+    Raises:
+        InputError: the loss was not finite three times in a row.
+    """
+    progress, optimizer = session.progress, session.optimizer
+    factor = session.rate_factor(progress.epoch + progress.position / session.steps_per_epoch)
+    for group, rate in zip(optimizer.param_groups, session.initial_rates, strict=True):
+        group["lr"] = rate * factor
+    session.objective.begin(progress.epoch, progress.position, session.steps_per_epoch)
+    result: StepResult = session.step(batch)
+    updated = update(result.loss, optimizer, session.trained, session.options.training.grad_clip)
+    progress.bad_losses = 0 if updated else progress.bad_losses + 1
+    if progress.bad_losses == BAD_LOSSES:
+        raise InputError(
+            f"the loss was {result.loss.item()} three times in a row, last for the batch at position "
+            f"{progress.position} of epoch {progress.epoch} (captions {batch.caption_ids[:5].tolist()} ...); lower "
+            "--learning_rate or check the features with `python -m vse check`"
+        )
+    progress.position += 1
+    progress.step += 1
+    return result, updated
+
+
+def update(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], grad_clip: float) -> bool:
+    """Make one optimizer step unless loss or gradient is not finite; return whether it was made."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    # A parameter that is listed twice (VSRN's captioner) must be scaled twice, one after the other.
+    foreach = None if len(set(trained)) == len(trained) else False
+    norm = nn.utils.clip_grad_norm_(trained, grad_clip or float("inf"), foreach=foreach)
+    if not torch.isfinite(loss.detach() + norm):
+        optimizer.zero_grad(set_to_none=True)
+        return False
+    optimizer.step()
+    return True
+
+
+def validation_due(session: Session) -> bool:
+    """Return whether the run stands where it validates and has not done so yet."""
+    progress, every = session.progress, session.options.training.val_step
+    ends_epoch = progress.position == 0 and progress.step > 0
+    return progress.validated != progress.step and (ends_epoch or (progress.step > 0 and progress.step % every == 0))
+
+
+def validate(session: Session, log: RunLog) -> None:
+    """Score the dev split, log its metrics, save, and keep the model if it is the best."""
+    progress, dev = session.progress, session.data.dev
+    with session.interrupt.at_once():
+        scores = score_split(session.network, dev, session.run.device, progress=log.validating)
+        metrics = evaluate(scores, dev.split.caption_image)
+    progress.validated = progress.step
+    score = session.recipe.selection.score(metrics)
+    best = score > progress.best
+    progress.best = max(progress.best, score)
+    log.validation(progress.step, metrics, session.recipe.tags, best)
+    save(session, best)
+
+
+def save(session: Session, best: bool = False) -> None:
+    """Write the checkpoint, and with `best` the best model as well; every process takes part."""
+    run, progress = session.run, session.progress
+    content = {
+        "network": session.folder.name,
+        "model": session.network.state_dict(),
+        "objective": session.objective.state_dict(),
+        "optimizer": session.optimizer.state_dict(),
+        "progress": {name: getattr(progress, name) for name in ("epoch", "position", "step", "validated", "best")},
+        "order": session.order,
+        "rng": random_states(run),
+        "options": as_dict(session.options),
+        "vocabulary": session.data.text.to_state(),
+        "image_shape": list(session.data.image_shape),
+    }
+    if run.rank == 0:
+        checkpoints.save(run.checkpoint, content, run.best_model if best else None)
 
 
 def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int, device: torch.device) -> None:
@@ -259,23 +322,6 @@ def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int,
             image_ids.append(batch.image_ids)
             caption_ids.append(batch.caption_ids)
     bank.remember(*(torch.cat(parts) for parts in (images, texts, image_ids, caption_ids)))
-
-
-BANK_BATCH = 256
-
-
-def _update(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], grad_clip: float) -> bool:
-    """One optimizer step, unless loss or gradient is not finite; says whether it was made."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    # A parameter that is listed twice (VSRN's captioner) must be scaled twice, one after the other.
-    foreach = None if len(set(trained)) == len(trained) else False
-    norm = nn.utils.clip_grad_norm_(trained, grad_clip or float("inf"), foreach=foreach)
-    if not torch.isfinite(loss.detach() + norm):
-        optimizer.zero_grad(set_to_none=True)
-        return False
-    optimizer.step()
-    return True
 
 
 class _Clock:
@@ -298,7 +344,7 @@ class _Clock:
 
 
 def losses_of(result: StepResult) -> dict[str, Tensor]:
-    """The losses of a step by the names that logs know them by."""
+    """Return the losses of a step by the names that logs know them by."""
     return {
         "loss": result.loss,
         "retrieval": result.image_to_text + result.text_to_image,
@@ -308,15 +354,16 @@ def losses_of(result: StepResult) -> dict[str, Tensor]:
     }
 
 
-def _log_training(
-    log: RunLog, progress: Progress, optimizer: torch.optim.Optimizer, clock: _Clock, tags: Mapping[str, str]
-) -> None:
+def log_training(session: Session, log: RunLog, result: StepResult, clock: _Clock) -> None:
+    """Log the steps since the last line, look whether training has collapsed, and restart the clock."""
     elapsed = max(clock.last - clock.started, 1e-9)
     numbers = {
-        "lr": optimizer.param_groups[0]["lr"],
+        "lr": session.optimizer.param_groups[0]["lr"],
         "pairs_per_second": clock.pairs / elapsed,
         "data_share": clock.waited / elapsed,
         "batch_time": elapsed / clock.steps,
         "data_time": clock.waited / clock.steps,
     }
-    log.training(progress.step, numbers, tags)
+    log.training(session.progress.step, numbers, session.recipe.tags)
+    session.guard.look(result, session.objective)
+    clock.restart()

@@ -16,7 +16,7 @@ from vse.data.datasets import Split
 from vse.data.digests import describe_array, describe_split
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
-from vse.options import plain
+from vse.options import as_dict
 from vse.records import WITHOUT_EFFECT, Meter, environment, flat, now
 
 MAY_CHANGE = WITHOUT_EFFECT | {"num_epochs", "val_step", "early_stopping"}
@@ -48,16 +48,16 @@ def make_record(
     selected_by: str = "rsum",
     started_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Make the record of a run that is about to start, as plain values; it writes nothing.
+    """Make the record of a run that is about to start, as as_dict values; it writes nothing.
 
     Args:
         options: the script's options with every constant resolved, a dataclass (of groups) or a dict.
-        vocabulary: its plain values as in a checkpoint (`to_state`); their number of words and digest are recorded.
+        vocabulary: its as_dict values as in a checkpoint (`to_state`); their number of words and digest are recorded.
         descriptions: [captions, K] description vectors that the objective reads.
         selected_by: name of the score on dev that chooses the best model.
         started_from: what `--init_model` gave, see `describe_start`.
     """
-    values = flat(options if isinstance(options, Mapping) else plain(options))
+    values = flat(options if isinstance(options, Mapping) else as_dict(options))
     return {
         "kind": "training",
         "network": network,

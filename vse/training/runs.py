@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,13 @@ from torch import Tensor
 
 from vse import checkpoints
 from vse.console import say
-from vse.distributed import choose_device, start
+from vse.distributed import choose_device, first_process_first, start
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
-from vse.files import writable_folder
+from vse.files import move_aside, writable_folder
 from vse.losses.objective import Objective
 from vse.nn.network import Network
-from vse.options import TrainingOptions, plain
+from vse.options import TrainingOptions
 
 
 @dataclass
@@ -44,37 +44,46 @@ class Run:
         return (self.models or self.folder) / "model_best.pth.tar"
 
 
-def start_run(options: TrainingOptions) -> Run:
-    """Seed everything, choose the device, make the run folder; call it before the network is built.
-
-    A run that already is in the folder and is not resumed is moved aside, not overwritten.
+def begin_run(options: TrainingOptions) -> Run:
+    """Choose the device, join torchrun's processes and seed everything; nothing is written.
 
     Raises:
-        InputError: the device is not there, or the folder cannot be written.
+        InputError: the device is not available, or cannot compute in the precision asked for.
     """
     rank, world_size, device = start(choose_device(options.device))
     if options.precision == "bf16" and device.type != "cuda":
         raise InputError(f"--precision bf16: needs a CUDA device, this is {device.type}; use float32")
-    run = Run(Path(options.logger_name), device, rank, world_size, Path(options.model_name or options.logger_name))
-    if rank == 0:
+    torch.manual_seed(options.seed)  # the initial weights are the same in every process
+    return Run(Path(options.logger_name), device, rank, world_size, Path(options.model_name or options.logger_name))
+
+
+def claim_folder(run: Run, resumed: bool, options: Mapping[str, Any]) -> None:
+    """Make the run folder and write `options.json`; an earlier run in it that is not resumed is moved aside.
+
+    Called once everything else was checked. The first process does it, the others wait.
+
+    Raises:
+        InputError: a folder cannot be written.
+    """
+    with first_process_first():
+        if run.rank > 0:
+            return
         folders = {"--logger_name": run.folder, "--model_name": run.checkpoint.parent}
-        if options.resume is None and run.checkpoint.exists():
-            for folder in dict.fromkeys(folders.values()):
-                number = 1
-                while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
-                    number += 1
+        if not resumed and run.checkpoint.exists():
+            for flag, folder in folders.items():
                 if folder.exists():
-                    folder.rename(aside)
-                    say(f"{folder} holds an earlier run: moved to {aside} (--resume auto would go on from it)")
+                    aside = folder.with_name(move_aside(folder, flag).name)
+                    say(f"{folder} holds an earlier run: moved to {aside} (--resume auto would resume it)")
         for flag, folder in folders.items():
             writable_folder(folder, flag)
-        for unfinished in run.checkpoint.parent.glob(".*.pth.tar.*"):  # a killed process was writing it
-            unfinished.unlink()
-        save_json(run.folder / "options.json", plain(options))
-    if world_size > 1:
-        dist.barrier()
-    torch.manual_seed(options.seed)
-    return run
+        save_json(run.folder / "options.json", options)
+
+
+def resumes_own(options: TrainingOptions, run: Run) -> bool:
+    """Return whether the run goes on from the checkpoint of its own folder, and not from another one's."""
+    if options.resume is None or options.resume == "auto":
+        return options.resume == "auto"
+    return run.checkpoint.exists() and run.checkpoint.samefile(options.resume)
 
 
 @dataclass

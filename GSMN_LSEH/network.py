@@ -1,0 +1,91 @@
+"""GSMN as training, evaluation and search see it: its options, and the network that they describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from vse.errors import InputError
+from vse.networks import NetworkFolder
+from vse.options import DataOptions, EncoderOptions, Switch
+
+if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
+    from GSMN_LSEH.model import GSMN
+    from vse.data.loading import Reader, Text
+
+NAME = "GSMN"
+
+
+@dataclass
+class NetworkOptions(EncoderOptions):
+    """The network."""
+
+    bi_gru: bool = False
+    """Read captions in both directions (published recipe: yes)."""
+    no_txtnorm: Switch = False
+    """Do not normalise words."""
+    lambda_softmax: float = 9.0
+    """Factor of the attention's logits (published recipes: 20 for Flickr30K, 10 for MS-COCO)."""
+    num_block: int = 16
+    """Blocks of features that are compared apart, the size of a matching vector."""
+    feat_dim: int | None = None
+    """The published code's second name of --num_block; refused if it differs."""
+    hid_dim: int = 32
+    """Size of a convolved matching vector, a multiple of 8."""
+    out_dim: int = 1
+    """Outputs of the read-out, averaged."""
+    is_sparse: Switch = False
+    """Words are neighbours where a parse connects them, else all of a caption's are."""
+    graph: Literal["reference", "propagate"] = "reference"
+    """reference: what the published code computes, where no node sees another; propagate: neighbours are mixed."""
+    legacy_boxes: Switch = False
+    """Boxes shrink at every access and belong to other images in evaluation, as in the published code."""
+
+
+def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
+    """Make `--feat_dim` what it means, `--num_block`.
+
+    Raises:
+        InputError: they differ.
+    """
+    if options.feat_dim not in (None, options.num_block):
+        raise InputError(f"--feat_dim {options.feat_dim}: is --num_block, which is {options.num_block}; leave it out")
+    return replace(options, feat_dim=options.num_block)
+
+
+def reader(options: NetworkOptions) -> Reader:
+    """Return how GSMN reads a data set."""
+    from GSMN_LSEH import data
+
+    return data.reader(options.graph == "reference", options.is_sparse, options.legacy_boxes)
+
+
+def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> GSMN:
+    """Build the network that the options describe, for images of this shape (regions, features).
+
+    Raises:
+        InputError: options that contradict each other.
+    """
+    from GSMN_LSEH.model import GSMN
+
+    return GSMN(
+        len(text),
+        image_shape[-1],
+        options.word_dim,
+        options.embed_size,
+        options.num_layers,
+        options.bi_gru,
+        options.no_imgnorm,
+        options.no_txtnorm,
+        options.lambda_softmax,
+        options.num_block,
+        options.hid_dim,
+        options.out_dim,
+        options.is_sparse,
+        options.graph,
+    )
+
+
+FOLDER = NetworkFolder(
+    NAME, NetworkOptions, build, reader, pairwise=True, bounded=lambda options: False, resolve=resolve
+)

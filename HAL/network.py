@@ -1,0 +1,43 @@
+"""HAL as training, evaluation and search see it: VSE++'s network, with a choice of tokenisers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from vse.networks import NetworkFolder
+from VSEpp_LSEH import network
+
+if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
+    from vse.data.loading import Reader
+
+NAME = "HAL"
+
+Tokeniser = Literal["punkt", "ascii-lower", "bytes-repr"]
+
+
+@dataclass
+class NetworkOptions(network.NetworkOptions):
+    """The network."""
+
+    tokeniser: Tokeniser = "punkt"
+    """bytes-repr reads captions as the original code does, with a slip (see README.md); ascii-lower as VSE++'s."""
+
+
+def reader(options: NetworkOptions) -> Reader:
+    """Return how HAL reads a data set."""
+    from HAL import data
+
+    return data.reader(options.crop_size, options.use_restval, options.skip_broken, options.tokeniser)
+
+
+def published_options(options: NetworkOptions, saved: Mapping[str, Any], state: Any) -> NetworkOptions:
+    """Return the options of a checkpoint of the original code: HAL's reads captions as bytes, VSE++'s does not."""
+    own = saved.get("local_alpha") is not None  # only HAL's options hold its constants
+    return replace(options, tokeniser="bytes-repr" if own else "punkt")
+
+
+FOLDER = NetworkFolder(
+    NAME, NetworkOptions, network.build, reader, bounded=network.bounded, published_options=published_options
+)

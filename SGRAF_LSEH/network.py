@@ -1,0 +1,64 @@
+"""SGRAF as training, evaluation and search see it: its options, and the network that they describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vse.networks import NetworkFolder
+from vse.options import EncoderOptions, Switch
+
+if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
+    from SGRAF_LSEH.model import SGRAF
+    from vse.data.loading import Reader, Text
+
+NAME = "SGRAF"
+
+
+@dataclass
+class NetworkOptions(EncoderOptions):
+    """The network."""
+
+    module_name: Literal["SGR", "SAF"] = "SGR"
+    """SGR reasons over a graph of word-region similarities, SAF filters them."""
+    sim_dim: int = 256
+    """Size of a similarity vector."""
+    bi_gru: bool = True
+    """Read captions in both directions (in the original code the flag turns it off; here --no_bi_gru does)."""
+    no_txtnorm: Switch = False
+    """Do not normalise words."""
+    sgr_step: int = 3
+    """SGR: steps of graph reasoning."""
+    memory_budget: float = 0.25
+    """GB that the temporaries of one block of images x captions may take."""
+
+
+def reader(options: NetworkOptions) -> Reader:
+    """Return how SGRAF reads a data set."""
+    from SGRAF_LSEH import data
+
+    return data.READER
+
+
+def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> SGRAF:
+    """Build the network that the options describe, for images of this shape (regions, features)."""
+    from SGRAF_LSEH.model import SGRAF
+
+    return SGRAF(
+        options.module_name,
+        len(text),
+        image_shape[0],
+        image_shape[1],
+        options.word_dim,
+        options.embed_size,
+        options.sim_dim,
+        options.num_layers,
+        options.bi_gru,
+        options.no_imgnorm,
+        options.no_txtnorm,
+        options.sgr_step,
+        int(options.memory_budget * 2**30),
+    )
+
+
+FOLDER = NetworkFolder(NAME, NetworkOptions, build, reader, pairwise=True)

@@ -1,0 +1,90 @@
+"""VSE-infinity as training, evaluation and search see it: its options, and the network that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vse.networks import NetworkFolder
+from vse.options import EncoderOptions, Switch
+
+if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
+    from vse.data.loading import Reader, Text
+    from VSEinfty_LSEH.model import VSEinfty
+
+NAME = "VSEinfty"
+
+
+@dataclass
+class NetworkOptions(EncoderOptions):
+    """The network."""
+
+    precomp_enc_type: Literal["basic", "backbone"] = "basic"
+    """basic: precomputed regions; backbone: pictures, read by a CNN."""
+    backbone_source: Literal["detector", "imagenet", "imagenet_res50", "imagenet_res152", "imagenet_resnext", "wsl"] = (
+        "detector"
+    )
+    """Grids: the CNN and what it was trained on (see README.md)."""
+    backbone_path: str = ""
+    """Grids: file of the CNN's weights; without it the detector starts at random, the others are fetched."""
+    input_scale_factor: float = 1.0
+    """Grids: pictures are squeezed into a square of 256 times so many pixels."""
+    skip_broken: Switch = False
+    """Grids: decode every picture before the start and leave out those that fail."""
+    text_encoder: Literal["bert", "bigru"] = "bert"
+    """bert: word pieces; bigru: words and a GRU in both directions."""
+    bert: str = "bert-base-uncased"
+    """BERT: a folder as transformers writes it, or a name on the Hugging Face hub or in its cache."""
+    no_txtnorm: Switch = False
+    """Do not normalise caption embeddings."""
+    masked_batchnorm: Switch = False
+    """Regions: BatchNorm's statistics leave out the padding of dropped regions (a repair)."""
+
+
+def reader(options: NetworkOptions) -> Reader:
+    """Return how VSE-infinity reads a data set."""
+    from VSEinfty_LSEH import data
+
+    return data.reader(options)
+
+
+def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSEinfty:
+    """Build the network that the options describe, for images of this shape and this text.
+
+    Args:
+        pretrained: load BERT's and the CNN's weights; False where a checkpoint is loaded next.
+    """
+    from VSEinfty_LSEH.backbones import CHANNELS, build_backbone
+    from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder
+    from VSEinfty_LSEH.wordpieces import WordPieces
+
+    images: RegionEncoder | GridEncoder
+    captions: BertEncoder | WordEncoder
+    normalise_images, normalise_captions = not options.no_imgnorm, not options.no_txtnorm
+    if options.precomp_enc_type == "backbone":
+        weights = Path(options.backbone_path) if options.backbone_path and pretrained else None
+        backbone = build_backbone(options.backbone_source, weights, pretrained)
+        images = GridEncoder(backbone, CHANNELS, options.embed_size, normalise_images)
+    else:
+        images = RegionEncoder(image_shape[-1], options.embed_size, normalise_images, options.masked_batchnorm)
+    if isinstance(text, WordPieces):
+        captions = BertEncoder(text.bert(pretrained), text.shape["hidden_size"], options.embed_size, normalise_captions)
+    else:
+        captions = WordEncoder(len(text), options.word_dim, options.embed_size, options.num_layers, normalise_captions)
+    return VSEinfty(images, captions)
+
+
+def bounded(options: NetworkOptions) -> bool:
+    """Return whether scores are cosines."""
+    return not (options.no_imgnorm or options.no_txtnorm)
+
+
+def published_options(options: NetworkOptions, saved: Mapping[str, Any], state: Any) -> NetworkOptions:
+    """Return the options of a checkpoint of the original code: its text encoder shows in the names of its weights."""
+    bert = any(name.removeprefix("module.").startswith("bert.") for name in state[1])
+    return replace(options, text_encoder="bert" if bert else "bigru")
+
+
+FOLDER = NetworkFolder(NAME, NetworkOptions, build, reader, bounded=bounded, published_options=published_options)

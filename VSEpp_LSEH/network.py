@@ -1,0 +1,76 @@
+"""VSE++ as training, evaluation and search see it: its options, and the network that they describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vse.networks import NetworkFolder
+from vse.options import EmbeddingOptions, Switch
+
+if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
+    from vse.data.loading import Reader, Text
+    from VSEpp_LSEH.model import VSEpp
+
+NAME = "VSEpp"
+
+
+@dataclass
+class NetworkOptions(EmbeddingOptions):
+    """The network."""
+
+    cnn_type: str = "vgg19"
+    """Pictures: torchvision network that reads them; the original code has vgg19 and resnet152."""
+    cnn_weights: str | None = None
+    """Pictures: state dict file of that network; default: torchvision's ImageNet weights."""
+    finetune: Switch = False
+    """Pictures: train the CNN as well."""
+    crop_size: int = 224
+    """Pictures: side of the training crop; evaluation always crops 224."""
+    use_restval: Switch = False
+    """Pictures: train on MS-COCO's restval images too."""
+    skip_broken: Switch = False
+    """Pictures: leave out those that cannot be decoded, and report them."""
+
+
+def reader(options: NetworkOptions) -> Reader:
+    """Return how VSE++ reads a data set."""
+    from VSEpp_LSEH import data
+
+    return data.reader(options.crop_size, options.use_restval, options.skip_broken)
+
+
+def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSEpp:
+    """Build the network that the options describe, for images of this shape: features, or pixels [3, S, S].
+
+    Args:
+        pretrained: start a CNN from its ImageNet weights; False where a checkpoint is loaded next.
+    """
+    from vse.nn.backbones import cnn_backbone
+    from VSEpp_LSEH.model import VSEpp
+
+    cnn = None
+    if len(image_shape) == 3:
+        weights = Path(options.cnn_weights) if options.cnn_weights and pretrained else None
+        cnn = cnn_backbone(options.cnn_type, weights, pretrained)
+    return VSEpp(
+        image_shape,
+        len(text),
+        options.word_dim,
+        options.embed_size,
+        options.num_layers,
+        options.measure,
+        options.use_abs,
+        options.no_imgnorm,
+        cnn,
+        options.finetune,
+    )
+
+
+def bounded(options: NetworkOptions) -> bool:
+    """Return whether scores are cosines."""
+    return options.measure == "cosine" and not options.no_imgnorm
+
+
+FOLDER = NetworkFolder(NAME, NetworkOptions, build, reader, bounded=bounded)

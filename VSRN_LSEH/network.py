@@ -1,0 +1,116 @@
+"""VSRN as training, evaluation and search see it: its options, and the network that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from vse.errors import InputError
+from vse.networks import NetworkFolder
+from vse.options import DataOptions, EmbeddingOptions, Switch
+
+if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
+    from vse.data.loading import Reader, Text
+    from VSRN_LSEH.model import VSRN
+
+NAME = "VSRN"
+
+
+@dataclass
+class NetworkOptions(EmbeddingOptions):
+    """The network."""
+
+    embed_size: int = 2048
+    """Size of the joint embedding space, and of the regions while they are reasoned over."""
+    final_batchnorm: Literal["published", "always", "never"] = "published"
+    """BatchNorm after the GRU over regions, and none of the projected regions normalised: published: only
+    with f30k and iaprtc12 as --data_name."""
+    region_norm_axis: Literal["regions", "features"] = "regions"
+    """Normalise each feature over an image's regions (published) or each region over its features (repair)."""
+    no_captioning: Switch = False
+    """Train retrieval alone, without the caption-generation branch."""
+    dim_hidden: int = 512
+    """Caption generation: size of its GRUs."""
+    dim_word: int = 300
+    """Caption generation: size of its word vectors."""
+    input_dropout_p: float = 0.2
+    """Caption generation: dropout on the projected regions and on each step's input."""
+    bidirectional: Literal[0, 1] = 0
+    """Caption generation: 1 reads the regions in both directions."""
+    max_len: int = 60
+    """Caption generation: longest caption in tokens; a longer one is cut."""
+    captioner_updates: Literal[1, 2] = 2
+    """Updates a step of the caption-generation branch: 2 by its double listing as published, 1 as intended (repair)."""
+    dim_vid: int | None = None
+    """Caption generation: size of what it reads; only checked, it is --embed_size."""
+    rnn_type: Literal["gru"] = "gru"
+    """Caption generation: published name of the only choice."""
+    rnn_dropout_p: float = 0.5
+    """Without effect, as published: dropout between the layers of GRUs that have one."""
+
+
+def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
+    """Decide whether a BatchNorm follows the GRU over regions, as the original code does by the data set's name.
+
+    Raises:
+        InputError: `--dim_vid` is not `--embed_size`.
+    """
+    from vse.data.datasets import canonical_name
+
+    if options.dim_vid not in (None, options.embed_size):
+        raise InputError(
+            f"--dim_vid {options.dim_vid}: captions are generated from regions of --embed_size {options.embed_size}; "
+            "leave --dim_vid out"
+        )
+    if options.final_batchnorm != "published":
+        return options
+    named = canonical_name(data.data_name or "") in ("f30k", "iaprtc12")
+    return replace(options, final_batchnorm="always" if named else "never")
+
+
+def reader(options: NetworkOptions) -> Reader:
+    """Return how VSRN reads a data set."""
+    from VSRN_LSEH import data
+
+    return data.READER
+
+
+def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSRN:
+    """Build the network that the options describe, for images of this shape (regions, features)."""
+    from VSRN_LSEH.model import VSRN
+
+    return VSRN(
+        len(text),
+        image_shape[-1],
+        options.embed_size,
+        options.word_dim,
+        options.num_layers,
+        use_abs=options.use_abs,
+        no_imgnorm=options.no_imgnorm,
+        measure=options.measure,
+        final_batchnorm=options.final_batchnorm == "always",
+        region_norm_axis=options.region_norm_axis,
+        captioning=not options.no_captioning,
+        dim_hidden=options.dim_hidden,
+        dim_word=options.dim_word,
+        input_dropout_p=options.input_dropout_p,
+        bidirectional=bool(options.bidirectional),
+        max_len=options.max_len,
+        captioner_updates=options.captioner_updates,
+    )
+
+
+def bounded(options: NetworkOptions) -> bool:
+    """Return whether scores are cosines."""
+    return options.measure == "cosine" and not options.no_imgnorm
+
+
+def published_options(options: NetworkOptions, saved: Mapping[str, Any], state: Any) -> NetworkOptions:
+    """Leave out the caption-generation branch, which checkpoints of the original code lack."""
+    return replace(options, no_captioning=True)
+
+
+FOLDER = NetworkFolder(
+    NAME, NetworkOptions, build, reader, bounded=bounded, resolve=resolve, published_options=published_options
+)

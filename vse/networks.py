@@ -1,0 +1,150 @@
+"""The networks of this repository by name, and checkpoints made into networks."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vse.errors import InputError
+from vse.options import DataOptions, with_values
+
+if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
+    from torch import Tensor
+
+    from vse.data.loading import Reader, Text
+    from vse.nn.network import Network
+
+FOLDERS = {
+    "VSEpp": "VSEpp_LSEH",
+    "VSRN": "VSRN_LSEH",
+    "VSEinfty": "VSEinfty_LSEH",
+    "SGRAF": "SGRAF_LSEH",
+    "GSMN": "GSMN_LSEH",
+    "HAL": "HAL",
+}
+"""Name of a network, as its checkpoints carry it -> the folder whose `network.py` describes it."""
+
+
+def as_given(network: Any, data: DataOptions) -> Any:
+    """Return a network's options as they are: the default of `NetworkFolder.resolve`."""
+    return network
+
+
+def as_saved(network: Any, saved: Mapping[str, Any], state: Any) -> Any:
+    """Return a network's options as they are: the default of `NetworkFolder.published_options`."""
+    return network
+
+
+@dataclass(frozen=True)
+class NetworkFolder:
+    """What training, evaluation and search ask of a network's folder; `network.py` defines one as `FOLDER`."""
+
+    name: str
+    """As checkpoints carry it."""
+    options: type[Any]
+    """The network's options."""
+    build: Callable[[Any, tuple[int, ...], Text, bool], Network]
+    """(options, shape of one image, text, pretrained) -> the network; `pretrained` loads the weights of its parts."""
+    reader: Callable[[Any], Reader]
+    """Options -> how the network reads a data set."""
+    pairwise: bool = False
+    """It scores pairs by cross-attention and has no one embedding per item."""
+    bounded: Callable[[Any], bool] = lambda options: True
+    """Options -> whether its scores lie in [-1, 1], as cosines do."""
+    resolve: Callable[[Any, DataOptions], Any] = as_given
+    """(options, data options) -> options with all constants filled in; raises InputError if they contradict."""
+    published_options: Callable[[Any, Mapping[str, Any], Any], Any] = as_saved
+    """(options, saved options, weights) of a checkpoint of the original code -> the options of its network."""
+
+
+def folder(name: str) -> NetworkFolder:
+    """Import the description of a network.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    if name not in FOLDERS:
+        raise InputError(f"network {name!r} is not one of this repository: expected one of {', '.join(FOLDERS)}")
+    found: NetworkFolder = importlib.import_module(f"{FOLDERS[name]}.network").FOLDER
+    return found
+
+
+@dataclass
+class Trained:
+    """A checkpoint that was read but not yet made into a network."""
+
+    path: Path
+    folder: NetworkFolder
+    options: Any  # of the network, as it was trained
+    data: DataOptions  # of its training
+    saved: Mapping[str, Any]  # all options of its training by the names of their flags
+    text: Mapping[str, Any] | None  # None in a checkpoint of the original code
+    image_shape: tuple[int, ...] | None  # None in older checkpoints and those of the original code
+    state: Any  # state dict; of the original code a list of state dicts
+    published: bool  # it is a checkpoint of the original code
+
+    @property
+    def reader(self) -> Reader:
+        """How the network reads a data set."""
+        return self.folder.reader(self.options)
+
+    def locate_text(self, data: DataOptions, folder: Path) -> Text:
+        """Return the text that the checkpoint carries, or that of a data set for one of the original code."""
+        if self.text is not None:
+            return self.reader.text_of_state(self.text)
+        return self.reader.locate_text(data, folder)
+
+    def network(self, image_shape: tuple[int, ...], text: Text) -> Network:
+        """Build the network and load its weights.
+
+        Raises:
+            InputError: the weights do not fit.
+        """
+        from vse.checkpoints import load_state
+
+        network = self.folder.build(self.options, image_shape, text, False)
+        state: Mapping[str, Tensor] = self.state
+        if self.published:
+            state = network.import_published(self.state, self.saved)
+        load_state(network, state, self.path)
+        return network
+
+
+def load(path: str | Path, expected: NetworkFolder | None = None) -> Trained:
+    """Read a checkpoint, ours or of the original code; options that its network no longer has are left out.
+
+    Args:
+        expected: the network it must be of. A checkpoint of the original code does not say and needs it.
+
+    Raises:
+        InputError: missing, damaged, of another network, or of the original code without `expected`.
+    """
+    from vse import checkpoints
+    from vse.losses import read_saved
+
+    path = Path(path)
+    content = checkpoints.load(path, None if expected is None else expected.name)
+    published = bool(content.get("published", False))
+    if published and expected is None:
+        raise InputError(f"{path}: a checkpoint of the original code does not name its network; give it")
+    described = expected or folder(content["network"])
+    saved = read_saved(content["options"])
+    data = with_values(DataOptions(), saved)
+    options = described.resolve(with_values(described.options(), saved), data)
+    if published:
+        options = described.published_options(options, saved, content["model"])
+    shape = content.get("image_shape")
+    return Trained(
+        path,
+        described,
+        options,
+        data,
+        saved,
+        content.get("vocabulary"),
+        None if shape is None else tuple(shape),
+        content["model"],
+        published,
+    )
