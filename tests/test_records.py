@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from vse import records
-from vse.options import plain
+from vse.options import as_dict
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -62,7 +62,7 @@ class Grouped:
 
 def test_groups_of_options_become_flat_and_paths_absolute(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert records.flat(plain(Grouped())) == {
+    assert records.flat(as_dict(Grouped())) == {
         "data_path": str(tmp_path / "data"),
         "batch_size": 8,
         "coefficients": [0.5, 0.2],
