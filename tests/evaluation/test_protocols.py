@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +86,30 @@ def test_constants_are_read_in_their_type() -> None:
 def test_unknown_corrections_and_constants_are_refused(text: str) -> None:
     with pytest.raises(InputError, match=f"--correct {text}"):
         parse_correction(text)
+
+
+MEMORY = """
+import resource
+import numpy as np, torch
+from vse.data.ids import SplitIds
+from vse.evaluation.protocols import evaluate_corrected, evaluate_scores, transductive_bank
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+scores = torch.from_numpy(np.random.default_rng(0).random((1000, 10000), dtype=np.float32))
+split = SplitIds("test", None, np.arange(10000) // 10, 1000)
+evaluate_scores(torch.rand(10, 100), SplitIds("small", None, np.arange(100) // 10, 10))  # what torch loads lazily
+before = peak()
+evaluate_scores(scores, split)
+evaluated = peak()
+evaluate_corrected(scores, split, "csls", transductive_bank(scores), {})
+print((evaluated - before) / scores.nbytes, (peak() - before) / scores.nbytes)
+"""
+
+
+def test_scores_are_never_copied_and_corrections_copy_them_once() -> None:
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    evaluated, corrected = map(float, done.stdout.split())
+    assert evaluated < 0.9  # of the size of the scores
+    assert corrected < 1.9
