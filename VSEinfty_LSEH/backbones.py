@@ -60,6 +60,40 @@ def body(network: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict((name, network.get_submodule(name)) for name in names))
 
 
+class GridTower(nn.Module):
+    """The CNN as an image tower: pixels -> the cells of its last feature map.
+
+    Its BatchNorms always use their pretrained statistics; their scales and shifts are trained.
+
+    Args:
+        backbone: ResNet without its head, [B, 3, H, W] -> [B, channels, h, w].
+    """
+
+    LAYERS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Read pictures [B, 3, H, W] -> cells [B, h * w, channels], row by row."""
+        return self.backbone(pixels).flatten(2).transpose(1, 2)
+
+    def train(self, mode: bool = True) -> GridTower:
+        """Set training mode, except for the BatchNorms."""
+        super().train(mode)
+        for module in self.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def fix(self, blocks: int) -> None:
+        """Freeze the stem and the first `blocks` of the CNN's four blocks; 0 freezes nothing, not even the stem."""
+        self.backbone.requires_grad_(True)
+        for name in self.LAYERS[: blocks + 2 if blocks else 0]:
+            self.backbone.get_submodule(name).requires_grad_(False)
+
+
 def caffe_layout(network: nn.Module) -> None:
     """Move strides from a block's second convolution to its first, and pool without padding, in place."""
     network.maxpool = nn.MaxPool2d(3, stride=2, padding=0, ceil_mode=True)

@@ -106,47 +106,25 @@ class RegionEncoder(PooledProjection):
         return super().forward(regions, count(regions) if lengths is None else lengths)
 
 
-class GridEncoder(nn.Module):
-    """Embed pictures by the cells of a CNN's last feature map.
+class GridEncoder(PooledProjection):
+    """Embed pictures by the cells of a CNN's last feature map (`backbones.GridTower`).
 
-    In training a fifth of the pictures keep all cells; the others lose a share of theirs, uniform in (0.04, 0.2). The
-    CNN's BatchNorms always use their pretrained statistics; their scales and shifts are trained.
-
-    Args:
-        backbone: ResNet without its head (`backbones.py`), [B, 3, H, W] -> [B, channels, h, w].
-        channels: size of a cell's features.
-        embed_size: E, the size of the joint space.
-        normalise: L2-normalise the embedding.
+    In training a fifth of the pictures keep all cells; the others lose a share of theirs, uniform in (0.04, 0.2).
     """
 
-    LAYERS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+    def __init__(self, channels: int, embed_size: int, normalise: bool = True) -> None:
+        super().__init__(channels, embed_size, False, normalise)
 
-    def __init__(self, backbone: nn.Module, channels: int, embed_size: int, normalise: bool = True) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.image_encoder = PooledProjection(channels, embed_size, False, normalise)
+    def forward(self, cells: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Embed cells [B, R, channels] -> [B, E].
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Embed pictures [B, 3, H, W] -> [B, E]."""
-        cells = self.backbone(images).flatten(2).transpose(1, 2)
-        if not self.training:
-            return self.image_encoder(cells, count(cells))
-        share = torch.rand(len(cells), 1, device=cells.device)
-        return self.image_encoder(*drop(cells, torch.where(share > DROPPED, DROPPED * share, 0.0)))
-
-    def train(self, mode: bool = True) -> GridEncoder:
-        """Set training mode, except for the CNN's BatchNorms."""
-        super().train(mode)
-        for module in self.backbone.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
-
-    def fix(self, blocks: int) -> None:
-        """Freeze the stem and the first `blocks` of the CNN's four blocks; 0 freezes nothing, not even the stem."""
-        self.backbone.requires_grad_(True)
-        for name in self.LAYERS[: blocks + 2 if blocks else 0]:
-            self.backbone.get_submodule(name).requires_grad_(False)
+        Args:
+            lengths: [B], the cells of each image that count; none of them is dropped.
+        """
+        if lengths is None and self.training:
+            share = torch.rand(len(cells), 1, device=cells.device)
+            cells, lengths = drop(cells, torch.where(share > DROPPED, DROPPED * share, 0.0))
+        return super().forward(cells, count(cells) if lengths is None else lengths)
 
 
 class WordEncoder(CaptionGRU):
@@ -203,8 +181,7 @@ class VSEinfty(EmbeddingNetwork):
         super().__init__()
         self.image_encoder = image_encoder
         self.caption_encoder = caption_encoder
-        images = image_encoder.image_encoder if isinstance(image_encoder, GridEncoder) else image_encoder
-        self.bounded_scores = images.normalise and caption_encoder.normalise
+        self.bounded_scores = image_encoder.normalise and caption_encoder.normalise
 
     def encode_images(self, images: ImageBatch) -> Embeddings:
         """Encode regions, global features or pictures -> vectors [B, E]."""
@@ -219,12 +196,18 @@ class VSEinfty(EmbeddingNetwork):
         """Translate a checkpoint of the original code, which holds a CNN twice, and its head."""
         plain = [{name.removeprefix("module."): tensor for name, tensor in part.items()} for part in parts]
         images = {
-            name.replace("backbone.resnet.", "backbone."): tensor
+            name.removeprefix("image_encoder."): tensor
             for name, tensor in plain[0].items()
-            if not name.startswith(("backbone.base.", "backbone.top.", "backbone.resnet.fc."))
+            if not name.startswith("backbone.")
+        }
+        resnet = "backbone.resnet."
+        tower = {
+            name.replace(resnet, "image_tower.backbone."): tensor
+            for name, tensor in plain[0].items()
+            if name.startswith(resnet) and not name.startswith(f"{resnet}fc.")
         }
         captions = {name: tensor for name, tensor in plain[1].items() if name != "bert.embeddings.position_ids"}
-        return super().import_published([images, captions], options)
+        return {**super().import_published([images, captions], options), **tower}
 
     def parameter_groups(
         self, learning_rate: float, bert_factor: float = BERT_FACTOR, backbone_factor: float = 0.01

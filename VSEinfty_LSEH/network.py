@@ -56,24 +56,27 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     Args:
         pretrained: load BERT's and the CNN's weights; False where a checkpoint is loaded next.
     """
-    from VSEinfty_LSEH.backbones import CHANNELS, build_backbone
+    from VSEinfty_LSEH.backbones import CHANNELS, GridTower, build_backbone
     from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder
     from VSEinfty_LSEH.wordpieces import WordPieces
 
     images: RegionEncoder | GridEncoder
+    tower: GridTower | None = None
     captions: BertEncoder | WordEncoder
     normalise_images, normalise_captions = not options.no_imgnorm, not options.no_txtnorm
     if options.precomp_enc_type == "backbone":
         weights = Path(options.backbone_path) if options.backbone_path and pretrained else None
-        backbone = build_backbone(options.backbone_source, weights, pretrained)
-        images = GridEncoder(backbone, CHANNELS, options.embed_size, normalise_images)
+        tower = GridTower(build_backbone(options.backbone_source, weights, pretrained))
+        images = GridEncoder(CHANNELS, options.embed_size, normalise_images)
     else:
         images = RegionEncoder(image_shape[-1], options.embed_size, normalise_images, options.masked_batchnorm)
     if isinstance(text, WordPieces):
         captions = BertEncoder(text.bert(pretrained), text.shape["hidden_size"], options.embed_size, normalise_captions)
     else:
         captions = WordEncoder(len(text), options.word_dim, options.embed_size, options.num_layers, normalise_captions)
-    return VSEinfty(images, captions)
+    network = VSEinfty(images, captions)
+    network.image_tower = tower
+    return network
 
 
 def bounded(options: NetworkOptions) -> bool:

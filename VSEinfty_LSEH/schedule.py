@@ -11,6 +11,7 @@ import torch
 from vse.losses import Objective
 from vse.options import Switch, TrainingOptions
 from vse.training.recipe import Recipe
+from VSEinfty_LSEH.backbones import GridTower
 from VSEinfty_LSEH.model import BERT_FACTOR, BertEncoder, GridEncoder, VSEinfty
 
 WEIGHT_DECAY, WORDS_WEIGHT_DECAY = 1e-4, 0.01
@@ -48,8 +49,8 @@ def recipe(options: ScheduleOptions, grids: bool) -> Recipe:
     """Return the training of a network that reads regions, or with `grids` one that reads pictures."""
 
     def unfreeze(network: VSEinfty, epoch: int) -> None:
-        assert isinstance(network.image_encoder, GridEncoder)
-        network.image_encoder.fix(fixed_blocks(epoch, options))
+        assert isinstance(network.image_tower, GridTower)
+        network.image_tower.fix(fixed_blocks(epoch, options))
 
     return Recipe(
         make_optimizer=lambda network, objective, _: make_optimizer(network, objective, options),

@@ -10,30 +10,11 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from vse.nn.encoders import CaptionEmbedding, ImageProjection, l2norm, order_similarity
+from vse.nn.encoders import CaptionEmbedding, ImageProjection, order_similarity
 from vse.nn.network import EmbeddingNetwork, Embeddings
 from vse.published.cnn_names import published_cnn_names
-
-
-class PictureEncoder(ImageProjection):
-    """Embed pictures: CNN features, L2-normalised, then the projection into the joint space.
-
-    Args:
-        cnn: CNN without its head, [B, 3, H, W] -> [B, features].
-        finetune: train the CNN too.
-    """
-
-    def __init__(
-        self, cnn: nn.Module, features: int, embed_size: int, normalise: bool, absolute: bool, finetune: bool
-    ) -> None:
-        super().__init__(features, embed_size, normalise, absolute)
-        self.cnn = cnn.requires_grad_(finetune)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Embed pictures [B, 3, H, W] -> [B, E]."""
-        return super().forward(l2norm(self.cnn(images)))
 
 
 class VSEpp(EmbeddingNetwork):
@@ -48,8 +29,6 @@ class VSEpp(EmbeddingNetwork):
         measure: `cosine` scores by inner products, `order` by order violations (Vendrov et al., ICLR 2016).
         use_abs: take absolute values of both embeddings, for order embeddings.
         no_imgnorm: do not normalise image embeddings (VSE0).
-        cnn: a CNN without its head and the size of its features, to read pictures instead of features.
-        finetune: train the CNN too.
     """
 
     def __init__(
@@ -62,16 +41,11 @@ class VSEpp(EmbeddingNetwork):
         measure: str = "cosine",
         use_abs: bool = False,
         no_imgnorm: bool = False,
-        cnn: tuple[nn.Module, int] | None = None,
-        finetune: bool = False,
     ) -> None:
         super().__init__()
         self.measure = measure
         self.bounded_scores = measure == "cosine" and not no_imgnorm
-        if cnn is None:
-            self.image_encoder = ImageProjection(prod(image_shape), embed_size, not no_imgnorm, use_abs)
-        else:
-            self.image_encoder = PictureEncoder(*cnn, embed_size, not no_imgnorm, use_abs, finetune)
+        self.image_encoder = ImageProjection(prod(image_shape), embed_size, not no_imgnorm, use_abs)
         self.caption_encoder = CaptionEmbedding(vocab_size, word_dim, embed_size, num_layers, use_abs)
 
     def similarity(self, images: Embeddings, captions: Embeddings) -> Tensor:
@@ -82,4 +56,5 @@ class VSEpp(EmbeddingNetwork):
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
         """Translate a checkpoint of the original code; its CNN's names become torchvision's."""
-        return super().import_published([published_cnn_names(parts[0]), *parts[1:]], options)
+        state = super().import_published([published_cnn_names(parts[0]), *parts[1:]], options)
+        return {name.replace("image_encoder.cnn.", "image_tower.cnn."): tensor for name, tensor in state.items()}

@@ -47,14 +47,15 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     Args:
         pretrained: start a CNN from its ImageNet weights; False where a checkpoint is loaded next.
     """
-    from vse.nn.backbones import cnn_backbone
+    from vse.nn.backbones import CnnTower, cnn_backbone
     from VSEpp_LSEH.model import VSEpp
 
-    cnn = None
+    tower = None
     if len(image_shape) == 3:
         weights = Path(options.cnn_weights) if options.cnn_weights and pretrained else None
-        cnn = cnn_backbone(options.cnn_type, weights, pretrained)
-    return VSEpp(
+        cnn, features = cnn_backbone(options.cnn_type, weights, pretrained)
+        image_shape, tower = (features,), CnnTower(cnn, options.finetune)
+    network = VSEpp(
         image_shape,
         len(text),
         options.word_dim,
@@ -63,9 +64,9 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         options.measure,
         options.use_abs,
         options.no_imgnorm,
-        cnn,
-        options.finetune,
     )
+    network.image_tower = tower
+    return network
 
 
 def bounded(options: NetworkOptions) -> bool:

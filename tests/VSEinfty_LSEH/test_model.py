@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vse.data.batches import ImageBatch, PairBatch
-from VSEinfty_LSEH.backbones import SOURCES, body, caffe_layout, read_backbone
+from VSEinfty_LSEH.backbones import SOURCES, GridTower, body, caffe_layout, read_backbone
 from VSEinfty_LSEH.model import GridEncoder, RegionEncoder, VSEinfty, WordEncoder, drop, keep
 
 
@@ -181,27 +181,23 @@ class Tiny(nn.Module):
 
 
 def test_published_grid_tensors_are_stored_twice_and_loaded_once() -> None:
-    encoder = GridEncoder(body(Tiny()), 8, 6)
-    net = VSEinfty(encoder, WordEncoder(20, 5, 6))
-    published = {}
-    for name, tensor in encoder.state_dict().items():
-        if name.startswith("backbone."):
-            rest = name.removeprefix("backbone.")
-            published[f"module.backbone.resnet.{rest}"] = tensor
-            published[f"module.backbone.{'top.0' if rest.startswith('layer4') else 'base.4'}.{rest}"] = tensor
-        else:
-            published[f"module.{name}"] = tensor
+    net = VSEinfty(GridEncoder(8, 6), WordEncoder(20, 5, 6))
+    net.image_tower = GridTower(body(Tiny()))
+    published = {f"module.image_encoder.{name}": tensor for name, tensor in net.image_encoder.state_dict().items()}
+    for name, tensor in net.image_tower.backbone.state_dict().items():
+        published[f"module.backbone.resnet.{name}"] = tensor
+        published[f"module.backbone.{'top.0' if name.startswith('layer4') else 'base.4'}.{name}"] = tensor
     published["module.backbone.resnet.fc.weight"] = torch.zeros(1)
     imported = net.import_published([published, net.caption_encoder.state_dict()], {})
     assert imported.keys() == net.state_dict().keys()
 
 
 def test_grid_training_loses_a_tenth_of_the_cells_on_average() -> None:
-    encoder, seen = GridEncoder(nn.Identity(), 3, 4), []
-    encoder.image_encoder.gpool.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
+    encoder, seen = GridEncoder(3, 4), []
+    encoder.gpool.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
     torch.manual_seed(0)
-    encoder.train()(torch.randn(1000, 3, 8, 8))
-    encoder.eval()(torch.randn(2, 3, 8, 8))
+    encoder.train()(torch.randn(1000, 64, 3))
+    encoder.eval()(torch.randn(2, 64, 3))
     assert seen[0].float().mean() / 64 == pytest.approx(0.904, abs=0.005)
     assert (seen[0] == 64).float().mean() > 0.19
     assert (seen[1] == 64).all()

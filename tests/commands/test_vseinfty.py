@@ -215,12 +215,12 @@ def test_grids_train_on_pictures_by_stages_and_go_on_to_the_same_weights(
 
     frozen = layers("a")
     name = "layer4.0.conv1.weight"
-    assert torch.equal(frozen[f"image_encoder.backbone.{name}"], before[name])
-    assert torch.equal(frozen["image_encoder.backbone.bn1.running_mean"], before["bn1.running_mean"])
+    assert torch.equal(frozen[f"image_tower.backbone.{name}"], before[name])
+    assert torch.equal(frozen["image_tower.backbone.bn1.running_mean"], before["bn1.running_mean"])
     script(FOLDER, f"{command} --num_epochs 2 --logger_name runs/a --resume auto", **variables)
     open_ = layers("a")
-    assert not torch.equal(open_[f"image_encoder.backbone.{name}"], before[name])
-    assert not torch.equal(open_["image_encoder.backbone.conv1.weight"], before["conv1.weight"])
+    assert not torch.equal(open_[f"image_tower.backbone.{name}"], before[name])
+    assert not torch.equal(open_["image_tower.backbone.conv1.weight"], before["conv1.weight"])
     script(FOLDER, f"{command} --num_epochs 2 --logger_name runs/b", **variables)
     straight = layers("b")
     assert all(torch.equal(open_[key], straight[key]) for key in open_)

@@ -19,7 +19,7 @@ from vse.losses import Objective, ObjectiveOptions, Warmup, build_objective, res
 from vse.losses.objective import Pairs
 from vse.nn.network import Embeddings
 from VSEinfty_LSEH import loss, model
-from VSEinfty_LSEH.backbones import body, caffe_layout
+from VSEinfty_LSEH.backbones import GridTower, body, caffe_layout
 from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder, keep
 from VSEinfty_LSEH.pooling import GeneralisedPooling, rank_encoding
 from VSEinfty_LSEH.schedule import fixed_blocks, make_optimizer
@@ -44,8 +44,10 @@ class Golden(GoldenFile):
     def network(self) -> VSEinfty:
         o = self.options
         images: RegionEncoder | GridEncoder
+        tower: GridTower | None = None
         if o.precomp_enc_type == "backbone":
-            images = GridEncoder(self._backbone(), o.img_dim, o.embed_size, not o.no_imgnorm)
+            images = GridEncoder(o.img_dim, o.embed_size, not o.no_imgnorm)
+            tower = GridTower(self._backbone())
         else:
             images = RegionEncoder(o.img_dim, o.embed_size, not o.no_imgnorm)
         captions: BertEncoder | WordEncoder
@@ -61,6 +63,7 @@ class Golden(GoldenFile):
             case = self.settings["case"]
             captions = WordEncoder(case["vocab"], case["word_dim"], o.embed_size, case["layers"], not o.no_txtnorm)
         network = VSEinfty(images, captions)
+        network.image_tower = tower
         state = network.import_published([self.under("img/"), self.under("txt/")], {})
         unknown = network.load_state_dict(state, strict=False)
         missing = [
@@ -254,30 +257,35 @@ def test_bigru_embeddings_gradients_and_step() -> None:
 
 def test_grid_features_and_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
     golden = Golden("grid")
-    encoder = golden.network().image_encoder
-    images = golden["in/images"].double()
-    cells = encoder.eval().backbone(images).flatten(2).transpose(1, 2)
-    assert relative(cells, golden["out_eval/base_features"]) < CLOSE
-    assert relative(encoder(images), golden["out_eval/img_emb"]) < CLOSE
+    network = golden.network()
+    pictures = golden["in/images"].double()
+    batch = ImageBatch(images=pictures, image_ids=torch.arange(len(pictures)))
+    tower = network.eval().image_tower
+    assert isinstance(tower, GridTower)
+    assert relative(tower(pictures), golden["out_eval/base_features"]) < CLOSE
+    assert relative(network.encode_images(batch).vectors, golden["out_eval/img_emb"]) < CLOSE
 
     draws = [golden["in/rand_list_2"].double()[:, None], golden["in/rand_list_1"].double()]
     monkeypatch.setattr(model.torch, "rand", lambda *_shape, **_where: draws.pop(0))
     seen = []
-    encoder.image_encoder.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
-    running = encoder.backbone.bn1.running_mean.clone()
-    assert relative(encoder.train()(images), golden["out_train/img_emb"]) < CLOSE
+    network.image_encoder.gpool.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
+    running = tower.backbone.bn1.running_mean.clone()
+    assert relative(network.train().encode_images(batch).vectors, golden["out_train/img_emb"]) < CLOSE
     assert seen[0].tolist() == golden["out_train/feat_lengths"].long().tolist()
-    assert torch.equal(encoder.backbone.bn1.running_mean, running)
+    assert torch.equal(tower.backbone.bn1.running_mean, running)
 
 
 def test_a_stage_of_unfreezing_trains_the_published_parameters() -> None:
     golden = Golden("grid")
-    encoder = golden.network().image_encoder
-    assert isinstance(encoder, GridEncoder)
+    network = golden.network()
+    tower = network.image_tower
+    assert isinstance(tower, GridTower)
     for stage, names in golden.settings["trainable"].items():
-        encoder.fix(4 if stage == "frozen" else int(stage[-1]))
+        tower.fix(4 if stage == "frozen" else int(stage[-1]))
         published = {name.replace("backbone.resnet.", "backbone.") for name in names}
-        ours = {name for name, parameter in encoder.named_parameters() if parameter.requires_grad}
+        sides = (("", tower), ("image_encoder.", network.image_encoder))
+        named = {prefix + name: value for prefix, side in sides for name, value in side.named_parameters()}
+        ours = {name for name, parameter in named.items() if parameter.requires_grad}
         assert ours == {name for name in published if not name.startswith("backbone.fc.")}, stage
 
 
@@ -312,7 +320,8 @@ def test_grid_parameter_groups_are_the_published_ones(kind: str) -> None:
             if published in name:
                 number = name.split(published)[1].split(".")[0]
                 name = name.replace(f"{published}{number}", f"backbone.{layers.split()[int(number)]}")
-        name = name.replace("backbone.resnet.", "backbone.")
+        name = name.replace("backbone.resnet.", "backbone.").replace("image_encoder.backbone.", "image_tower.backbone.")
+        name = name.replace("image_encoder.image_encoder.", "image_encoder.")
         assert ours[id(parameters[name])] == pytest.approx(wanted), name
     assert len(ours) == len(parameters)
 

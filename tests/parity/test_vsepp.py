@@ -11,8 +11,9 @@ from tests.parity.golden import GoldenFile, relative
 from vse.data.batches import PairBatch
 from vse.losses import ObjectiveOptions, build_objective, resolve
 from vse.losses.objective import Pairs
+from vse.nn.backbones import CnnTower
 from vse.training.step import TrainingStep
-from VSEpp_LSEH.model import PictureEncoder, VSEpp
+from VSEpp_LSEH.model import VSEpp
 
 
 class Golden(GoldenFile):
@@ -138,13 +139,12 @@ def test_optimizer_steps_end_at_the_published_weights(name: str) -> None:
 def test_pictures_are_normalised_before_and_after_projection() -> None:
     golden = Golden("fullcnn_stub")
     o = golden.options
-    encoder = PictureEncoder(
-        torch.nn.Identity(), 36, o.embed_size, not o.no_imgnorm, o.use_abs, finetune=False
-    ).double()
+    network = VSEpp((36,), 10, 4, o.embed_size, use_abs=o.use_abs, no_imgnorm=o.no_imgnorm).double()
+    network.image_tower = CnnTower(torch.nn.Identity(), finetune=False)
     weights = {
         key.removeprefix("img_enc."): torch.from_numpy(golden.arrays[key])
         for key in golden.arrays
         if key.startswith("img_enc.")
     }
-    encoder.load_state_dict(weights)
-    assert relative(encoder(golden.batch().images), golden.arrays["f64.img_emb"]) < 1e-6
+    network.image_encoder.load_state_dict(weights)
+    assert relative(network.encode_images(golden.batch()).vectors, golden.arrays["f64.img_emb"]) < 1e-6

@@ -13,6 +13,7 @@ import torchvision
 from torch import Tensor, nn
 
 from vse.errors import InputError
+from vse.nn.encoders import l2norm
 
 
 def cnn_backbone(name: str, weights: Path | None = None, pretrained: bool = True) -> tuple[nn.Module, int]:
@@ -47,6 +48,25 @@ def cnn_backbone(name: str, weights: Path | None = None, pretrained: bool = True
             network, {key: value for key, value in state.items() if not key.startswith(f"{head}.")}, name, weights
         )
     return network, last.in_features
+
+
+class CnnTower(nn.Module):
+    """A CNN without its head as an image tower: pixels -> one L2-normalised vector (VSE++).
+
+    As in the original code, a frozen CNN stays in training mode: its BatchNorms follow the pictures, its dropout drops.
+
+    Args:
+        cnn: [B, 3, H, W] -> [B, D].
+        finetune: train its weights.
+    """
+
+    def __init__(self, cnn: nn.Module, finetune: bool) -> None:
+        super().__init__()
+        self.cnn = cnn.requires_grad_(finetune)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Read pictures [B, 3, H, W] -> [B, D]."""
+        return l2norm(self.cnn(pixels))
 
 
 def pretrained_version(name: str) -> Any:

@@ -156,7 +156,8 @@ class Network(nn.Module, Generic[ImagesT, CaptionsT]):
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """List the trained parameters for an optimizer, in the original code's order: captions, then images."""
-        trained = [*self.caption_encoder.parameters(), *self.image_encoder.parameters()]
+        tower = [] if self.image_tower is None else self.image_tower.parameters()
+        trained = [*self.caption_encoder.parameters(), *self.image_encoder.parameters(), *tower]
         return [{"params": [p for p in trained if p.requires_grad], "lr": learning_rate}]
 
 
