@@ -291,7 +291,8 @@ def shares_of_a_step(rounds: int) -> list[list[object]]:
         optimizer.step()
 
     whole = race(max(3, rounds // 10), 1, step=step)["step"]
-    scores = (unit(BATCH) @ unit(BATCH).T).requires_grad_()
+    pairs.images, pairs.captions = unit(BATCH), unit(BATCH)
+    scores = (pairs.images @ pairs.captions.T).requires_grad_()
     objectives = {name: kind() for name, kind in OBJECTIVES.items()}
     seconds = race(
         rounds, 10, **{name: backward_from_scores(objective, scores, pairs) for name, objective in objectives.items()}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from SGRAF_LSEH.model import SGRAF
 from vse.data.batches import PairBatch
-from vse.losses import LSEH, MaxHinge, Objective, Pairs, SumHinge
+from vse.losses import LSEH, MaxHinge, Objective, Pairs, SelHN, SumHinge
 from vse.nn.network import Embeddings, PairwiseNetwork
 from vse.training.selected_pairs import selected_pair_scores, training_scores
 
@@ -58,7 +58,16 @@ def gradients(model: SGRAF, objective: Objective, dense: bool) -> tuple[float, d
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("objective", [MaxHinge(), LSEH(max_violation=True), LSEH(max_violation=True, margin=2.0)])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        MaxHinge(),
+        LSEH(max_violation=True),
+        LSEH(max_violation=True, margin=2.0),
+        SelHN(epsilon=0.0),
+        SelHN(epsilon=9.0),
+    ],
+)
 def test_selected_pairs_have_the_gradients_of_the_dense_path(objective: Objective, training: bool) -> None:
     model = network("SGR").train(training)
     dense_loss, dense = gradients(model, objective, dense=True)
