@@ -41,7 +41,7 @@ def test_class_is_built_with_its_constructors_defaults(tmp_path: Path):
     assert objective.margin == 0.2
     assert list(objective.state_dict()) == ["scale"]
     assert objective(torch.zeros(3, 3), Pairs(ids, ids)).item() == pytest.approx(2 * 6 * 0.2)
-    assert repr(objective) == "Ours()"
+    assert repr(objective) == "Ours(margin=0.2)"
 
 
 def test_dataclass_shows_its_constants(tmp_path: Path):

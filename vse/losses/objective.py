@@ -112,6 +112,9 @@ class Objective(nn.Module):
     def constants(self) -> dict[str, Any]:
         """Return the constants that this objective has, by name, its own before those of every objective."""
         names = [field.name for field in fields(self)]
+        if "__dataclass_fields__" not in vars(type(self)):  # a user's plain class: what its constructor has set
+            plain = {name for name, value in vars(self).items() if isinstance(value, (bool, int, float, str))}
+            names += [name for name in vars(self) if name in plain - vars(Objective()).keys()]
         names.sort(key=lambda name: name in ("same_image", "false_negatives"))
         return {name: getattr(self, name) for name in names}
 
@@ -121,7 +124,7 @@ class Objective(nn.Module):
 
         def says(name: str, value: object) -> bool:
             number = isinstance(value, (int, float, tuple)) and not isinstance(value, bool)
-            return number or name == "max_violation" or value != defaults[name]
+            return number or name == "max_violation" or value != defaults.get(name)
 
         shown = [f"{name}={value!r}" for name, value in self.constants().items() if says(name, value)]
         return f"{type(self).__name__}({', '.join(shown)})"
