@@ -11,15 +11,9 @@ import torch
 
 from vse.data.ids import SplitIds
 from vse.errors import InputError
+from vse.evaluation.banks import Banks, transductive_bank
 from vse.evaluation.corrections import correct, in_blocks
-from vse.evaluation.protocols import (
-    Banks,
-    count_ties,
-    evaluate_corrected,
-    evaluate_scores,
-    parse_correction,
-    transductive_bank,
-)
+from vse.evaluation.protocols import count_ties, evaluate_corrected, evaluate_scores, parse_correction
 from vse.evaluation.ranking import evaluate
 
 OWNER = np.array([0, 0, 1, 2, 2, 2, 4])  # image 3 has no caption
@@ -92,7 +86,8 @@ MEMORY = """
 import resource
 import numpy as np, torch
 from vse.data.ids import SplitIds
-from vse.evaluation.protocols import evaluate_corrected, evaluate_scores, transductive_bank
+from vse.evaluation.banks import transductive_bank
+from vse.evaluation.protocols import evaluate_corrected, evaluate_scores
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

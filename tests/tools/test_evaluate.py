@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from vse.cli import parse
 from vse.errors import InputError
+from vse.evaluation.banks import bank_of_training
 from vse.evaluation.ranking import evaluate
+from vse.evaluation.scoring import encode_split, score_matrix
+from vse.evaluation.script import Model, open_models
+from vse.options import EvaluationOptions
 from vse.tools.evaluate import Options, main
 
 IMAGES, CAPTIONS = 8, 40
@@ -127,7 +133,7 @@ def test_the_test_split_as_bank_must_be_asked_for_and_is_marked(
     [
         ({"correct": ("csls",)}, "--correct and --bank go together"),
         ({"bank": "test"}, "--correct and --bank go together"),
-        ({"correct": ("csls",), "bank": "train"}, "--bank train needs a model"),
+        ({"correct": ("csls",), "bank": "train"}, "--bank train needs a checkpoint"),
         ({"correct": ("cls",), "bank": "test"}, "no such correction"),
         ({"split": "val"}, "the folder has the splits dev, test, train"),
         ({"split": "train"}, "the train split of .* has 24 images and 120 captions"),
@@ -149,7 +155,7 @@ def test_scores_of_another_shape_are_refused(tmp_path: Path, run: Run) -> None:
     np.save(tmp_path / "scores.npy", scores[:, :-1])
     with pytest.raises(InputError, match="8 images and 39 captions, but small_precomp test has 40 captions"):
         run("scores.npy")
-    with pytest.raises(InputError, match="3 files; expected SCORES, or IMAGES and CAPTIONS"):
+    with pytest.raises(InputError, match="3 files; expected SCORES, IMAGES and CAPTIONS, or checkpoints"):
         run("scores.npy", "scores.npy", "scores.npy")
 
 
@@ -174,3 +180,51 @@ def test_corrections_are_named_by_correct_or_rerank() -> None:
     for flag in ("--correct", "--rerank"):
         options = parse(Options, arguments=["scores.npy", flag, "csls", "nnn:k=5", "--bank", "test"])
         assert options.correct == ("csls", "nnn:k=5")
+
+
+@pytest.fixture
+def checkpoint(data_root: Path, script: Callable[..., Any]) -> Path:
+    """VSE++, hardly trained on the data set `small`."""
+    sizes = "--embed_size 8 --word_dim 6 --num_epochs 1 --batch_size 16 --loss sum_hinge"
+    done = script("VSEpp_LSEH", f"python train.py --data_path $DATA --data_name small {sizes}", DATA=data_root)
+    return done.folder / "runs" / "runX" / "model_best.pth.tar"
+
+
+def test_a_checkpoint_is_scored_on_the_split_it_was_trained_for(
+    checkpoint: Path, data_root: Path, tmp_path: Path, script: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = tmp_path / "own.npy"
+    script("VSEpp_LSEH", f"python evaluation.py --model_path {checkpoint} --save_similarities {scores}")
+    expected = evaluate(np.load(scores), OWNER)
+    found = tmp_path / "found.json"
+    flags = {"correct": ("csls:k=3", "qbnorm"), "bank": "train", "json": str(found)}
+    main(Options((str(checkpoint),), **flags))
+    result = json.loads(found.read_bytes())
+    assert {name: result[name] for name in expected} == pytest.approx(expected)
+    assert result["evaluated"]["split"] == "test"
+    out = capsys.readouterr().out
+    assert "bank: train (24 images, 120 captions)" in out
+    assert result["corrected"]["csls:k=3"]["transductive"] is False
+    main(Options((str(checkpoint), str(checkpoint)), data=str(data_root / "small_precomp"), json=str(found)))
+    assert json.loads(found.read_bytes())["meanr"] == expected["meanr"]
+
+
+def test_the_training_bank_holds_the_scores_of_training_queries(checkpoint: Path) -> None:
+    settings = EvaluationOptions(str(checkpoint))
+    models = open_models(None, settings)
+    banks = bank_of_training(models)
+    assert [block.shape for block in banks.images()] == [(24, CAPTIONS)]
+    assert [block.shape for block in banks.captions()] == [(120, IMAGES)]
+    split = models[0].trained.reader.open_split(models[0].data.split.captions_file.parent, "train")
+    train = Model(models[0].trained, models[0].network, models[0].text, replace(models[0].data, split=split))
+    train.data.captions = models[0].text.captions(split.captions_file)
+    images = encode_split(train.network, train.data.images(), train.data.texts(), torch.device("cpu"))[0]
+    captions = encode_split(train.network, models[0].data.images(), models[0].data.texts(), torch.device("cpu"))[1]
+    torch.testing.assert_close(next(iter(banks.images())), score_matrix(train.network, images, captions))
+
+
+def test_a_pairwise_network_makes_no_training_bank(checkpoint: Path) -> None:
+    model = open_models(None, EvaluationOptions(str(checkpoint)))[0]
+    pairwise = replace(model, trained=replace(model.trained, folder=replace(model.trained.folder, pairwise=True)))
+    with pytest.raises(InputError, match=r"scores every pair .* give a bank of scores by --bank FILE"):
+        bank_of_training([pairwise])

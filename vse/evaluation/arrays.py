@@ -13,9 +13,16 @@ from torch.nn.functional import normalize
 
 from vse.errors import InputError
 
+SUFFIXES = (".npy", ".npz", ".safetensors")
+
 Measure = Literal["cosine", "dot"]
 
 _BLOCK_BYTES = 2**25
+
+
+def holds_arrays(source: str) -> bool:
+    """Return whether a file, or `FILE:NAME`, is one of arrays by its suffix; other files are checkpoints."""
+    return Path(source).suffix in SUFFIXES or Path(source.rpartition(":")[0]).suffix in SUFFIXES
 
 
 def read_arrays(source: str | Path) -> dict[str, Tensor]:
@@ -53,7 +60,7 @@ def _load(file: Path) -> dict[str, Tensor]:
                 f"{file}: safetensors are read by a package that is not here: pip install safetensors"
             ) from None
         return load_file(file)
-    if file.suffix not in (".npy", ".npz"):
+    if file.suffix not in SUFFIXES:
         raise InputError(f"{file}: an unknown form; expected .npy, .npz or .safetensors")
     loaded = np.load(file, mmap_mode="c", allow_pickle=False)
     arrays = {file.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)

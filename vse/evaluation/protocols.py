@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
@@ -14,30 +13,14 @@ from torch import Tensor
 
 from vse.data.ids import SplitIds
 from vse.errors import InputError
-from vse.evaluation.corrections import CORRECTIONS, Bank, in_blocks
+from vse.evaluation.banks import Banks
+from vse.evaluation.corrections import CORRECTIONS
 from vse.evaluation.eccv import evaluate_coco
 from vse.evaluation.ranking import RECALL_AT, evaluate
 
 TIES = "among equal scores the lower index comes first, as in a stable descending sort"
 
-TRANSDUCTIVE = "transductive, not comparable"
-
 _BLOCK_ELEMENTS = 2**22
-
-
-@dataclass(frozen=True)
-class Banks:
-    """Queries in general, which a correction measures hubs by."""
-
-    images: Bank  # blocks [b, M] of the scores of images of the bank and the split's captions
-    captions: Bank  # blocks [b, N] of the scores of captions of the bank and the split's images
-    title: str
-    transductive: bool = False
-
-
-def transductive_bank(scores: Tensor) -> Banks:
-    """The test queries themselves as a bank: what comes of it is transductive and compares with nothing else."""
-    return Banks(in_blocks(scores), in_blocks(scores.T), "the test queries themselves", transductive=True)
 
 
 def evaluate_scores(scores: Tensor, split: SplitIds, fold5: bool = False, coco: bool = False) -> dict[str, Any]:

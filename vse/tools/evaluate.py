@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,39 +11,47 @@ import numpy as np
 import torch
 import tyro
 from torch import Tensor
-from tqdm import tqdm
 
 from vse.console import say, warn
 from vse.data.ids import SplitIds, even_split, find_folder, open_split_ids, read_caption_image
 from vse.data.pictures import read_ids
 from vse.errors import InputError
-from vse.evaluation.arrays import Measure, infinite, read_arrays, refuse, similarities, unit
-from vse.evaluation.corrections import BLOCK_BYTES, Bank, in_blocks
-from vse.evaluation.eccv import first_ten, join_coco
-from vse.evaluation.protocols import (
+from vse.evaluation.arrays import Measure, holds_arrays, infinite, read_arrays, refuse, similarities
+from vse.evaluation.banks import (
     TRANSDUCTIVE,
     Banks,
+    bank_of_embeddings,
+    bank_of_scores,
+    bank_of_training,
+    transductive_bank,
+)
+from vse.evaluation.eccv import first_ten, join_coco
+from vse.evaluation.protocols import (
     correction_table,
     evaluate_corrected,
     evaluate_scores,
     parse_correction,
     protocol_table,
-    transductive_bank,
 )
 from vse.evaluation.reports import recall_table, save_json
+from vse.evaluation.scoring import ensemble
+from vse.evaluation.script import Model, open_models, score
+from vse.options import EvaluationOptions, Switch
 
 
 @dataclass
 class Options:
-    """Evaluate any model: its scores, or its embeddings of images and captions, by every protocol."""
+    """Evaluate any model, a checkpoint or its scores or embeddings, by every protocol."""
 
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """SCORES [images, captions]; or IMAGES [images, D] and CAPTIONS [captions, D]; or one archive that holds either.
-    Files are .npy, .npz or .safetensors; FILE:NAME chooses one array of an archive."""
+    """SCORES [images, captions]; or IMAGES [images, D] and CAPTIONS [captions, D]; or one archive that holds either
+    (.npy, .npz or .safetensors; FILE:NAME chooses one array of an archive); or a checkpoint of this repository, or
+    several, whose scores are averaged."""
     data: str | None = None
-    """Data set folder, or the name of a data set under data/; default: the captions belong evenly to the images."""
-    split: str = "test"
-    """Split that was scored."""
+    """Data set folder, or the name of a data set under data/; default: of a checkpoint the one it was trained on, of
+    scores none, and the captions belong evenly to the images."""
+    split: str | None = None
+    """Split that is evaluated; default: test (with --coco testall where there is one)."""
     caption_image: str | None = None
     """File (.npy or integers, one a line) with the row of each caption's image, from 0; without --data."""
     image_ids: str | None = None
@@ -52,28 +60,31 @@ class Options:
     """File with the id of each caption, one a line; default: {split}_cap_ids.txt of --data."""
     measure: Measure = "cosine"
     """How embeddings are compared."""
-    fold5: bool = False
+    fold5: Switch = False
     """Also the mean over five folds of consecutive images."""
-    coco: bool = False
+    coco: Switch = False
     """MS-COCO's test split: also the mean of five 1K folds, CxC and ECCV Caption (needs the extra [eval])."""
     correct: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--rerank"])] = ()
     """Hubness corrections beside the raw scores: csls, inverted_softmax, qbnorm, nnn, sinkhorn; constants as in
     csls:k=20. They need a --bank."""
     bank: str | None = None
-    """Queries by which corrections know hubs: an archive (.npz, .safetensors) with `images` and `captions` of the
-    training split, as embeddings or, if scores are evaluated, as scores [bank images, captions] and [images, bank
-    captions]; or test, which makes the numbers transductive."""
+    """Queries by which corrections know hubs: train, for a checkpoint; an archive (.npz, .safetensors) with `images`
+    and `captions` of the training split, as embeddings or, if scores are evaluated, as scores [bank images, captions]
+    and [images, bank captions]; or test, which makes the numbers transductive."""
     json: str | None = None
     """Write all numbers to this file."""
+    device: str | None = None
+    """Device of checkpoints: cuda, mps or cpu; default: the first of them that is available."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What is evaluated: scores, and the embeddings that they come from, if they do."""
+    """What is evaluated: scores, and the embeddings or the models that they come from, if they do."""
 
     scores: Tensor  # [N, M]
     images: Tensor | None = None  # [N, D]
     captions: Tensor | None = None  # [M, D]
+    models: Sequence[Model] = ()
 
 
 def main(options: Options) -> None:
@@ -86,10 +97,10 @@ def main(options: Options) -> None:
     if bool(corrections) != (options.bank is not None):
         raise InputError("--correct and --bank go together: hubs are known by a bank of training queries, give both")
     evaluated = _read(options)
-    split = _split(options, *evaluated.scores.shape)
+    split = _split(options, evaluated)
     if options.coco:
         join_coco(split)  # to be refused now, before the work
-    banks = None if options.bank is None else _banks(options.bank, evaluated, options.measure)
+    banks = None if options.bank is None else _banks(options, evaluated)
     protocols = {"fold5": options.fold5, "coco": options.coco}
     metrics = evaluate_scores(evaluated.scores, split, **protocols)
     _print(metrics, f"{' and '.join(options.inputs)} on {split.title}", options.coco)
@@ -102,7 +113,7 @@ def main(options: Options) -> None:
         say(f"\ncorrected at test time, bank: {banks.title}{mark}")
         say(correction_table(metrics, metrics["corrected"], options.coco))
     if options.json is not None:
-        inputs = {"inputs": list(options.inputs), "data": options.data, "split": options.split}
+        inputs = {"inputs": list(options.inputs), "data": options.data, "split": split.name}
         if evaluated.images is not None:
             inputs["measure"] = options.measure
         save_json(options.json, metrics | {"evaluated": inputs})
@@ -127,9 +138,11 @@ def _print(metrics: dict[str, Any], title: str, coco: bool) -> None:
 
 
 def _read(options: Options) -> Evaluated:
-    """Scores, or embeddings and their scores, from one file or two."""
+    """Read scores, or embeddings and their scores, from one file or two; or score the split by checkpoints."""
+    if options.inputs and not any(holds_arrays(source) for source in options.inputs):
+        return _scored(options)
     if len(options.inputs) not in (1, 2):
-        raise InputError(f"{len(options.inputs)} files; expected SCORES, or IMAGES and CAPTIONS")
+        raise InputError(f"{len(options.inputs)} files; expected SCORES, IMAGES and CAPTIONS, or checkpoints")
     arrays = [read_arrays(source) for source in options.inputs]
     if len(arrays) == 1:
         found = arrays[0]
@@ -143,6 +156,21 @@ def _read(options: Options) -> Evaluated:
         )
     images, captions = (_only(found, source) for found, source in zip(arrays, options.inputs, strict=True))
     return _embedded(images, captions, options.measure)
+
+
+def _scored(options: Options) -> Evaluated:
+    """Score the split by a checkpoint, or by several."""
+    folder = None if options.data is None else str(find_folder(options.data))
+    settings = EvaluationOptions(
+        options.inputs[0],
+        options.inputs[1:],
+        data_path=folder,
+        split=options.split,
+        fold5=options.coco,  # testall where there is one
+        device=options.device,
+    )
+    models = open_models(None, settings)
+    return Evaluated(ensemble([score(model, settings) for model in models]), models=models)
 
 
 def _only(found: dict[str, Tensor], source: str) -> Tensor:
@@ -162,17 +190,26 @@ def _embedded(images: Tensor, captions: Tensor, measure: Measure) -> Evaluated:
     return Evaluated(scores, images, captions)
 
 
-def _split(options: Options, images: int, captions: int) -> SplitIds:
-    """The split that the scores belong to."""
-    if options.data is not None:
-        if options.caption_image is not None:
-            raise InputError("--caption_image is for scores without --data; a folder holds {split}_caption_image.npy")
-        split = open_split_ids(find_folder(options.data), options.split, images)
+def _split(options: Options, evaluated: Evaluated) -> SplitIds:
+    """Read whose the captions are in the split that the scores belong to."""
+    images, captions = evaluated.scores.shape
+    name = options.split or "test"
+    if options.caption_image is not None and (options.data is not None or evaluated.models):
+        raise InputError("--caption_image is for scores without --data; a folder holds {split}_caption_image.npy")
+    if evaluated.models:
+        scored = evaluated.models[0].data.split
+        split = open_split_ids(scored.captions_file.parent, scored.name, images)
+        split = replace(split, caption_image=scored.caption_image)
+    elif options.data is not None:
+        folder = find_folder(options.data)
+        if options.split is None and options.coco and (folder / "testall_caps.txt").is_file():
+            name = "testall"
+        split = open_split_ids(folder, name, images)
     elif options.caption_image is not None:
         owner = read_caption_image(Path(options.caption_image), images, captions)
-        split = SplitIds(options.split, None, owner, images)
+        split = SplitIds(name, None, owner, images)
     else:
-        split = SplitIds(options.split, None, even_split(images, captions, f"scores [{images}, {captions}]"), images)
+        split = SplitIds(name, None, even_split(images, captions, f"scores [{images}, {captions}]"), images)
         say(f"no --data: {captions // images} captions in a row are taken to belong to each of {images} images")
     if len(split.caption_image) != captions:
         raise InputError(
@@ -193,75 +230,23 @@ def _ids(path: str, count: int, what: str) -> np.ndarray:
     return ids
 
 
-def _banks(source: str, evaluated: Evaluated, measure: Measure) -> Banks:
-    """The bank that `--bank` names.
+def _banks(options: Options, evaluated: Evaluated) -> Banks:
+    """Find the bank that `--bank` names.
 
     Raises:
         InputError: it does not fit, or is the test split under another name.
     """
+    source = str(options.bank)
     refuse(infinite, evaluated.scores, "the scores", "infinity, which corrections cannot weigh")
     if source == "test":
         return transductive_bank(evaluated.scores)
     if source == "train":
-        raise InputError(
-            "--bank train needs a model that can embed the training split; for scores or embeddings give --bank FILE"
-        )
-    arrays = read_arrays(source)
-    if not {"images", "captions"} <= set(arrays):
-        raise InputError(f"{source}: holds {', '.join(arrays)}; expected images and captions of the training split")
-    images, captions = arrays["images"], arrays["captions"]
-    for array in (images, captions):
-        refuse(infinite, array, source, "infinity")
+        if not evaluated.models:
+            raise InputError(
+                "--bank train needs a checkpoint, which can encode the training split; for scores and embeddings give "
+                "--bank FILE"
+            )
+        return bank_of_training(evaluated.models, options.device)
     if evaluated.images is None or evaluated.captions is None:
-        n_images, n_captions = evaluated.scores.shape
-        if images.shape[1] != n_captions or captions.shape[0] != n_images:
-            raise InputError(
-                f"{source}: images {list(images.shape)}, captions {list(captions.shape)}; expected scores "
-                f"[bank images, {n_captions}] and [{n_images}, bank captions]"
-            )
-        _refuse_test(images, evaluated.scores, captions.T, evaluated.scores.T, source)
-        return Banks(in_blocks(images), in_blocks(captions.T), _title(source, len(images), captions.shape[1]))
-    size = evaluated.images.shape[1]
-    if images.shape[1] != size or captions.shape[1] != size:
-        raise InputError(
-            f"{source}: images {list(images.shape)}, captions {list(captions.shape)}; expected embeddings of {size} "
-            "dimensions, as those evaluated"
-        )
-    _refuse_test(images, evaluated.images, captions, evaluated.captions, source)
-    return Banks(
-        _embedded_bank(images, evaluated.captions, measure),
-        _embedded_bank(captions, evaluated.images, measure),
-        _title(source, len(images), len(captions)),
-    )
-
-
-def _title(source: str, images: int, captions: int) -> str:
-    return f"{source} ({images} images, {captions} captions)"
-
-
-def _embedded_bank(queries: Tensor, gallery: Tensor, measure: Measure) -> Bank:
-    """Scores [b, G] of a bank's embeddings, block by block, whenever they are asked for."""
-    if measure == "cosine":
-        queries, gallery = unit(queries, "bank"), unit(gallery, "gallery")
-    rows = max(1, BLOCK_BYTES // (4 * len(gallery)))
-    columns = gallery.float().T
-
-    def blocks() -> Iterable[Tensor]:
-        for block in tqdm(queries.split(rows), desc="bank", unit="block", leave=False, disable=None):
-            yield block.float() @ columns
-
-    return blocks
-
-
-def _refuse_test(images: Tensor, test_images: Tensor, captions: Tensor, test_captions: Tensor, source: str) -> None:
-    """Refuse a bank that holds every test query; single ones may be equal, as equal captions are."""
-    for kind, bank, test in (("images", images, test_images), ("captions", captions, test_captions)):
-        known = {row.numpy().tobytes() for row in bank}
-        shared = sum(row.numpy().tobytes() in known for row in test)
-        if shared == len(test):
-            raise InputError(
-                f"{source}: the bank holds all {len(test)} {kind} of the test split; give queries of the training "
-                f"split, or --bank test, whose numbers are {TRANSDUCTIVE}"
-            )
-        if shared:
-            say(f"{source}: {shared} of {len(test)} test {kind} are in the bank, too")
+        return bank_of_scores(source, evaluated.scores)
+    return bank_of_embeddings(source, evaluated.images, evaluated.captions, options.measure)
