@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vse.data.datasets import open_split
+from vse.data.datasets import find_vocabulary, open_split
 from vse.data.images import SquareTransform, picture_splits
 from vse.data.loading import OpenSplit, Reader
+from vse.errors import InputError
 from vse.options import DataOptions
+from vse.text.augmented import MaskedWords
 from vse.text.vocabulary import Vocabulary
+from vse.text.word_pieces import WordPieces
 from VSEinfty_LSEH.network import NetworkOptions
-from VSEinfty_LSEH.text import Words
-from VSEinfty_LSEH.wordpieces import WordPieces
 
 
 def reader(options: NetworkOptions) -> Reader:
@@ -21,7 +23,8 @@ def reader(options: NetworkOptions) -> Reader:
     if options.text_encoder == "bert":
 
         def locate_text(data: DataOptions, folder: Path) -> WordPieces:
-            return WordPieces.find(options.bert)
+            with bert_option():
+                return WordPieces.find(options.bert, folder)
 
         return Reader(split_opener(options), locate_text, word_pieces_of_state, augment=True)
     return Reader(split_opener(options), locate_words, words_of_state, augment=True)
@@ -35,14 +38,23 @@ def split_opener(options: NetworkOptions) -> OpenSplit:
     return picture_splits(transform, skip_broken=options.skip_broken)
 
 
-def locate_words(data: DataOptions, folder: Path) -> Words:
+@contextmanager
+def bert_option() -> Iterator[None]:
+    """Name the flag in errors about a BERT, and the alternative."""
+    try:
+        yield
+    except InputError as problem:
+        raise InputError(f"--bert {problem}, or choose --text_encoder bigru") from None
+
+
+def locate_words(data: DataOptions, folder: Path) -> MaskedWords:
     """Find the vocabulary of a data set; training builds one where there is none."""
-    return Words.find(data.vocab_path, data.data_name, folder)
+    return MaskedWords(*find_vocabulary(data.vocab_path, data.data_name, folder))
 
 
-def words_of_state(state: Mapping[str, Any]) -> Words:
+def words_of_state(state: Mapping[str, Any]) -> MaskedWords:
     """Return the words that a checkpoint carries."""
-    return Words(Vocabulary.from_state(state))
+    return MaskedWords(Vocabulary.from_state(state))
 
 
 def word_pieces_of_state(state: Mapping[str, Any]) -> WordPieces:

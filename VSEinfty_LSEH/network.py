@@ -56,9 +56,11 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     Args:
         pretrained: load BERT's and the CNN's weights; False where a checkpoint is loaded next.
     """
+    from vse.nn.bert import build_bert
+    from vse.text.word_pieces import WordPieces
     from VSEinfty_LSEH.backbones import CHANNELS, GridTower, build_backbone
+    from VSEinfty_LSEH.data import bert_option
     from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder
-    from VSEinfty_LSEH.wordpieces import WordPieces
 
     images: RegionEncoder | GridEncoder
     tower: GridTower | None = None
@@ -71,7 +73,9 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     else:
         images = RegionEncoder(image_shape[-1], options.embed_size, normalise_images, options.masked_batchnorm)
     if isinstance(text, WordPieces):
-        captions = BertEncoder(text.bert(pretrained), text.shape["hidden_size"], options.embed_size, normalise_captions)
+        with bert_option():
+            bert = build_bert(text, pretrained)
+        captions = BertEncoder(bert, text.shape["hidden_size"], options.embed_size, normalise_captions)
     else:
         captions = WordEncoder(len(text), options.word_dim, options.embed_size, options.num_layers, normalise_captions)
     network = VSEinfty(images, captions)

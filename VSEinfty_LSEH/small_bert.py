@@ -1,9 +1,9 @@
-"""Make a small BERT from nothing: words and letters of a data set's captions as its pieces, weights at random.
+"""Make a small BERT: words and letters of a data set's captions as its pieces, random weights.
 
     python small_bert.py --data_path $DATA_PATH --data_name f30k --output small_bert
     python train.py --data_path $DATA_PATH --data_name f30k --bert small_bert
 
-For trying `--text_encoder bert` without network, and for tests. It knows no language: a pretrained BERT does better.
+To try `--text_encoder bert` without a network, and for tests. It knows no language: a pretrained BERT is better.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import torch
 from vse.cli import run
 from vse.console import say
 from vse.data.datasets import find_data_set
+from vse.extras import library
 from vse.files import writable_folder
 from vse.text.captions import read_captions
-from VSEinfty_LSEH.wordpieces import library
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -47,7 +47,7 @@ class Options:
 
 
 def choose_pieces(words: Iterable[str], most: int) -> list[str]:
-    """Special pieces, every letter at a word's beginning and within one, then the most frequent words."""
+    """Choose special pieces, all letters at the beginning of a word and within one, then the most frequent words."""
     counts = Counter(words)
     letters = sorted({letter for word in counts for letter in word})
     pieces = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
@@ -57,7 +57,7 @@ def choose_pieces(words: Iterable[str], most: int) -> list[str]:
 
 def main(options: Options) -> None:
     """Write the folder that `--bert` names."""
-    tokenizers, transformers = library("tokenizers"), library("transformers")
+    tokenizers, transformers = (library(name, "a small BERT", "bert") for name in ("tokenizers", "transformers"))
     captions = read_captions(find_data_set(options.data_path, options.data_name) / "train_caps.txt")
     normalise = tokenizers.normalizers.BertNormalizer(lowercase=True).normalize_str
     split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str

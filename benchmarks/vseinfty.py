@@ -26,13 +26,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from vse.data.batches import PairBatch
 from vse.losses import ObjectiveOptions, build_objective, resolve
+from vse.text.augmented import AugmentedCaptions
 from vse.text.captions import TokenIds, encode, read_captions
 from vse.text.vocabulary import Vocabulary
 from vse.training.step import TrainingStep
 from VSEinfty_LSEH.loss import DEFAULTS
 from VSEinfty_LSEH.model import RegionEncoder, VSEinfty, WordEncoder
 from VSEinfty_LSEH.pooling import PADDING, TEMPERATURE, GeneralisedPooling, rank_encoding
-from VSEinfty_LSEH.text import AugmentedCaptions
 
 PAIRS, REGIONS, CHANNELS, VOCABULARY = 128, 36, 1024, 30522
 

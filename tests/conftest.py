@@ -157,3 +157,18 @@ def _become_script(working: Path, arguments: list[str], output: Path, errors: Pa
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random BERT with the words of a few captions."""
+    from VSEinfty_LSEH import small_bert
+
+    folder = tmp_path_factory.mktemp("small_bert")
+    captions = ["A dog is playing in the park.", "two dogs play", "a café near the river", "parking"] * 5
+    (folder / "train_caps.txt").write_text("\n".join(captions))
+    options = small_bert.Options(
+        data_path=str(folder), output=str(folder / "bert"), pieces=60, hidden_size=8, layers=1, heads=2
+    )
+    small_bert.main(options)
+    return folder / "bert"

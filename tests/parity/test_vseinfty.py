@@ -18,13 +18,13 @@ from vse.data.batches import CaptionBatch, ImageBatch
 from vse.losses import Objective, ObjectiveOptions, Warmup, build_objective, resolve
 from vse.losses.objective import Pairs
 from vse.nn.network import Embeddings
+from vse.text.augmented import AugmentedCaptions
+from vse.text.word_pieces import WordPieces
 from VSEinfty_LSEH import loss, model
 from VSEinfty_LSEH.backbones import GridTower, body, caffe_layout
 from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder, keep
 from VSEinfty_LSEH.pooling import GeneralisedPooling, rank_encoding
 from VSEinfty_LSEH.schedule import fixed_blocks, make_optimizer
-from VSEinfty_LSEH.text import AugmentedCaptions
-from VSEinfty_LSEH.wordpieces import WordPieces
 
 CLOSE = 1e-6  # the golden numbers are stored in float32
 

@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from vse.data.decoding import PictureInput
+from vse.extras import library
 from vse.nn.backbones import fit_weights, read_weights
-from vse.nn.towers.parts import ImageFeatures, Parts, checkpoint_blocks, layers_of, library
+from vse.nn.towers.parts import ImageFeatures, Parts, checkpoint_blocks, layers_of
 
 SIZES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
 """Name of the tower -> pixels that it was trained on."""

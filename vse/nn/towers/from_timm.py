@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vse.data.decoding import PictureInput
 from vse.errors import InputError
-from vse.nn.towers.parts import ImageFeatures, Parts, library
+from vse.extras import library
+from vse.nn.towers.parts import ImageFeatures, Parts
 
 POOLING = ("attn_pool.", "fc_norm.", "head.")
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vse.data.decoding import PictureInput
 from vse.errors import InputError
+from vse.extras import library
 from vse.nn.backbones import read_weights
 from vse.nn.towers.parts import (
     ImageFeatures,
@@ -24,7 +25,6 @@ from vse.nn.towers.parts import (
     TextFeatures,
     checkpoint_blocks,
     layers_of,
-    library,
     repeated_blocks,
 )
 

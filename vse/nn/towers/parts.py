@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-
-from vse.errors import InputError
 
 
 class ImageFeatures(NamedTuple):
@@ -85,15 +82,3 @@ def checkpoint_blocks(blocks: Iterable[nn.Module]) -> None:
 
 def _recomputed(block: nn.Module, *inputs: Any, **settings: Any) -> Any:
     return checkpoint(partial(type(block).forward, block), *inputs, use_reentrant=False, **settings)
-
-
-def library(module: str, name: str, extra: str) -> Any:
-    """Import a library that not everybody needs.
-
-    Raises:
-        InputError: it is not installed; the message names the tower and the extra that brings it.
-    """
-    try:
-        return import_module(module)
-    except ImportError:
-        raise InputError(f'{name}: needs the package {module}; pip install "vse[{extra}]"') from None

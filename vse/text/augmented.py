@@ -1,4 +1,7 @@
-"""Captions whose words are masked, replaced and dropped at random in training."""
+"""Captions whose words are masked, replaced and dropped at random in training.
+
+The augmentation of VSE-infinity (Chen et al., CVPR 2021), for words and for word pieces.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vse.data.datasets import find_vocabulary
 from vse.text.captions import TokenIds, token_ids
 from vse.text.vocabulary import Vocabulary
 
 CHANGED, MASKED, REPLACED = 0.2, 0.1, 0.02
-"""Share of words that training changes; a tenth of all words is masked, a fiftieth replaced, the rest dropped."""
+"""Share of words that training changes: 10 % of all words are masked, 2 % replaced, the remaining 8 % dropped."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class AugmentedCaptions:
 
     Args:
         tokens: the ids of every caption.
-        begins: [tokens of all captions] bool, a word begins here. The pieces of a word share its fate.
+        begins: [tokens of all captions] bool, True where a word begins. All pieces of a word are changed together.
         mask: id of a masked piece.
-        vocabulary: replacements are drawn from so many ids.
-        keep_ends: leave the first and the last token of a caption alone ([CLS] and [SEP]; `<start>` and `<end>` are
-            words like any other, as published).
+        vocabulary: number of ids that replacements are drawn from.
+        keep_ends: never change the first and the last token of a caption ([CLS] and [SEP]). In the original code
+            `<start>` and `<end>` are changed like any other word.
     """
 
     tokens: TokenIds
@@ -38,7 +40,11 @@ class AugmentedCaptions:
     keep_ends: bool
 
     def batch(self, captions: np.ndarray, generator: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """[B] caption indices -> ids [B, T] int64 padded with 0, lengths [B] > 0; a generator asks for augmentation."""
+        """Read captions by their numbers [B] -> ids [B, T] int64 padded with 0, lengths [B] > 0.
+
+        Args:
+            generator: source of the augmentation; None reads captions as they are.
+        """
         if generator is None:
             return self.tokens.batch(captions)
         starts = self.tokens.offsets[captions]
@@ -56,7 +62,7 @@ class AugmentedCaptions:
         ids[replaced] = generator.integers(self.vocabulary, size=replaced.sum())
         kept = (draw < MASKED + REPLACED) | (draw >= CHANGED)
         lengths = np.bincount(row[kept], minlength=len(captions))
-        # Where all words of a caption were dropped, which is fatal in the published code, the first one stays.
+        # If all words of a caption were dropped, which ends the original code, the first one stays.
         kept[first[lengths == 0]] = True
         lengths = np.maximum(lengths, 1)
 
@@ -65,26 +71,30 @@ class AugmentedCaptions:
         return torch.from_numpy(padded), torch.from_numpy(lengths)
 
 
-class Words:
-    """The words of a vocabulary and, as the last id, `<mask>` (`--text_encoder bigru`)."""
+class MaskedWords:
+    """The words of a vocabulary and, as the last id, `<mask>`.
+
+    Args:
+        vocabulary: words and their ids.
+        cache_folder: where the token ids of caption files are kept; None keeps them in memory only.
+    """
 
     def __init__(self, vocabulary: Vocabulary, cache_folder: Path | None = None) -> None:
         self.vocabulary, self.cache_folder = vocabulary, cache_folder
 
-    @classmethod
-    def find(cls, vocab_path: str | Path | None, data_name: str | None, folder: Path) -> Words:
-        """The vocabulary of a data set, as `vse.data.datasets.find_vocabulary` finds or builds it."""
-        return cls(*find_vocabulary(vocab_path, data_name, folder))
-
     def __len__(self) -> int:
-        """Ids in all, `<mask>` included."""
+        """Count the ids, `<mask>` included."""
         return len(self.vocabulary) + 1
 
     def captions(self, path: Path) -> AugmentedCaptions:
-        """The captions of a file."""
+        """Read the captions of a file.
+
+        Raises:
+            InputError: see `vse.text.captions.read_captions`.
+        """
         tokens = token_ids(path, self.vocabulary, self.cache_folder)
         return AugmentedCaptions(tokens, np.ones(len(tokens.ids), bool), len(self.vocabulary), len(self), False)
 
     def to_state(self) -> dict[str, Any]:
-        """Plain values for a checkpoint."""
+        """Return plain values for a checkpoint."""
         return self.vocabulary.to_state()
