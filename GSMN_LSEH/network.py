@@ -68,22 +68,25 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     """
     from GSMN_LSEH.model import GSMN
 
-    return GSMN(
-        len(text),
-        image_shape[-1],
-        options.word_dim,
-        options.embed_size,
-        options.num_layers,
-        options.bi_gru,
-        options.no_imgnorm,
-        options.no_txtnorm,
-        options.lambda_softmax,
-        options.num_block,
-        options.hid_dim,
-        options.out_dim,
-        options.is_sparse,
-        options.graph,
-    )
+    try:
+        return GSMN(
+            len(text),
+            image_shape[-1],
+            options.word_dim,
+            options.embed_size,
+            options.num_layers,
+            options.bi_gru,
+            options.no_imgnorm,
+            options.no_txtnorm,
+            options.lambda_softmax,
+            options.num_block,
+            options.hid_dim,
+            options.out_dim,
+            options.is_sparse,
+            options.graph,
+        )
+    except InputError as problem:  # the network names its arguments, which are flags here
+        raise InputError(f"--{problem}") from None
 
 
 FOLDER = NetworkFolder(

@@ -99,7 +99,7 @@ def test_mistakes_are_one_sentence_before_the_first_batch(script, root: Path, tm
         ("--data_name bare --graph propagate", "--graph propagate needs the boxes"),
         ("--data_name f30k --feat_dim 8", "leave it out"),
         ("--data_name f30k --loss hal", "not bounded"),
-        ("--data_name f30k --embed_size 40", "multiple of num_block"),
+        ("--data_name f30k --embed_size 40", "--embed_size 40: expected a multiple of num_block"),
     ):
         done = script("GSMN_LSEH", f"{small} {flags}", status=2, DATA_PATH=root)
         assert len(done.errors.splitlines()) == 1

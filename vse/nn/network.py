@@ -102,9 +102,6 @@ class Network(nn.Module, Generic[ImagesT, CaptionsT]):
     products of vectors, `PairwiseNetwork` if a score needs both items at once (cross-attention).
     """
 
-    pairwise = False
-    """Whether this is a `PairwiseNetwork`; for scripts that do not ask `isinstance` yet."""
-
     smallest_batch = 1
     """Fewest pairs of a training batch (2 where a BatchNorm sees one vector per pair)."""
 
@@ -182,8 +179,6 @@ class EmbeddingNetwork(Network[Embeddings, Embeddings]):
 
 class PairwiseNetwork(Network[ImagesT, CaptionsT]):
     """A network whose scores need image and caption at once, so that no item has an embedding (cross-attention)."""
-
-    pairwise = True
 
     dense_only = False
     """A score depends on the other pairs of the batch, so that single pairs cannot be scored again."""
