@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vse.data.boxes import grid, read_boxes
+from vse.data.boxes import box_faults, grid, read_boxes
 from vse.data.datasets import Split, open_split
 from vse.errors import InputError
-from vse.published.sizes import read_sizes
 
 IMAGES = 8
 
@@ -24,34 +21,6 @@ def split(tmp_path: Path, make_data_set) -> Split:
 
 def beside(split: Split, ending: str) -> Path:
     return split.file(f"{ending}")
-
-
-def published_sizes(path: Path, entries: list[dict], protocol: int) -> None:
-    """A file as numpy.save wrote it, by any pickle protocol."""
-    content = io.BytesIO()
-    header = {"descr": "|O", "fortran_order": False, "shape": (len(entries),)}
-    np.lib.format.write_array_header_1_0(content, header)
-    pickle.dump(np.array(entries, dtype=object), content, protocol=protocol)
-    path.write_bytes(content.getvalue())
-
-
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-@pytest.mark.parametrize("kind", [int, float, np.int64, np.float32])
-def test_published_sizes_are_read(tmp_path: Path, protocol: int, kind: type) -> None:
-    entries = [{"image_w": kind(300 + k), "image_h": kind(200)} for k in range(3)]
-    published_sizes(tmp_path / "sizes.npy", entries, protocol)
-    np.testing.assert_array_equal(read_sizes(tmp_path / "sizes.npy"), [[300, 200], [301, 200], [302, 200]])
-
-
-def test_sizes_of_our_files_are_read_and_others_refused(tmp_path: Path) -> None:
-    fields = np.array([(3, 2), (5, 4)], dtype=[("image_w", "<f4"), ("image_h", "<f4")])
-    np.save(tmp_path / "fields.npy", fields)
-    np.testing.assert_array_equal(read_sizes(tmp_path / "fields.npy"), [[3, 2], [5, 4]])
-    np.save(tmp_path / "zero.npy", np.zeros((2, 2)))
-    (tmp_path / "text.npy").write_text("no array")
-    for name, sentence in (("zero", "not all positive"), ("text", "cannot be read"), ("missing", "no such file")):
-        with pytest.raises(InputError, match=sentence):
-            read_sizes(tmp_path / f"{name}.npy")
 
 
 def test_boxes_are_divided_by_the_image_and_legacy_ones_again_and_again(split: Split) -> None:
@@ -74,6 +43,31 @@ def test_boxes_without_sizes_are_either_normalised_or_refused(split: Split) -> N
     np.save(beside(split, "ims_bbx.npy"), np.full((IMAGES, 4, 4), 50, np.float32))
     with pytest.raises(InputError, match=r"ims_size\.npy: no such file"):
         read_boxes(split, stand_in=True)
+
+
+def test_relative_boxes_are_never_divided_again(split: Split, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(beside(split, "ims_bbx.npy"), np.full((IMAGES, 4, 4), 0.5, np.float32))
+    np.save(beside(split, "ims_size.npy"), np.full((IMAGES, 2), 100))
+    assert (read_boxes(split, stand_in=False).divided(np.arange(2)) == 0.5).all()
+    assert "ims_size.npy: not used, because the boxes lie within 0 ... 1 already" in capsys.readouterr().out
+
+
+def test_boxes_and_sizes_of_other_images_are_refused(split: Split) -> None:
+    np.save(beside(split, "ims_bbx.npy"), np.tile(np.array([0, 0, 600, 400], np.float32), (IMAGES, 4, 1)))
+    np.save(beside(split, "ims_size.npy"), np.tile([640, 480], (IMAGES, 1)))
+    assert list(box_faults(split)) == []
+    np.save(beside(split, "ims_size.npy"), np.tile([480, 640], (IMAGES, 1)))
+    with pytest.raises(InputError, match=r"ims_size\.npy: 100% of the boxes lie outside images of these sizes"):
+        read_boxes(split, stand_in=False)
+    assert len(list(box_faults(split))) == 1
+
+
+def test_check_counts_boxes_in_disorder_and_outside(split: Split) -> None:
+    boxes = np.tile(np.array([0, 0, 60, 40], np.float32), (IMAGES, 4, 1))
+    boxes[2, 1, :2] = 70
+    np.save(beside(split, "ims_bbx.npy"), boxes)
+    np.save(beside(split, "ims_size.npy"), np.tile([64, 48], (IMAGES, 1)))
+    assert "1 boxes with the right or lower edge first, first in image 2" in next(box_faults(split))
 
 
 def test_a_grid_stands_in_for_boxes_where_they_hardly_matter(split: Split, capsys: pytest.CaptureFixture[str]) -> None:
