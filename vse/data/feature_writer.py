@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vse.data.sources.entry import LARGEST_VALUE
 from vse.errors import InputError
 from vse.files import sync_folder
 
@@ -121,11 +122,14 @@ def _unwritable(path: Path, problem: OSError) -> InputError:
 
 
 class SplitFiles:
-    """`{split}_ims.npy` and, where there are boxes and sizes, `{split}_ims_bbx.npy` and `{split}_ims_size.npy`.
+    """`{split}_ims.npy` and what goes with it: boxes `_ims_bbx.npy`, sizes `_ims_size.npy`, regions `_ims_len.npy`.
+
+    Files of these names that an earlier conversion left are removed at `finish`, where they are not written again.
 
     Args:
         shape: (R, D) or (D,), of one image's features.
         rows, resume: see `RowFile`.
+        lengths: images differ in their number of regions; `_ims_len.npy`, int32, will say how many each has.
     """
 
     def __init__(
@@ -138,23 +142,39 @@ class SplitFiles:
         sizes: bool,
         rows: int | None = None,
         resume: bool = False,
+        lengths: bool = False,
     ) -> None:
         self.features = RowFile(folder / f"{split}_ims.npy", shape, np.dtype(dtype), rows, resume)
-        self.boxes: RowFile | None = None
-        self.sizes: RowFile | None = None
-        if boxes:
-            self.boxes = RowFile(folder / f"{split}_ims_bbx.npy", (shape[0], 4), np.dtype(np.float32), rows, resume)
-        if sizes:
-            self.sizes = RowFile(folder / f"{split}_ims_size.npy", (), SIZE, rows, resume)
+        paths = [folder / f"{split}_ims_{name}.npy" for name in ("bbx", "size", "len")]
+        regions = shape[0] if len(shape) == 2 else 1
+        kinds = [((regions, 4), np.dtype(np.float32)), ((), SIZE), ((), np.dtype(np.int32))]
+        self.boxes, self.sizes, self.lengths = (
+            RowFile(path, *kind, rows, resume) if wanted else None
+            for path, kind, wanted in zip(paths, kinds, (boxes, sizes, lengths), strict=True)
+        )
+        self.stale = [path for path, wanted in zip(paths, (boxes, sizes, lengths), strict=True) if not wanted]
 
     @property
     def files(self) -> list[RowFile]:
         """The features last, because they make the others count."""
-        return [file for file in (self.boxes, self.sizes, self.features) if file is not None]
+        return [file for file in (self.boxes, self.sizes, self.lengths, self.features) if file is not None]
 
-    def write(self, row: int, features: np.ndarray, boxes: np.ndarray | None, sizes: np.ndarray | None) -> None:
-        """Rows row ... row + k - 1: features [k, ...], boxes [k, R, 4] (x1 y1 x2 y2) and sizes [k, 2] in pixels."""
+    def write(
+        self,
+        row: int,
+        features: np.ndarray,
+        boxes: np.ndarray | None,
+        sizes: np.ndarray | None,
+        lengths: np.ndarray | None = None,
+    ) -> None:
+        """Rows row ... row + k - 1: features [k, ...], boxes [k, R, 4] (x1 y1 x2 y2) and sizes [k, 2] in pixels.
+
+        `lengths` [k] are the regions in use of features [k, R, D]; those after them are zero.
+        """
         self.features.write(row, features)
+        if self.lengths is not None:
+            assert lengths is not None
+            self.lengths.write(row, lengths.astype(np.int32))
         if self.boxes is not None:
             assert boxes is not None
             self.boxes.write(row, boxes.astype(np.float32))
@@ -167,6 +187,8 @@ class SplitFiles:
             file.sync()
 
     def finish(self, rows: int | None = None) -> None:
+        for path in self.stale:
+            path.unlink(missing_ok=True)
         for file in self.files:
             file.finish(rows)
 
@@ -174,19 +196,16 @@ class SplitFiles:
         for file in self.files:
             file.discard()
 
-    def keep(self, rows: np.ndarray) -> None:
-        """Move the given rows, ascending, to the front."""
-        for new, old in enumerate(rows.tolist()):
-            if new != old:
-                for file in self.files:
-                    file.write(new, file.read(old)[None])
 
-
-def to_dtype(features: np.ndarray, dtype: str, where: str) -> np.ndarray:
+def to_dtype(features: np.ndarray, dtype: str, where: str, trusted: bool = False) -> np.ndarray:
     """Features in the precision of the file.
 
+    Args:
+        where: begins the message.
+        trusted: values beyond LARGEST_VALUE are kept.
+
     Raises:
-        InputError: NaN or infinite values, or too large ones for float16; `where` begins the message.
+        InputError: NaN, infinite or implausibly large values, or too large ones for float16.
     """
     if features.dtype.kind != "f":
         raise InputError(f"{where}: features of dtype {features.dtype}; expected floating-point numbers")
@@ -198,4 +217,9 @@ def to_dtype(features: np.ndarray, dtype: str, where: str) -> np.ndarray:
                 f"{where}: features up to {np.abs(features).max():g} do not fit float16; take --dtype float32"
             )
         raise InputError(f"{where}: features hold NaN or infinity; extract the features of this image again")
+    if not trusted and (largest := float(np.abs(converted).max())) > LARGEST_VALUE:
+        raise InputError(
+            f"{where}: features up to {largest:g}, which no network gives; the numbers are of another precision "
+            "(--dtype_in) or damaged, or keep them with --trust"
+        )
     return converted

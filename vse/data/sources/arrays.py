@@ -1,0 +1,182 @@
+"""Features of one image as a .npy or .npz: a file in a folder of them, or a value of a database; and tables of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+from zipfile import BadZipFile
+
+import numpy as np
+
+from vse.console import say
+from vse.data.sources.entry import (
+    BOX_KEYS,
+    COUNT_KEYS,
+    HEIGHT_KEYS,
+    ID_KEYS,
+    NPZ_FEATURE_KEYS,
+    WIDTH_KEYS,
+    Axes,
+    Entry,
+    check_shape,
+    listing,
+    make_entry,
+    natural,
+    pick,
+)
+from vse.data.sources.table import SPANS, TableSource
+from vse.errors import InputError
+
+NPY = b"\x93NUMPY"
+
+NPZ = b"PK\x03\x04"
+
+
+@contextmanager
+def damage(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, EOFError, OSError, KeyError, BadZipFile) as problem:
+        reason = "it holds Python objects" if "llow_pickle" in str(problem) else "damaged"
+        raise InputError(f"{where}: {reason}; expected an array of floats as numpy.save writes it") from None
+
+
+class FolderSource:
+    """A folder, with folders in it, of a .npz or .npy for each image; the image is the path without that suffix.
+
+    Args:
+        key: name of the features in .npz files.
+
+    Raises:
+        InputError: no such files in it.
+    """
+
+    def __init__(self, path: Path, key: str | None = None) -> None:
+        self.path, self.key = path, key
+        files = {file for file in path.rglob("*") if file.suffix in (".npy", ".npz") and file.is_file()}
+        notes = {file for file in files if file.stem.endswith("_info") and _described(file) in files}
+        if notes:
+            say(f"{path}: {len(notes)} files *_info{next(iter(notes)).suffix} describe others and are passed over")
+        self.files = sorted(files - notes, key=lambda file: natural(str(file)))
+        if not self.files:
+            inside = sorted({f"*{file.suffix}" if file.suffix else file.name for file in path.iterdir()})
+            raise InputError(
+                f"{path}: a folder that holds {listing(inside) or 'nothing'}; expected a .npz or .npy for each image, "
+                "or the data.mdb of LMDB"
+            )
+        tables = [file.name for file in self.files if file.name.endswith("_ims.npy")]
+        if tables:
+            raise InputError(f"{path}: holds {listing(tables)}, features of many images each; give these files instead")
+
+    @property
+    def axes(self) -> Axes:
+        return "auto"
+
+    def entries(self) -> list[Entry]:
+        found = []
+        for file in self.files:
+            image = file.relative_to(self.path).with_suffix("").as_posix()
+            with _opened(file) as content:
+                found.append(array_entry(image, content, self.key, str(file), file))
+        return found
+
+    def features(self, entry: Entry) -> np.ndarray:
+        with _opened(entry.place) as content:
+            return read_array(content, self.key, entry.where)
+
+    def close(self) -> None:
+        """Nothing is open between two images."""
+
+
+def _described(note: Path) -> Path:
+    return note.with_name(note.stem.removesuffix("_info") + note.suffix)
+
+
+def _opened(file: Path) -> BinaryIO:
+    try:
+        return file.open("rb")
+    except OSError as problem:
+        raise InputError(f"{file}: cannot be read ({problem.strerror}); expected the features of an image") from None
+
+
+def open_table(path: Path, key: str | None = None, ids: Path | None = None) -> TableSource:
+    """Open a .npy, or a .npz with arrays over all images.
+
+    Raises:
+        InputError: as TableSource, or damaged.
+    """
+    with damage(str(path)):
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return TableSource(path, {"features": loaded}, "features", ids)
+        with loaded:
+            name = _features_name(loaded, key, str(path))
+            wanted = (name, SPANS, *ID_KEYS, *BOX_KEYS, *COUNT_KEYS, *WIDTH_KEYS, *HEIGHT_KEYS)
+            arrays = {name: loaded[name] for name in wanted if name in loaded.files}
+    return TableSource(path, arrays, name, ids)
+
+
+def array_entry(image: str, file: BinaryIO, key: str | None, where: str, place: Any) -> Entry:
+    """An image's features in a .npy or .npz file, with the boxes and sizes beside them; features are not read.
+
+    Raises:
+        InputError: damaged, of another form, or Python objects.
+    """
+    with damage(where):
+        if _is_archive(file, where):
+            with np.load(file, allow_pickle=False) as archive:
+                with archive.zip.open(f"{_features_name(archive, key, where)}.npy") as member:
+                    shape = _shape(member)
+
+                def find(names: tuple[str, ...]) -> Any:
+                    name = pick(archive.files, names, where, "expected one of them")
+                    return None if name is None else archive[name]
+
+                check_shape(shape, where)
+                return make_entry(image, shape, where, place, find)
+        shape = _shape(file)
+    check_shape(shape, where)
+    return Entry(image, shape, where, place)
+
+
+def read_array(file: BinaryIO, key: str | None, where: str) -> np.ndarray:
+    """The features of `array_entry`.
+
+    Raises:
+        InputError: as array_entry.
+    """
+    with damage(where):
+        if _is_archive(file, where):
+            with np.load(file, allow_pickle=False) as archive:
+                features: np.ndarray = archive[_features_name(archive, key, where)]
+                return features
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _is_archive(file: BinaryIO, where: str) -> bool:
+    head = file.read(len(NPY))
+    file.seek(0)
+    if head != NPY and head[: len(NPZ)] != NPZ:
+        raise InputError(
+            f"{where}: neither .npy nor .npz; bare numbers in LMDB need --dim, and pickled Python objects are not "
+            "read, because reading would run them"
+        )
+    return head != NPY
+
+
+def _features_name(archive: Any, key: str | None, where: str) -> str:
+    name = pick(archive.files, (key,) if key else NPZ_FEATURE_KEYS, where, "say which with --features_key")
+    if name is None:
+        raise InputError(f"{where}: holds {', '.join(archive.files)}; name the features with --features_key")
+    return name
+
+
+def _shape(file: Any) -> tuple[int, ...]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("allow_pickle")
+    return tuple(shape)

@@ -1,0 +1,182 @@
+"""HDF5: arrays over all images, or an entry for each image, under its id or with its id in the name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vse.console import warn
+from vse.data.sources.entry import (
+    FEATURE_KEYS,
+    NPZ_FEATURE_KEYS,
+    Axes,
+    Entry,
+    Find,
+    Source,
+    check_shape,
+    listing,
+    make_entry,
+    natural,
+    pick,
+)
+from vse.data.sources.table import TableSource
+from vse.errors import InputError
+
+ENDINGS = (*FEATURE_KEYS, "grids")
+"""`{id}_features`, as captioning's detections are published, with `{id}_boxes` beside."""
+
+
+def open_hdf5(path: Path, key: str | None = None, ids: Path | None = None) -> Source:
+    """Open an HDF5 file of any of the forms.
+
+    Args:
+        key: name of the features, where it is none of FEATURE_KEYS.
+        ids: file with the id of each row, for arrays over all images.
+
+    Raises:
+        InputError: h5py is missing, or the file is damaged or points to other files.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(f'{path}: reading HDF5 takes the package h5py; pip install "vse[convert]"') from None
+    with damage(path):
+        members = _Members(h5py.File(path, "r"), path)
+        found = key if key in members else pick(members, FEATURE_KEYS, str(path), "say which with --features_key")
+        if found is not None and isinstance(members[found], h5py.Dataset):
+            return TableSource(path, members, found, ids, members.group.close)
+        return EntrySource(path, members, found, key)
+
+
+@contextmanager
+def damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError) as problem:
+        reason = str(problem).partition("\n")[0]
+        raise InputError(f"{path}: damaged or not HDF5 ({reason}); use another copy of the file") from None
+
+
+class _Members(Mapping[str, Any]):
+    """The members of an HDF5 group; links, and data of other files, are refused."""
+
+    def __init__(self, group: Any, path: Path) -> None:
+        self.group, self.path = group, path
+
+    def __getitem__(self, name: str) -> Any:
+        import h5py
+
+        if not isinstance(self.group.get(name, getlink=True), h5py.HardLink):
+            raise InputError(
+                f"{self.path}: {name} is a link, which may lead anywhere, or to another file; expected the data "
+                "itself, copy it with h5repack"
+            )
+        member = self.group[name]
+        if isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
+            raise InputError(f"{self.path}: {name} points to another file; expected the features in this file itself")
+        return _Members(member, self.path) if isinstance(member, h5py.Group) else member
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.group)
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.group.get(name, getlink=True) is not None
+
+
+class EntrySource:
+    """HDF5 with an entry for each image, in one of three forms.
+
+    `{id}` is the features or a group that holds them; `features/{id}`; or `{id}_features`.
+
+    Args:
+        group: name of the group of features, for the second form.
+        key: name of the features in groups of the first form, or at the end of names of the third.
+    """
+
+    def __init__(self, path: Path, members: _Members, group: str | None, key: str | None) -> None:
+        self.path, self.members, self.group = path, members, group
+        self.keys = (key,) if key else NPZ_FEATURE_KEYS
+        ends = [end for end in ((key,) if key else ENDINGS) if any(name.endswith(f"_{end}") for name in members)]
+        ends = [end for end in ends if not any(other.endswith(f"_{end}") for other in ends)]
+        if len(ends) > 1 and group is None:
+            raise InputError(f"{path}: entries that end in {' and in '.join(ends)}; say which with --features_key")
+        self.ending = f"_{ends[0]}" if ends and group is None else None
+
+    def close(self) -> None:
+        self.members.group.close()
+
+    @property
+    def axes(self) -> Axes:
+        return "auto"
+
+    def entries(self) -> list[Entry]:
+        with damage(self.path):
+            if self.group is not None:
+                return [self._in_group(name) for name in sorted(self.members[self.group], key=natural)]
+            if self.ending is not None:
+                return self._with_ending(self.ending)
+            return [self._single(name) for name in sorted(self.members, key=natural)]
+
+    def features(self, entry: Entry) -> np.ndarray:
+        with damage(self.path):
+            return np.asarray(self.members.group[entry.place][()])
+
+    def _in_group(self, name: str) -> Entry:
+        def find(names: tuple[str, ...]) -> Any:
+            beside = [self.members[group] for group in names if group in self.members]
+            return next((group[name][()] for group in beside if isinstance(group, _Members) and name in group), None)
+
+        assert self.group is not None
+        return self._entry(name, f"{self.group}/{name}", self.members[self.group][name], find)
+
+    def _with_ending(self, ending: str) -> list[Entry]:
+        images = [name.removesuffix(ending) for name in self.members if name.endswith(ending)]
+        known = set(images)
+        others = [name for name in self.members if not any(start in known for start in _starts(name))]
+        if others:
+            warn(f"{self.path}: entries without features, left out: {listing(sorted(others, key=natural))}")
+
+        def entry(image: str) -> Entry:
+            def find(names: tuple[str, ...]) -> Any:
+                return next(
+                    (self.members[end][()] for name in names if (end := f"{image}_{name}") in self.members), None
+                )
+
+            return self._entry(image, image + ending, self.members[image + ending], find)
+
+        return [entry(image) for image in sorted(images, key=natural)]
+
+    def _single(self, name: str) -> Entry:
+        member = self.members[name]
+        if not isinstance(member, _Members):
+            return self._entry(name, name, member, lambda _: None)
+        where = f"{self.path}, entry {name[:60]!r}"
+        key = pick(member, self.keys, where, "say which with --features_key")
+        if key is None:
+            raise InputError(f"{where}: none of {', '.join(self.keys)} in it; name the features with --features_key")
+
+        def find(names: tuple[str, ...]) -> Any:
+            found = pick(member, names, where, "expected one of them")
+            return None if found is None else member[found][()]
+
+        return self._entry(name, f"{name}/{key}", member[key], find)
+
+    def _entry(self, image: str, place: str, features: Any, find: Find) -> Entry:
+        where = f"{self.path}, entry {image[:60]!r}"
+        if isinstance(features, _Members):
+            raise InputError(f"{where}: {place} is a group; expected the features of one image")
+        check_shape(features.shape, where)
+        return make_entry(image, features.shape, where, place, find)
+
+
+def _starts(name: str) -> Iterator[str]:
+    """What may be the id in `id_cls_prob`."""
+    parts = name.split("_")
+    return ("_".join(parts[:count]) for count in range(1, len(parts)))
