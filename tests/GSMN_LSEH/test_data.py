@@ -108,10 +108,10 @@ def test_legacy_boxes_decay_while_training_and_belong_to_others_in_evaluation(sp
         np.testing.assert_allclose(batch.extras["boxes"][:, 0, 0], expected, rtol=1e-6)
     sizes = np.full((IMAGES, 2), 2, np.float32)
     corners = np.arange(IMAGES, dtype=np.float32)[:, None, None].repeat(4, 1).repeat(4, 2)
-    np.save(beside(split, "ims_bbx.npy"), corners * 1024)
+    np.save(beside(split, "ims_bbx.npy"), corners / 4)
     np.save(beside(split, "ims_size.npy"), sizes)
     for legacy_rows, expected in ((True, [0, 0, 0, 0, 0, 1, 1, 1]), (False, list(range(IMAGES)))):
         given = options(legacy_boxes=True, legacy_rows=legacy_rows)
         add_graphs(PairDataset(split, pairs.captions), Words(words), **given)
         read = split.image_extras["boxes"](np.arange(IMAGES))[:, 0, 0]
-        assert (read * 2**LEGACY_ACCESSES / 1024).tolist() == expected
+        assert (read * 2**LEGACY_ACCESSES * 4).tolist() == expected

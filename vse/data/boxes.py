@@ -1,7 +1,8 @@
-"""Regions of images: data of networks that need them, their boxes and the images' sizes, in our and published files."""
+"""Boxes of the regions of a split's images, and the images' sizes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +13,12 @@ from torch import Tensor
 from vse.console import say
 from vse.data.datasets import Split
 from vse.data.features import Features
+from vse.data.sources.boxes import disordered, outside, relative
 from vse.errors import InputError
 from vse.published.sizes import load_array, read_sizes
+
+MOST_OUTSIDE = 0.01
+"""Share of boxes outside their images above which boxes and sizes do not belong together."""
 
 
 class Boxes(NamedTuple):
@@ -61,10 +66,38 @@ def read_boxes(split: Split, stand_in: bool) -> Boxes:
     corners = _rows(corners, features, path).astype(np.float32)
     if not np.isfinite(corners).all():
         raise InputError(f"{path}: image {int((~np.isfinite(corners)).any((1, 2)).argmax())}: a box is not finite")
-    path = path.with_name(f"{split.name}_ims_size.npy")
-    if not path.exists() and corners.min() >= 0 and corners.max() <= 1:
+    path = split.file("ims_size.npy")
+    if relative(corners):
+        if path.exists():
+            say(f"{path}: not used, because the boxes lie within 0 ... 1 already")
         return Boxes(corners, np.ones((len(corners), 2), np.float32))
-    return Boxes(corners, _rows(read_sizes(path), features, path))
+    sizes = _rows(read_sizes(path), features, path)
+    wrong = outside(corners, sizes[:, None])
+    if wrong.mean() > MOST_OUTSIDE:
+        raise InputError(
+            f"{path}: {wrong.mean():.0%} of the boxes lie outside images of these sizes, first those of image "
+            f"{int(wrong.any(axis=1).argmax())}; expected boxes x1 y1 x2 y2 and sizes width, height of the same images"
+        )
+    return Boxes(corners, sizes)
+
+
+def box_faults(split: Split) -> Iterator[str]:
+    """What `python -m vse check` finds wrong in the boxes of a split and the sizes beside them, a sentence each."""
+    if not split.file("ims_bbx.npy").exists():
+        return
+    try:
+        boxes = read_boxes(split, stand_in=False)
+    except InputError as problem:
+        yield str(problem)
+        return
+    for wrong, what in (
+        (disordered(boxes.corners), "with the right or lower edge first"),
+        (outside(boxes.corners, boxes.sizes[:, None]), "outside their image"),
+    ):
+        if wrong.any():
+            first = int(wrong.any(axis=1).argmax())
+            path = split.file("ims_bbx.npy")
+            yield f"{path}: {int(wrong.sum())} boxes {what}, first in image {first}; convert them again"
 
 
 def grid(regions: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vse.console import warn
+from vse.data.pictures import read_ids
+from vse.data.sources.entry import LARGEST_VALUE
+from vse.data.sources.layout import turned
 from vse.errors import InputError
+
+BLOCK_BYTES = 2**26
+
+ENDS = 4096
+"""Bytes at the beginning and at the end of a row by which neighbouring rows are compared."""
 
 
 def open_features(path: Path) -> np.ndarray:
@@ -29,26 +39,58 @@ def open_features(path: Path) -> np.ndarray:
             else "it is truncated or not a .npy file"
         )
         raise InputError(f"{path}: {reason}; expected float features as numpy.save writes them") from None
+    if not isinstance(features, np.ndarray):
+        raise InputError(f"{path}: a .npz archive under a .npy name; python -m vse convert reads it")
     shape = features.shape
     if features.ndim not in (2, 3):
         raise InputError(f"{path}: shape {shape}; expected [images, regions, dimensions] or [images, dimensions]")
-    if features.dtype.kind != "f":
-        raise InputError(f"{path}: dtype {features.dtype}; expected float32 or float16, convert it with numpy.astype")
+    if features.dtype.kind != "f" or features.dtype.itemsize > 8 or not features.dtype.isnative:
+        raise InputError(
+            f"{path}: dtype {features.dtype.name}{'' if features.dtype.isnative else ' of the other byte order'}; "
+            "expected float32 or float16, convert it with features.astype(numpy.float32)"
+        )
     if 0 in shape:
         raise InputError(f"{path}: shape {shape} holds no features; make the file again")
     if not features.flags.c_contiguous:
         raise InputError(f"{path}: Fortran order; save numpy.ascontiguousarray(features) so that an image is one block")
+    if features.ndim == 3 and turned(shape[1:]):
+        warn(
+            f"{path}: {shape[1]} regions of {shape[2]} dimensions look like the reverse; python -m vse convert mends it"
+        )
     return features
+
+
+def open_lengths(path: Path, rows: int, regions: int) -> np.ndarray | None:
+    """Read `{split}_ims_len.npy`, [rows] int64: how many regions each row has, the rest is zero; None if absent.
+
+    Raises:
+        InputError: another form, or numbers that do not fit the features.
+    """
+    if not path.is_file():
+        return None
+    try:
+        lengths = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError):
+        raise InputError(f"{path}: not a whole .npy file of numbers; convert the features again") from None
+    fits = isinstance(lengths, np.ndarray) and lengths.shape == (rows,) and lengths.dtype.kind in "iu"
+    if not fits or lengths.min() < 1 or lengths.max() > regions:
+        raise InputError(
+            f"{path}: does not give each of {rows} images a number of regions from 1 to {regions}; convert the "
+            "features again"
+        )
+    return lengths.astype(np.int64)
 
 
 def rows_per_image(features: np.ndarray, captions: int, path: Path) -> int:
     """Feature rows that stand for one image: 1, or k where a file repeats every image once per caption.
 
-    A file with as many rows as captions is either of the second kind (the published `im_div` of 1 with 5 captions an
-    image) or a set with one caption an image; equal neighbouring rows tell which.
+    A file with as many rows as captions is either of the second kind (the original code's `im_div` of 1 with 5 captions
+    an image) or a set with one caption an image. All rows decide: images repeat k times if k divides every run of equal
+    neighbours. Where some neighbours are equal but do not repeat evenly, `{split}_ids.txt` with an id for each row
+    decides, by equal neighbouring ids.
 
     Raises:
-        InputError: the captions are not a multiple of the rows, or rows repeat unevenly.
+        InputError: the captions are not a multiple of the rows, or rows repeat unevenly and no ids say why.
     """
     rows = len(features)
     if captions % rows:
@@ -58,21 +100,34 @@ def rows_per_image(features: np.ndarray, captions: int, path: Path) -> int:
         )
     if rows != captions or rows == 1:
         return 1
-    run = 1
-    while run < rows and np.array_equal(features[run], features[0]):
-        run += 1
-    if run == 1:
+    ids_file = path.with_name(f"{path.name.removesuffix('_ims.npy')}_ids.txt")
+    ids = read_ids(ids_file) if ids_file.is_file() else np.empty(0)
+    equal = ids[1:] == ids[:-1] if len(ids) == rows else _equal_neighbours(features)
+    if not equal.any():
         return 1
-    sampled = np.unique(np.linspace(0, rows // run - 1, 64).astype(int)) * run if rows % run == 0 else [0]
-    even = rows % run == 0 and all(
-        all(np.array_equal(features[first], features[first + k]) for k in range(1, run)) for first in sampled
-    )
-    if not even:
+    runs = np.diff(np.flatnonzero(np.concatenate([[True], ~equal, [True]])))
+    repeat = int(np.gcd.reduce(runs))
+    if repeat == 1 or len(runs) == 1:
+        row = int(equal.argmax())
         raise InputError(
-            f"{path}: the first image fills {run} rows, others do not; expected every image equally often; "
-            "keep one row per image"
+            f"{path}: rows {row} and {row + 1} are equal, as are {int(equal.sum())} of {rows - 1} neighbours, but "
+            f"images do not repeat equally often; write {ids_file.name}, an id a row, the same for rows of one image"
         )
-    return run
+    return repeat
+
+
+def _equal_neighbours(features: np.ndarray) -> np.ndarray:
+    """[rows - 1] whether a row equals the next one; of rows longer than twice ENDS bytes both ends are compared."""
+    flat = features.reshape(len(features), -1)
+    count = ENDS // flat.itemsize
+    parts = [flat] if flat.shape[1] <= 2 * count else [flat[:, :count], flat[:, -count:]]
+    equal = np.ones(len(flat) - 1, dtype=bool)
+    block = 4096
+    for first in range(0, len(equal), block):
+        for part in parts:
+            some = np.ascontiguousarray(part[first : first + block + 1]).view(np.uint8)
+            equal[first : first + block] &= (some[1:] == some[:-1]).all(axis=1)
+    return equal
 
 
 @dataclass
@@ -85,10 +140,26 @@ class Features:
     path: Path
     array: np.ndarray
     repeat: int = 1
-    count: int = 0  # images in use, at most all of the file's
+    count: int = 0
+    """Images in use, at most all of the file's."""
+    padded: np.ndarray | None = None
+    """[images * repeat] int64: regions of each row, where they differ; the rest of a row is padding, all zero."""
 
     def __post_init__(self) -> None:
         self.count = self.count or len(self.array) // self.repeat
+
+    @classmethod
+    def open(cls, path: Path, captions: int) -> Features:
+        """Open `{split}_ims.npy` for a split of so many captions, with `{split}_ims_len.npy` if there is one.
+
+        Raises:
+            InputError: as open_features, open_lengths and rows_per_image.
+        """
+        array = open_features(path)
+        lengths = None
+        if array.ndim == 3:
+            lengths = open_lengths(path.with_name(f"{path.stem}_len.npy"), len(array), array.shape[1])
+        return cls(path, array, rows_per_image(array, captions, path), padded=lengths)
 
     def __len__(self) -> int:
         return self.count
@@ -98,24 +169,64 @@ class Features:
         """Shape of one image: (R, D) or (D,)."""
         return self.array.shape[1:]
 
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """[images] int64: regions of each image, the first ones of R; None where every image has R."""
+        return None if self.padded is None else self.padded[: self.count * self.repeat : self.repeat]
+
     def read(self, images: np.ndarray, generator: np.random.Generator | None = None) -> Tensor:
         """[b] image indices -> float32 [b, R, D] or [b, D]; precomputed features have no augmentation.
 
         Raises:
-            InputError: a NaN or infinite value, with its row.
+            InputError: a value that no features have, NaN, infinite or beyond LARGEST_VALUE, with its row.
         """
         rows = np.asarray(images) * self.repeat
         block = torch.from_numpy(self.array[rows]).float()
-        if not torch.isfinite(block.sum()) and not torch.isfinite(block).all():
-            broken = int(rows[int((~torch.isfinite(block.flatten(1)).all(1)).nonzero()[0])])
-            raise InputError(
-                f"{self.path}: row {broken} holds NaN or infinity; extract the features of that image again"
-            )
+        if not block.sum().abs() <= LARGEST_VALUE * max(1, block.numel()):  # one pass; NaN fails as well
+            largest = block.flatten(1).abs().amax(1)  # NaN and infinity survive the maximum
+            broken = ~(largest <= LARGEST_VALUE)
+            if broken.any():
+                place = int(broken.nonzero()[0])
+                what = "NaN or infinity" if not largest[place].isfinite() else f"values up to {float(largest[place]):g}"
+                raise InputError(
+                    f"{self.path}: row {int(rows[place])} holds {what}; extract the features of that image again"
+                )
         return block
 
     def resident(self, device: torch.device) -> Tensor:
         """All images in use on `device`, in the file's precision, for `--features_on_device`."""
         return torch.from_numpy(np.ascontiguousarray(self.array[: self.count * self.repeat : self.repeat])).to(device)
+
+
+def feature_faults(features: Features) -> Iterator[str]:
+    """What `python -m vse check` finds wrong in all values of a file, one sentence for each kind of fault."""
+    array, path = features.array, features.path
+    largest = np.empty(len(array), dtype=np.float64)
+    padding = np.zeros(len(array), dtype=bool)
+    block = max(1, BLOCK_BYTES // max(1, array[0].nbytes))
+    for first in range(0, len(array), block):
+        part = np.abs(np.asarray(array[first : first + block], dtype=np.float32))
+        largest[first : first + block] = part.reshape(len(part), -1).max(axis=1)  # NaN survives the maximum
+        if features.padded is not None:
+            beyond = np.arange(array.shape[1]) >= features.padded[first : first + block, None]
+            padding[first : first + block] = (np.where(beyond, part.max(axis=2), 0) != 0).any(axis=1)
+    for wrong, what, remedy in (
+        (~np.isfinite(largest), "rows with NaN or infinity", "extract the features of those images again"),
+        (largest == 0, "all-zero rows", "the extraction failed for those images, run it again or leave the images out"),
+        (
+            np.isfinite(largest) & (largest > LARGEST_VALUE),
+            f"rows with values beyond {LARGEST_VALUE:g}",
+            "they were written in another precision or are damaged, convert them again",
+        ),
+        (padding, "rows with values after their last region", "convert the features again"),
+    ):
+        if wrong.any():
+            yield f"{path}: {int(wrong.sum())} {what}, first {int(wrong.argmax())}; {remedy}"
+    if array.ndim == 3 and turned(array.shape[1:]):
+        yield (
+            f"{path}: {array.shape[1]} regions of {array.shape[2]} dimensions look like the reverse; "
+            "python -m vse convert writes [images, regions, dimensions]"
+        )
 
 
 def check_img_dim(img_dim: int | None, shape: tuple[int, ...], path: Path) -> None:
