@@ -58,12 +58,15 @@ class CRCL(Objective):
         self.epoch = 0
 
     def start(self, captions: int) -> None:
+        """Make room for the beliefs in all training captions."""
         self.beliefs.resize(captions)
 
     def begin(self, epoch: int, position: int, steps_per_epoch: int) -> None:
+        """Note the epoch, which decides whether beliefs move."""
         self.epoch = epoch
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return both directions, and move the beliefs in the pairs of the batch."""
         roles = self.roles(pairs)
         rows, columns = self._log_probabilities(scores, roles), self._log_probabilities(scores.T, roles)
         beliefs = self._believe((_right(rows, roles) + _right(columns, roles)).detach() / 2, pairs.caption_ids)

@@ -24,6 +24,7 @@ class DCL(TemperatureObjective):
     """
 
     def costs(self, logits: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return log sum exp of the negatives less the positive."""
         right = roles.positives.to(logits.dtype)
         negatives, none = log_sum_exp(logits, roles.negatives)
         return (negatives - (logits * right).sum(dim=1) / right.sum(dim=1)).masked_fill(none, 0.0)

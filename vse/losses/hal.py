@@ -70,6 +70,7 @@ class HAL(Objective):
             self.bank = MemoryBank(self.mb_rate, exclude="images" if self.global_repaired else "captions")
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the log-sum-exp of the negatives less half the positive term, by rows and by columns."""
         roles = self.roles(pairs)
         own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
         exponents = self.local_alpha * (scores.masked_fill(own, 0.0) - self.local_ep)
@@ -124,10 +125,12 @@ class HAL(Objective):
         return negative_weights, positive_weights
 
     def constants(self) -> dict[str, Any]:
+        """Return the constants, those of the memory bank only if there is one."""
         constants = super().constants()
         return constants if self.memory_bank else {k: v for k, v in constants.items() if not k.startswith(BANK)}
 
     def diagnose(self, scores: Tensor) -> str | None:
+        """Return a warning if the published positive term pulls less than half of the matching pairs."""
         if self.positive_repaired or (scores.diagonal() <= 0).float().mean() <= 0.5:
             return None
         return (

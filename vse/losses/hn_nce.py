@@ -37,6 +37,7 @@ class HNNCE(TemperatureObjective):
             raise InputError(f"hardness {self.hardness}: expected a number of at least 0, such as 0.25")
 
     def costs(self, logits: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return the cross-entropy with weighted negatives."""
         concentration, _ = log_sum_exp(self.hardness * logits, roles.negatives)
         count = roles.negatives.sum(dim=1).clamp(min=1).to(logits.dtype)
         log_weights = count.log()[:, None] + self.hardness * logits - concentration[:, None]

@@ -25,4 +25,5 @@ class InfoNCE(TemperatureObjective):
     same_image: SameImage = field(default="positive", kw_only=True)
 
     def costs(self, logits: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return the cross-entropy of each query's positives."""
         return cross_entropy(logits, roles)

@@ -66,7 +66,9 @@ class LSEH(Objective):
         return margins
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the sums of hinges with semantic margins."""
         return hinges(scores, self.margins(pairs).to(scores.dtype), self.roles(pairs), self.max_violation)
 
     def sum_form(self) -> Objective | None:
+        """Return LSEH without `max_violation`; None if it already is."""
         return replace(self, max_violation=False) if self.max_violation else None

@@ -41,6 +41,7 @@ class LUWM(QueryObjective):
     averaged = True
 
     def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return the polynomials of positive and hardest negative."""
         negatives = scores.masked_fill(~roles.negatives, -torch.inf)
         return per_positive(scores, negatives, roles, self._cost)
 

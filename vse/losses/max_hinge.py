@@ -28,7 +28,9 @@ class MaxHinge(Objective):
     max_violation = True
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the sums of the hardest hinges."""
         return hinges(scores, self.margin, self.roles(pairs), hardest=True)
 
     def sum_form(self) -> Objective:
+        """Return the sum of hinges with the same margin."""
         return SumHinge(**self.constants())

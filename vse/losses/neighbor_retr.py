@@ -69,6 +69,7 @@ class NeighborRetr(TemperatureObjective):
         self.queue = Queue(self.bank_size)
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the three terms of both directions, and remember the batch in the bank."""
         assert pairs.images is not None
         assert pairs.captions is not None
         images, captions = pairs.images, pairs.captions

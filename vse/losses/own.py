@@ -83,7 +83,7 @@ def _is_scalar(value: object) -> bool:
 
 
 def _where(problem: Exception, path: Path) -> str:
-    """What went wrong in the user's file, and in which line of it."""
+    """Say what went wrong in the user's file, and in which line of it."""
     lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if Path(frame.filename) == path]
     if isinstance(problem, SyntaxError):
         lines = [problem.lineno]

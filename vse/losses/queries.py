@@ -25,6 +25,7 @@ class QueryObjective(Objective):
         raise NotImplementedError
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the sums or means over the queries of both directions."""
         roles = self.roles(pairs)
         image_to_text, text_to_image = self.costs(scores, roles, pairs), self.costs(scores.T, roles, pairs)
         if self.averaged:

@@ -38,8 +38,10 @@ class SAM(Objective):
         self.sparse_gradient = self.max_violation
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the sums of hinges with semantic margins."""
         margins = description_similarity(described(pairs), "cosine").mul_(-self.semantic_weight).add_(self.margin)
         return hinges(scores, margins.to(scores.dtype), self.roles(pairs), self.max_violation)
 
     def sum_form(self) -> Objective | None:
+        """Return SAM without `max_violation`; None if it already is."""
         return replace(self, max_violation=False) if self.max_violation else None

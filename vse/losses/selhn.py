@@ -43,6 +43,7 @@ class SelHN(QueryObjective):
             raise InputError(f"epsilon {self.epsilon}: expected a number of at least 0, such as 0.01")
 
     def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return the hardest hinge, or the mean hinge."""
         return per_positive(scores, scores.masked_fill(~roles.negatives, -torch.inf), roles, self._cost)
 
     def _cost(self, positives: Tensor, negatives: Tensor) -> Tensor:
@@ -53,4 +54,5 @@ class SelHN(QueryObjective):
         return torch.where((positives - hardest).abs() < self.epsilon, mean, hinge)
 
     def sum_form(self) -> Objective:
+        """Return the sum of hinges with the same margin."""
         return SumHinge(self.margin, same_image=self.same_image, false_negatives=self.false_negatives)

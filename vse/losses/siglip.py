@@ -43,6 +43,7 @@ class SigLIP(QueryObjective):
         self.bias = nn.Parameter(torch.tensor(float(self.logit_bias)))
 
     def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return the sum over the pairs of each query, halved."""
         logits = scores * self.log_scale.exp() + self.bias
         costs = -nn.functional.logsigmoid(torch.where(roles.positives, logits, -logits))
         return costs.masked_fill(~(roles.positives | roles.negatives), 0.0).sum(dim=1) / 2

@@ -43,6 +43,7 @@ class SoftLabels(TemperatureObjective):
             raise InputError(f"soft_temperature {self.soft_temperature}: expected a number above 0, such as 0.45")
 
     def costs(self, logits: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return cross-entropy and divergence from the teacher."""
         similarity = description_similarity(described(pairs), "cosine").to(logits.dtype)
         others = ~(roles.positives | roles.negatives)
         teacher = torch.log_softmax((similarity / self.soft_temperature).masked_fill(others, -torch.inf), dim=1)

@@ -35,6 +35,7 @@ class SoftMargin(QueryObjective):
             raise InputError(f"sharpness {self.sharpness}: expected a number above 0, such as 10")
 
     def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return the softened hinge of the hardest negative, or their sum over all."""
         negatives = scores.masked_fill(~roles.negatives, -torch.inf)
         return per_positive(scores, negatives, roles, self._cost)
 
@@ -47,4 +48,5 @@ class SoftMargin(QueryObjective):
         return torch.nn.functional.softplus(lead, beta=self.sharpness, threshold=40)
 
     def sum_form(self) -> Objective | None:
+        """Return the soft margin without `max_violation`; None if it already is."""
         return replace(self, max_violation=False) if self.max_violation else None

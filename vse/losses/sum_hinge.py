@@ -24,4 +24,5 @@ class SumHinge(Objective):
     margin: float = 0.2
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the sums of all hinges."""
         return hinges(scores, self.margin, self.roles(pairs), hardest=False)

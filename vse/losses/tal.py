@@ -41,6 +41,7 @@ class TAL(QueryObjective):
             raise InputError(f"temperature {self.temperature}: expected a number above 0, such as 0.02")
 
     def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return the hinge of the smooth maximum."""
         logits = scores.detach() / self.temperature
         weights = torch.softmax(logits.masked_fill(~roles.positives, -torch.inf), dim=1)
         positives = (weights * scores).sum(dim=1)
@@ -48,4 +49,5 @@ class TAL(QueryObjective):
         return (self.margin - positives + self.temperature * hardest).clamp(min=0).masked_fill(none, 0.0)
 
     def sum_form(self) -> Objective:
+        """Return the sum of hinges with the same margin."""
         return SumHinge(self.margin, same_image=self.same_image, false_negatives=self.false_negatives)

@@ -43,6 +43,7 @@ class TemperatureObjective(QueryObjective):
         return torch.exp(-self.log_temperature)
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return half the mean over the queries of both directions."""
         logits, roles = scores * self.inverse_temperature(), self.roles(pairs)
         return self.costs(logits, roles, pairs).mean() / 2, self.costs(logits.T, roles, pairs).mean() / 2
 

@@ -40,6 +40,7 @@ class UniHN(QueryObjective):
             raise InputError(f"sharpness {self.sharpness}: expected a number above 0, such as 50")
 
     def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
+        """Return the softplus of all negatives."""
         return per_positive(scores, scores.masked_fill(~roles.negatives, -torch.inf), roles, self._cost)
 
     def _cost(self, positives: Tensor, negatives: Tensor) -> Tensor:
@@ -47,4 +48,5 @@ class UniHN(QueryObjective):
         return torch.nn.functional.pad(exponents, (1, 0)).logsumexp(dim=1) / self.sharpness
 
     def sum_form(self) -> Objective:
+        """Return the sum of hinges with the same margin."""
         return SumHinge(self.margin, same_image=self.same_image, false_negatives=self.false_negatives)

@@ -28,15 +28,19 @@ class Wrapper(Objective):
         self.bank = objective.bank
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the directions of the objective inside."""
         return self.objective.directions(scores, pairs)
 
     def start(self, captions: int) -> None:
+        """Pass on how many training captions there are."""
         self.objective.start(captions)
 
     def begin(self, epoch: int, position: int, steps_per_epoch: int) -> None:
+        """Pass on where training stands."""
         self.objective.begin(epoch, position, steps_per_epoch)
 
     def diagnose(self, scores: Tensor) -> str | None:
+        """Return what the objective inside finds wrong."""
         return self.objective.diagnose(scores)
 
 
@@ -58,16 +62,20 @@ class Rescaled(Wrapper):
         self.needs_bounded_scores = False
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the directions of the rescaled scores."""
         return self.objective.directions(torch.tanh(scores / self.score_scale), pairs)
 
     def diagnose(self, scores: Tensor) -> str | None:
+        """Return what is wrong with the rescaled scores."""
         return self.objective.diagnose(torch.tanh(scores / self.score_scale))
 
     def sum_form(self) -> Objective | None:
+        """Return the rescaled sum form; None if there is none."""
         summed = self.objective.sum_form()
         return None if summed is None else Rescaled(summed, self.score_scale)
 
     def __repr__(self) -> str:
+        """Return the objective inside and the scale."""
         return f"{self.objective!r} of tanh(scores / {self.score_scale:g})"
 
 
@@ -100,6 +108,7 @@ class Warmup(Wrapper):
         self.begin(0, 0, 1)
 
     def begin(self, epoch: int, position: int, steps_per_epoch: int) -> None:
+        """Choose what this step minimises."""
         self.warming = epoch + position / steps_per_epoch < self.epochs
         now = self.first if self.warming else self.objective
         self.sparse_gradient = now.sparse_gradient
@@ -107,6 +116,7 @@ class Warmup(Wrapper):
         now.begin(epoch, position, steps_per_epoch)
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the directions of the form that this step minimises."""
         if not self.warming:
             return self.objective.directions(scores, pairs)
         image_to_text, text_to_image = self.first.directions(scores, pairs)
@@ -115,6 +125,7 @@ class Warmup(Wrapper):
         return image_to_text, text_to_image
 
     def __repr__(self) -> str:
+        """Return the objective inside and its warm-up."""
         return f"{self.objective!r} after {self.epochs:g} epochs of the {self.form} of {self.first!r}"
 
 
@@ -132,15 +143,18 @@ class GrowingGradient(Wrapper):
         self.epoch, self.share = epoch, 1.0
 
     def begin(self, epoch: int, position: int, steps_per_epoch: int) -> None:
+        """Choose this step's share of the gradient."""
         self.share = position / steps_per_epoch if epoch == self.epoch else 1.0
         super().begin(epoch, position, steps_per_epoch)
         self.sparse_gradient = self.objective.sparse_gradient
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return the directions, whose gradient is scaled."""
         share = self.share
         if share != 1.0 and scores.requires_grad:
             scores.register_hook(lambda gradient: gradient * share)
         return self.objective.directions(scores, pairs)
 
     def __repr__(self) -> str:
+        """Return the objective inside and the epoch."""
         return f"{self.objective!r}, gradients growing in epoch {self.epoch}"
