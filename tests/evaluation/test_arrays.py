@@ -64,6 +64,13 @@ def test_a_missing_file_name_or_form_is_one_sentence(tmp_path: Path) -> None:
             read_arrays(source)
 
 
+def test_ids_and_names_beside_the_matrices_are_passed_over(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=MATRIX, captions=MATRIX, ids=np.arange(3), names=np.array(["a", "b", "c"]))
+    assert read_arrays(tmp_path / "a.npz").keys() == {"images", "captions"}
+    with pytest.raises(InputError, match=r"int64 \[3\]; expected a floating point matrix"):
+        read_arrays(f"{tmp_path / 'a.npz'}:ids")
+
+
 def test_embeddings_are_compared_by_cosine_or_inner_product() -> None:
     images, captions = torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     assert similarities(images, captions).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]

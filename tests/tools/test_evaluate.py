@@ -88,6 +88,16 @@ def test_uneven_captions_take_the_image_of_each(tmp_path: Path, run: Run, capsys
     assert "images have no caption and are not asked for" in capsys.readouterr().err
 
 
+def test_an_id_for_each_caption_tells_whose_it_is(tmp_path: Path, run: Run) -> None:
+    owner = np.minimum(OWNER, 6) + (np.arange(CAPTIONS) == CAPTIONS - 1)
+    (tmp_path / "ids.txt").write_text("".join(f"{100 - image}\n" for image in owner))
+    found = run("scores.npy", data=None, image_ids=str(tmp_path / "ids.txt"))
+    assert found["meanr"] == evaluate(np.load(tmp_path / "scores.npy"), owner)["meanr"]
+    (tmp_path / "ids.txt").write_text("".join(f"{image // 2}\n" for image in owner))
+    with pytest.raises(InputError, match="the ids of 40 captions are of 4 images, not 8"):
+        run("scores.npy", data=None, image_ids=str(tmp_path / "ids.txt"))
+
+
 def test_without_a_data_set_the_assumption_is_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run("scores.npy", data=None)
     assert "5 captions in a row are taken to belong to each of 8 images" in capsys.readouterr().out

@@ -77,8 +77,8 @@ def open_split_ids(folder: Path, name: str, images: int | None = None) -> SplitI
     if owner_file.is_file():
         caption_image = read_caption_image(owner_file, images, len(captions))
     else:
-        caption_image = _caption_image(ids, images, len(captions), captions_file)
-    image_ids = _image_ids(folder / f"{name}_ids.txt", ids, caption_image, images)
+        caption_image = caption_image_of_ids(ids, images, len(captions), captions_file)
+    image_ids = None if ids is None else ids_by_image(ids, caption_image, images, folder / f"{name}_ids.txt")
     return SplitIds(name, folder, caption_image, images, captions, image_ids, caption_ids)
 
 
@@ -94,6 +94,39 @@ def even_split(images: int, captions: int, source: str) -> np.ndarray:
             f"captions, give the image of each caption ({{split}}_caption_image.npy or --caption_image)"
         )
     return np.repeat(np.arange(images), captions // images)
+
+
+def caption_image_of_ids(ids: np.ndarray | None, images: int, captions: int, source: Path | str) -> np.ndarray:
+    """Return the image of each caption [captions]: by runs of equal ids if there is one a caption, else evenly.
+
+    Raises:
+        InputError: the ids are of another number of images, or the numbers do not divide.
+    """
+    if ids is None or len(ids) != captions:
+        return even_split(images, captions, str(source))
+    runs = int(1 + np.count_nonzero(np.diff(ids)))
+    if runs != images:
+        raise InputError(f"{source}: the ids of {captions} captions are of {runs} images, not {images}")
+    return np.concatenate([[0], np.cumsum(np.diff(ids) != 0)])
+
+
+def ids_by_image(ids: np.ndarray, caption_image: np.ndarray, images: int, source: Path | str) -> np.ndarray:
+    """Return the id of each image [images], from one id an image or one a caption.
+
+    Raises:
+        InputError: neither, or captions of one image have different ids.
+    """
+    if len(ids) == images:
+        return ids
+    if len(ids) != len(caption_image):
+        raise InputError(
+            f"{source}: {len(ids)} ids for {images} images and {len(caption_image)} captions; expected one an image"
+        )
+    by_image = np.zeros(images, dtype=np.int64)
+    by_image[caption_image] = ids
+    if len(np.unique(caption_image)) < images or (by_image[caption_image] != ids).any():
+        raise InputError(f"{source}: captions of one image have different ids; expected one id an image")
+    return by_image
 
 
 def read_caption_image(path: Path, images: int, captions: int) -> np.ndarray:
@@ -123,7 +156,7 @@ def read_caption_image(path: Path, images: int, captions: int) -> np.ndarray:
 
 
 def _count_images(folder: Path, name: str, captions: int, ids: np.ndarray | None) -> int | None:
-    """Number of images of a split by the files beside its captions; None where they don't tell."""
+    """Count the images of a split by the files beside its captions; None where they don't tell."""
     if ids is not None and len(ids) != captions:
         return len(ids)
     if ids is not None:
@@ -135,24 +168,3 @@ def _count_images(folder: Path, name: str, captions: int, ids: np.ndarray | None
     if names.is_file():
         return len(names.read_text(encoding="utf-8", errors="replace").splitlines())
     return None
-
-
-def _caption_image(ids: np.ndarray | None, images: int, captions: int, source: Path) -> np.ndarray:
-    if ids is not None and len(ids) == captions:
-        return np.concatenate([[0], np.cumsum(np.diff(ids) != 0)])
-    return even_split(images, captions, str(source))
-
-
-def _image_ids(ids_file: Path, ids: np.ndarray | None, owner: np.ndarray, images: int) -> np.ndarray | None:
-    """[images] ids, from a file of one id an image or a caption."""
-    if ids is None or len(ids) == images:
-        return ids
-    if len(ids) != len(owner):
-        raise InputError(
-            f"{ids_file}: {len(ids)} ids for {images} images and {len(owner)} captions; expected one for each image"
-        )
-    by_image = np.zeros(images, dtype=np.int64)
-    by_image[owner] = ids
-    if len(np.unique(owner)) < images or (by_image[owner] != ids).any():
-        raise InputError(f"{ids_file}: captions of one image have different ids; expected one id an image")
-    return by_image

@@ -48,6 +48,9 @@ def read_arrays(source: str | Path) -> dict[str, Tensor]:
         if chosen not in arrays:
             raise InputError(f"{file}: no array {chosen}; it holds {', '.join(arrays)}")
         arrays = {chosen: arrays[chosen]}
+    elif len(arrays) > 1:  # ids and names may lie beside the matrices
+        matrices = {name: array for name, array in arrays.items() if array.ndim == 2 and array.is_floating_point()}
+        arrays = matrices or arrays
     return {name: _checked(array, f"{file}:{name}" if len(arrays) > 1 else str(file)) for name, array in arrays.items()}
 
 
@@ -56,23 +59,20 @@ def _load(file: Path) -> dict[str, Tensor]:
         try:
             from safetensors.torch import load_file
         except ImportError:
-            raise InputError(
-                f"{file}: safetensors are read by a package that is not here: pip install safetensors"
-            ) from None
+            raise InputError(f"{file}: needs the package safetensors: pip install 'vse[eval]'") from None
         return load_file(file)
     if file.suffix not in SUFFIXES:
         raise InputError(f"{file}: an unknown form; expected .npy, .npz or .safetensors")
     loaded = np.load(file, mmap_mode="c", allow_pickle=False)
     arrays = {file.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    return {name: _tensor(array, f"{file}:{name}") for name, array in arrays.items()}
-
-
-def _tensor(array: np.ndarray, source: str) -> Tensor:
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
-        raise InputError(
-            f"{source}: {array.dtype} {list(array.shape)}; expected a matrix of float16, float32 or float64"
-        )
-    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    numbers = {name: array for name, array in arrays.items() if array.dtype.kind in "biuf" and array.dtype.itemsize < 9}
+    if not numbers:
+        raise InputError(f"{file}: holds no matrix of numbers; expected scores or embeddings")
+    # PyTorch takes no foreign byte order.
+    return {
+        name: torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+        for name, array in numbers.items()
+    }
 
 
 def _checked(array: Tensor, source: str) -> Tensor:

@@ -67,7 +67,7 @@ def read_judgments(path: str | Path, names: Sequence[str], caption_image: np.nda
         InputError: not readable, no line is left, or as many lines of one form as of the other.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected a file of judgments") from None
     values = [_parse(line) for line in lines]

@@ -7,13 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import tyro
 from torch import Tensor
 
 from vse.console import say, warn
-from vse.data.ids import SplitIds, even_split, find_folder, open_split_ids, read_caption_image
+from vse.data.ids import (
+    SplitIds,
+    caption_image_of_ids,
+    find_folder,
+    ids_by_image,
+    open_split_ids,
+    read_caption_image,
+)
 from vse.data.pictures import read_ids
 from vse.errors import InputError
 from vse.evaluation.arrays import Measure, holds_arrays, infinite, read_arrays, refuse, similarities
@@ -55,7 +61,7 @@ class Options:
     caption_image: str | None = None
     """File (.npy or integers, one a line) with the row of each caption's image, from 0; without --data."""
     image_ids: str | None = None
-    """File with the id of each image, one a line; default: {split}_ids.txt of --data."""
+    """File with the id of each image, a line an image or a caption; default: {split}_ids.txt of --data."""
     caption_ids: str | None = None
     """File with the id of each caption, one a line; default: {split}_cap_ids.txt of --data."""
     measure: Measure = "cosine"
@@ -194,6 +200,7 @@ def _split(options: Options, evaluated: Evaluated) -> SplitIds:
     """Read whose the captions are in the split that the scores belong to."""
     images, captions = evaluated.scores.shape
     name = options.split or "test"
+    ids = None if options.image_ids is None else read_ids(Path(options.image_ids))
     if options.caption_image is not None and (options.data is not None or evaluated.models):
         raise InputError("--caption_image is for scores without --data; a folder holds {split}_caption_image.npy")
     if evaluated.models:
@@ -209,25 +216,24 @@ def _split(options: Options, evaluated: Evaluated) -> SplitIds:
         owner = read_caption_image(Path(options.caption_image), images, captions)
         split = SplitIds(name, None, owner, images)
     else:
-        split = SplitIds(name, None, even_split(images, captions, f"scores [{images}, {captions}]"), images)
-        say(f"no --data: {captions // images} captions in a row are taken to belong to each of {images} images")
+        owner = caption_image_of_ids(ids, images, captions, options.image_ids or f"scores [{images}, {captions}]")
+        split = SplitIds(name, None, owner, images)
+        if ids is None or len(ids) != captions:
+            say(f"no --data: {captions // images} captions in a row are taken to belong to each of {images} images")
     if len(split.caption_image) != captions:
         raise InputError(
             f"{options.inputs[0]}: scores of {images} images and {captions} captions, but {split.title} has "
             f"{len(split.caption_image)} captions; expected [images, captions] of this split"
         )
-    if options.image_ids is not None:
-        split = replace(split, image_ids=_ids(options.image_ids, images, "images"))
+    if ids is not None:
+        image_ids = ids_by_image(ids, split.caption_image, images, str(options.image_ids))
+        split = replace(split, image_ids=image_ids)
     if options.caption_ids is not None:
-        split = replace(split, caption_ids=_ids(options.caption_ids, captions, "captions"))
+        caption_ids = read_ids(Path(options.caption_ids))
+        if len(caption_ids) != captions:
+            raise InputError(f"{options.caption_ids}: {len(caption_ids)} ids; expected one a caption, {captions}")
+        split = replace(split, caption_ids=caption_ids)
     return split
-
-
-def _ids(path: str, count: int, what: str) -> np.ndarray:
-    ids = read_ids(Path(path))
-    if len(ids) != count:
-        raise InputError(f"{path}: {len(ids)} ids; expected one for each of the {count} {what}")
-    return ids
 
 
 def _banks(options: Options, evaluated: Evaluated) -> Banks:
