@@ -41,7 +41,7 @@ def test_every_float_type_keeps_its_values(tmp_path: Path, dtype: str) -> None:
         (np.zeros((3, 4, 2), np.float32), r"\[3, 4, 2\]"),
         (np.zeros((0, 4), np.float32), r"\[0, 4\]"),
         (np.array([[1.0, np.nan], [0.0, 0.0], [np.nan, np.nan]]), "2 of 3 rows hold NaN, the first is row 0"),
-        (np.array([{}]), "cannot be read"),
+        (np.array([{}]), "cannot be read .damaged, or Python objects"),
     ],
 )
 def test_what_is_no_matrix_of_numbers_is_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
