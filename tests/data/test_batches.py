@@ -106,6 +106,31 @@ def test_a_batch_with_images_is_passed_on(split: Split, tokens: TokenIds) -> Non
     assert PairDataset(split, tokens).with_images(batch) is batch
 
 
+@pytest.fixture
+def adaptive(tmp_path: Path) -> Split:
+    """Three images with 2, 1 and 3 regions, two captions each."""
+    (tmp_path / "dev_caps.txt").write_text("\n".join(CAPTIONS) + "\n")
+    np.save(tmp_path / "dev_ims.npy", np.ones((3, 3, 4), np.float32))
+    np.save(tmp_path / "dev_ims_len.npy", np.array([2, 1, 3], np.int32))
+    return open_split(tmp_path, "dev")
+
+
+def test_pairs_and_images_carry_their_numbers_of_regions(adaptive: Split) -> None:
+    tokens = encode(adaptive.captions, Vocabulary.build(adaptive.captions, 1))
+    batch = PairDataset(adaptive, tokens).read(np.array([5, 0, 3]))
+    assert isinstance(batch, PairBatch)
+    assert batch.region_lengths is not None
+    assert batch.region_lengths.tolist() == [[2, 1, 3][image] for image in batch.image_ids.tolist()]
+    seen = [images.region_lengths for images in EvaluationData(adaptive, tokens, batch_size=2).images()]
+    assert [lengths.tolist() for lengths in seen if lengths is not None] == [[2, 1], [3]]
+
+
+def test_images_of_different_numbers_of_regions_stay_on_the_host(adaptive: Split) -> None:
+    tokens = encode(adaptive.captions, Vocabulary.build(adaptive.captions, 1))
+    with pytest.raises(InputError, match="--features_on_device: images differ in their number of regions"):
+        PairDataset(adaptive, tokens).keep_images_on(META)
+
+
 def test_evaluation_reads_each_image_once_in_order(split: Split, tokens: TokenIds) -> None:
     batches = list(EvaluationData(split, tokens, batch_size=2).images())
     assert [batch.image_ids.tolist() for batch in batches] == [[0, 1], [2]]

@@ -128,12 +128,10 @@ def test_dimensions_before_regions_are_warned_of(tmp_path: Path, capsys: pytest.
 def test_numbers_of_regions_are_those_of_the_images_in_use(tmp_path: Path) -> None:
     array = np.ones((6, 4, 3), np.float32) * np.arange(1, 4).repeat(2)[:, None, None]
     write(tmp_path / "x_ims_len.npy", np.array([4, 4, 2, 2, 3, 3], np.int32))
-    features = Features.open(write(tmp_path / "x_ims.npy", array.astype(np.float32)), 6)
-    features.count = 2
-    assert features.repeat == 2
+    features = Features(tmp_path / "x_ims.npy", array, repeat=2, count=2)
     assert features.lengths is not None
     assert features.lengths.tolist() == [4, 2]
-    assert Features.open(write(tmp_path / "y_ims.npy", array), 12).lengths is None
+    assert Features(tmp_path / "y_ims.npy", array).lengths is None
 
 
 @pytest.mark.parametrize(
@@ -141,16 +139,15 @@ def test_numbers_of_regions_are_those_of_the_images_in_use(tmp_path: Path) -> No
 )
 def test_numbers_of_regions_that_do_not_fit_are_refused(tmp_path: Path, lengths: np.ndarray) -> None:
     write(tmp_path / "x_ims_len.npy", lengths)
-    path = write(tmp_path / "x_ims.npy", np.ones((3, 4, 2), np.float32))
     with pytest.raises(InputError, match=r"x_ims_len\.npy: does not give each of 3 images a number of regions"):
-        Features.open(path, 3)
+        Features(tmp_path / "x_ims.npy", np.ones((3, 4, 2), np.float32))
 
 
 def test_check_finds_each_kind_of_broken_row(tmp_path: Path) -> None:
     array = np.random.default_rng(0).normal(size=(6, 300, 3)).astype(np.float32)
     array[1, 0, 0], array[2], array[3, 5, 1], array[4, 299, 2] = np.nan, 0, 1e9, 1
     write(tmp_path / "x_ims_len.npy", np.array([300] * 4 + [299, 300]))
-    faults = list(feature_faults(Features.open(write(tmp_path / "x_ims.npy", array), 6)))
+    faults = list(feature_faults(Features(tmp_path / "x_ims.npy", array)))
     for fault, words in zip(
         faults,
         (

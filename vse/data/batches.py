@@ -183,16 +183,18 @@ class PairDataset(Dataset[CaptionBatch]):
         )
         if self.resident is not None:
             return batch
-        return _paired(batch, self.split.images.read(image_ids, generator))
+        return _paired(batch, self.split.images.read(image_ids, generator), _region_lengths(self.split, image_ids))
 
     def keep_images_on(self, device: torch.device) -> None:
         """Keep all features in the memory of `device`; items are then batches of captions.
 
         Raises:
-            InputError: the images are pictures.
+            InputError: the images are pictures, or differ in their number of regions, which the host must know.
         """
         if not isinstance(self.split.images, Features):
             raise InputError("--features_on_device: this data set holds pictures; leave the flag out")
+        if self.split.images.lengths is not None:
+            raise InputError("--features_on_device: images differ in their number of regions; leave the flag out")
         self.resident = self.split.images.resident(device)
 
     def with_images(self, batch: CaptionBatch) -> PairBatch:
@@ -204,8 +206,15 @@ class PairDataset(Dataset[CaptionBatch]):
         return _paired(batch, self.resident[batch.image_ids].float())
 
 
-def _paired(batch: CaptionBatch, images: Tensor) -> PairBatch:
-    return PairBatch(images=images, **{entry.name: getattr(batch, entry.name) for entry in fields(batch)})
+def _paired(batch: CaptionBatch, images: Tensor, region_lengths: Tensor | None = None) -> PairBatch:
+    values = {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
+    return PairBatch(images=images, region_lengths=region_lengths, **values)
+
+
+def _region_lengths(split: Split, image_ids: np.ndarray) -> Tensor | None:
+    """Look up the number of regions of images [B] -> [B] int64; None where every image has as many."""
+    lengths = split.images.lengths if isinstance(split.images, Features) else None
+    return None if lengths is None else torch.from_numpy(lengths[image_ids])
 
 
 def pair_loader(
@@ -239,6 +248,7 @@ def image_batches(split: Split, batch_size: int) -> Iterator[ImageBatch]:
         yield ImageBatch(
             images=split.images.read(image_ids),
             image_ids=torch.from_numpy(image_ids),
+            region_lengths=_region_lengths(split, image_ids),
             extras=_read_extras(split.image_extras, image_ids),
         )
 

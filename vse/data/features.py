@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,11 @@ def _equal_neighbours(features: np.ndarray) -> np.ndarray:
 class Features:
     """The images of a split as memory-mapped features.
 
-    `array` is [images * repeat, R, D] or [images * repeat, D]; image i is row i * repeat.
+    `array` is [images * repeat, R, D] or [images * repeat, D]; image i is row i * repeat. `{split}_ims_len.npy` beside
+    it says how many regions each row has, if they differ.
+
+    Raises:
+        InputError: those numbers do not fit the features.
     """
 
     path: Path
@@ -142,24 +146,15 @@ class Features:
     repeat: int = 1
     count: int = 0
     """Images in use, at most all of the file's."""
-    padded: np.ndarray | None = None
+    padded: np.ndarray | None = field(init=False, default=None)
     """[images * repeat] int64: regions of each row, where they differ; the rest of a row is padding, all zero."""
 
     def __post_init__(self) -> None:
         self.count = self.count or len(self.array) // self.repeat
-
-    @classmethod
-    def open(cls, path: Path, captions: int) -> Features:
-        """Open `{split}_ims.npy` for a split of so many captions, with `{split}_ims_len.npy` if there is one.
-
-        Raises:
-            InputError: as open_features, open_lengths and rows_per_image.
-        """
-        array = open_features(path)
-        lengths = None
-        if array.ndim == 3:
-            lengths = open_lengths(path.with_name(f"{path.stem}_len.npy"), len(array), array.shape[1])
-        return cls(path, array, rows_per_image(array, captions, path), padded=lengths)
+        if self.array.ndim == 3:
+            self.padded = open_lengths(
+                self.path.with_name(f"{self.path.stem}_len.npy"), len(self.array), self.array.shape[1]
+            )
 
     def __len__(self) -> int:
         return self.count

@@ -85,9 +85,10 @@ def uniform_regions(images: ImageBatch) -> Tensor:
     """
     if images.region_lengths is None:
         return images.images
+    fewest, most = int(images.region_lengths.min()), int(images.region_lengths.max())
     raise InputError(
-        f"images with {int(images.region_lengths.min())} to {int(images.region_lengths.max())} regions: expected the "
-        "same number in every image; extract the features again with a fixed number, or train VSEinfty or VSEpp"
+        f"images with {fewest} to {most} regions: this network needs the same number in every image; cut them with "
+        "python -m vse convert --regions N, N being the smallest number, or train VSEinfty or VSEpp"
     )
 
 
