@@ -45,6 +45,7 @@ class CRCL(Objective):
     complementary_weight: float = 5.0
 
     needs_bounded_scores = True
+    averaged = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
