@@ -43,7 +43,7 @@ def read_arrays(source: str | Path) -> dict[str, Tensor]:
     except InputError:
         raise
     except Exception as problem:  # the readers raise what they like
-        reason = "damaged, or Python objects, which are never loaded" if "bject" in str(problem) else problem
+        reason = "damaged, or Python objects, which are never loaded" if "object" in str(problem).lower() else problem
         raise InputError(f"{file}: cannot be read ({reason}); expected .npy, .npz or .safetensors") from None
     if chosen:
         if chosen not in arrays:
