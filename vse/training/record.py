@@ -48,11 +48,11 @@ def make_record(
     selected_by: str = "rsum",
     started_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Make the record of a run that is about to start, as as_dict values; it writes nothing.
+    """Make the record of a run that is about to start, as plain values; it writes nothing.
 
     Args:
         options: the script's options with every constant resolved, a dataclass (of groups) or a dict.
-        vocabulary: its as_dict values as in a checkpoint (`to_state`); their number of words and digest are recorded.
+        vocabulary: its plain values as in a checkpoint (`to_state`); their number of words and digest are recorded.
         descriptions: [captions, K] description vectors that the objective reads.
         selected_by: name of the score on dev that chooses the best model.
         started_from: what `--init_model` gave, see `describe_start`.
