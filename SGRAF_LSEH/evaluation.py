@@ -42,7 +42,7 @@ def main(options: Options) -> None:
     else:
         models = open_models(FOLDER, options, with_budget)
         scores, summary = rerank(models, options.rerank, options)
-        report(scores, models, options, rerank=summary)
+        report(scores, models, options, more={"rerank": summary}, protocol={"rerank": options.rerank})
 
 
 DEFAULTS = {"model_path": MODEL_PATH, "ensemble": ENSEMBLE, "data_path": DATA_PATH}

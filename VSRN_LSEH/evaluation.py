@@ -41,7 +41,7 @@ def main(options: Options) -> None:
         )
     scores = ensemble([score(model, options) for model in models])
     bleu = show_captions(models[0], options.captions, options.beam_size, options.batch_size) if options.captions else {}
-    report(scores, models, options, **bleu)
+    report(scores, models, options, more=bleu)
 
 
 if __name__ == "__main__":

@@ -85,11 +85,17 @@ class Trained:
     image_shape: tuple[int, ...] | None  # None in older checkpoints and those of the original code
     state: Any  # state dict; of the original code a list of state dicts
     published: bool  # it is a checkpoint of the original code
+    record: Mapping[str, Any] | None  # of the run that made it; None in older checkpoints and the original code's
+    digest: str  # SHA-256 of the weights
 
     @property
     def reader(self) -> Reader:
         """How the network reads a data set."""
         return self.folder.reader(self.options)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the record of an evaluation says of the checkpoint."""
+        return {"path": str(self.path.resolve()), "weights_sha256": self.digest, "record": self.record}
 
     def locate_text(self, data: DataOptions, folder: Path) -> Text:
         """Return the text that the checkpoint carries, or that of a data set for one of the original code."""
@@ -147,4 +153,6 @@ def load(path: str | Path, expected: NetworkFolder | None = None) -> Trained:
         None if shape is None else tuple(shape),
         content["model"],
         published,
+        content.get("record"),
+        checkpoints.digest(content["model"]),
     )

@@ -66,6 +66,8 @@ class TrainingOptions:
     """Compile the training step with torch.compile."""
     features_on_device: Switch = False
     """Hold all training features in the device's memory."""
+    track: Literal["wandb", "mlflow", "trackio"] | None = None
+    """Tracking service that the run's numbers are sent to as well."""
 
 
 @dataclass

@@ -75,7 +75,7 @@ def test_the_same_process_does_not_hold_a_folder_twice(tmp_path: Path) -> None:
 def test_a_folder_moved_aside_frees_its_old_name(tmp_path: Path) -> None:
     lock = locks.hold(tmp_path / "run")
     (tmp_path / "run" / "model").touch()
-    lock.move_folder(tmp_path / "run.1")
+    assert lock.move_aside("--logger_name") == tmp_path / "run.1"
     assert [path.name for path in (tmp_path / "run.1").iterdir()] == ["model"]
     with locks.hold(tmp_path / "run"):
         assert locks.holder_of(tmp_path / "run") is not None
@@ -162,7 +162,7 @@ for number in range(40):
                 status = 0
             finally:
                 # every other one moves the folder aside, as an earlier run is
-                lock.move_folder(folder.with_name(f"run.{{number}}")) if number % 2 else lock.release()
+                lock.move_aside("run") if number % 2 else lock.release()
         except InputError:
             status = 3
         except FileExistsError:

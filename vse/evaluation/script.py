@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -17,8 +18,8 @@ from vse.data.batches import EvaluationData
 from vse.data.datasets import find_data_set, holds_splits
 from vse.data.loading import Text, open_evaluation_data
 from vse.distributed import choose_device
-from vse.evaluation.ranking import evaluate
-from vse.evaluation.reports import recall_table, save_json
+from vse.evaluation.ranking import evaluate, ranks
+from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import Block, ensemble, save_similarities, score_split
 from vse.networks import NetworkFolder, Trained
 from vse.nn.network import Network
@@ -106,15 +107,22 @@ def title(models: Sequence[Model]) -> str:
     return f"{mean}{paths} on {split.captions_file.parent.name} {split.name}"
 
 
-def report(scores: Tensor, models: Sequence[Model], options: EvaluationOptions, **more: Any) -> dict[str, Any]:
+def report(
+    scores: Tensor,
+    models: Sequence[Model],
+    options: EvaluationOptions,
+    more: Mapping[str, Any] = MappingProxyType({}),
+    protocol: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Print the table of recalls, write what the options ask for, and return all metrics.
 
     Args:
         scores: [images, captions] of the models' split.
         more: further metrics for `--json`.
+        protocol: what makes the result unlike others besides the data, such as reranking.
     """
     split = models[0].data.split
-    metrics: dict[str, Any] = evaluate(scores, split.caption_image) | more
+    metrics: dict[str, Any] = {**evaluate(scores, split.caption_image), **more}
     say(recall_table(metrics, title(models)))
     if options.fold5:
         metrics["fold5"] = evaluate(scores, split.caption_image, fold5=True)
@@ -123,7 +131,9 @@ def report(scores: Tensor, models: Sequence[Model], options: EvaluationOptions, 
         save_similarities(options.save_similarities, scores)
         say(f"scores {list(scores.shape)}: {options.save_similarities}")
     if options.json is not None:
-        save_json(options.json, metrics)
+        described = [model.trained.describe() for model in models]
+        record = evaluation_record(described, split, choose_device(options.device), protocol)
+        save_evaluation(options.json, metrics, ranks(scores, split.caption_image), split.caption_image, record)
     return metrics
 
 

@@ -26,6 +26,7 @@ except ImportError:  # Windows: folders are not locked there
 
 from vse.console import say, warn
 from vse.errors import InputError
+from vse.files import move_aside
 from vse.records import now
 
 NAME = ".lock"
@@ -57,21 +58,20 @@ class RunLock:
                     (self.folder / NAME).unlink(missing_ok=True)
                 os.close(self._descriptor)
 
-    def move_folder(self, target: Path) -> None:
-        """Rename the folder while nobody else can write it, and give it back under its new name.
+    def move_aside(self, flag: str) -> Path:
+        """Rename the folder to the first of `NAME.1`, `NAME.2`, ... that is free, give it back, and return that name.
 
         Raises:
-            InputError: it cannot be renamed.
+            InputError: it cannot be renamed; the message begins with `flag`.
         """
         try:
-            self.folder.rename(target)
-        except OSError as problem:
+            aside = self.folder.with_name(move_aside(self.folder, flag).name)
+        except InputError:
             self.release()
-            raise InputError(
-                f"{self.folder}: cannot be moved aside to {target} ({problem.strerror}); give another run folder"
-            ) from None
-        self.folder = target
+            raise
+        self.folder = aside
         self.release()
+        return aside
 
     def __enter__(self) -> RunLock:
         return self

@@ -118,7 +118,7 @@ class RunLog:
             return
         losses = self._means()
         told = {name: value for name, value in numbers.items() if name not in _TIMES}
-        self._record({"kind": "train", "step": step, "epoch": self._epoch(step), **losses, **told})
+        self._record({"kind": "train", "step": step, "epoch": self.epoch_of(step), **losses, **told})
         scale = 1.0 if self._recent[-1].averaged else float(self.pairs_per_step)
         times = {name: numbers[name] for name in _TIMES if name in numbers}
         place = {
@@ -145,7 +145,7 @@ class RunLog:
         if not self.writes:
             return
         ends_epoch = step % self.steps_per_epoch == 0
-        place = {"kind": "dev", "step": step, "epoch": self._epoch(step), "ends_epoch": ends_epoch}
+        place = {"kind": "dev", "step": step, "epoch": self.epoch_of(step), "ends_epoch": ends_epoch}
         self._record({**place, "best": best, "selected_by": self.selected_by, **metrics})
         logged = {name: metrics[name] for name in LOGGED_METRICS if name in metrics}
         published = {
@@ -181,7 +181,7 @@ class RunLog:
         if self._bar is not None:
             self._bar.close()
 
-    def _epoch(self, step: int) -> int:
+    def epoch_of(self, step: int) -> int:
         return (max(step, 1) - 1) // self.steps_per_epoch + 1
 
     def _means(self) -> dict[str, float]:
@@ -200,7 +200,7 @@ class RunLog:
         self._bar.set_description_str(before)
 
     def _tell_training(self, step: int, loss: float, numbers: Mapping[str, float]) -> None:
-        epoch = f"epoch {self._epoch(step)}/{self.num_epochs}"
+        epoch = f"epoch {self.epoch_of(step)}/{self.num_epochs}"
         if self._bar is not None:
             self._bar.set_description_str(f"{epoch} loss {loss:.4g} ", refresh=False)
             self._bar.update(step - self._bar.n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -26,15 +27,18 @@ from vse.text.words import Words
 from vse.training.guards import CollapseGuard
 from vse.training.logs import RunLog
 from vse.training.recipe import Recipe, RunOptions
+from vse.training.record import RunRecord, make_record
 from vse.training.runs import (
     Interrupt,
     Interrupted,
     Progress,
     Run,
     begin_run,
-    claim_folder,
+    claim_folders,
     initialise,
+    lock_folders,
     random_states,
+    release_folders,
     resume,
     resumes_own,
 )
@@ -61,6 +65,7 @@ class Session:
     interrupt: Interrupt
     progress: Progress = field(default_factory=Progress)
     guard: CollapseGuard = field(default_factory=CollapseGuard)
+    record: RunRecord = field(init=False)
 
     def __post_init__(self) -> None:
         self.initial_rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -109,7 +114,7 @@ def train(folder: NetworkFolder, options: RunOptions, objective: Objective, reci
         except Interrupted:
             say("interrupted before the first step")
             sys.exit(128 + interrupt.received)
-        claim_folder(session.run, resumes_own(options.training, session.run), as_dict(options))
+        claim_folders(session.run, resumes_own(options.training, session.run), as_dict(options))
         say(f"objective: {objective}")
         log = open_log(session)
         try:
@@ -117,9 +122,13 @@ def train(folder: NetworkFolder, options: RunOptions, objective: Objective, reci
         except Interrupted:
             save(session)
             log.close()
+            release_folders(session.run)
             say(f"interrupted after {session.progress.step} steps, saved; --resume auto goes on from here")
             sys.exit(128 + interrupt.received)
     log.close()
+    if session.run.rank == 0:
+        session.record.save(session.run.folder, ended=True)
+    release_folders(session.run)
     if session.run.world_size > 1:
         dist.barrier()
         dist.destroy_process_group()
@@ -133,6 +142,7 @@ def open_session(
     """Open the data, build the network and load the checkpoint to start from; the run folder is not touched."""
     training = options.training
     run = begin_run(training)
+    lock_folders(run)
     data = open_training_data(options.data, folder.reader(options.network), training.seed, objective.needs_descriptions)
     if options.data.batch_size * run.world_size > len(data.pairs):
         raise InputError(
@@ -147,10 +157,13 @@ def open_session(
     step: nn.Module = TrainingStep(network, objective, training.precision == "bf16")
     optimizer = recipe.make_optimizer(network, objective, training)
     session = Session(folder, options, recipe, run, data, network, objective, optimizer, step, interrupt)
+    content, earlier = record_of(session), None
     if training.resume is not None:
-        session.progress = resume(training.resume, folder.name, run, network, objective, optimizer, session.order)
+        parts = (network, objective, optimizer)
+        session.progress, earlier = resume(training.resume, folder.name, run, *parts, session.order, content)
     if training.init_model is not None and session.progress.step == 0:
-        initialise(training.init_model, folder.name, network)
+        content["started_from"] = initialise(training.init_model, folder.name, network)
+    session.record = RunRecord(content, earlier)
     if run.world_size > 1:
         session.step = DistributedDataParallel(step, find_unused_parameters=recipe.freezes)
     if training.compile:
@@ -158,6 +171,21 @@ def open_session(
     if training.features_on_device:
         data.pairs.keep_images_on(run.device)
     return session
+
+
+def record_of(session: Session) -> dict[str, Any]:
+    """Return the record of the run that is about to start."""
+    pairs = session.data.pairs
+    return make_record(
+        session.folder.name,
+        session.options,
+        pairs.split,
+        session.data.dev.split,
+        session.run.device,
+        vocabulary=session.data.text.to_state(),
+        descriptions=pairs.descriptions,
+        selected_by=session.recipe.selection.name,
+    )
 
 
 def open_log(session: Session) -> RunLog:
@@ -174,6 +202,7 @@ def open_log(session: Session) -> RunLog:
         window=options.training.log_step,
         selected_by=session.recipe.selection.name,
         options=as_dict(options),
+        track=options.training.track,
         writes=run.rank == 0,
     )
 
@@ -287,6 +316,8 @@ def validate(session: Session, log: RunLog) -> None:
     score = session.recipe.selection.score(metrics)
     best = score > progress.best
     progress.best = max(progress.best, score)
+    if best:
+        session.record.note_best(score, log.epoch_of(progress.step), progress.step)
     log.validation(progress.step, metrics, session.recipe.tags, best)
     save(session, best)
 
@@ -305,8 +336,10 @@ def save(session: Session, best: bool = False) -> None:
         "options": as_dict(session.options),
         "vocabulary": session.data.text.to_state(),
         "image_shape": list(session.data.image_shape),
+        "record": session.record.current(),
     }
     if run.rank == 0:
+        session.record.save(run.folder)
         checkpoints.save(run.checkpoint, content, run.best_model if best else None)
 
 

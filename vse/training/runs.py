@@ -19,10 +19,12 @@ from vse.console import say
 from vse.distributed import choose_device, first_process_first, start
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
-from vse.files import move_aside, writable_folder
+from vse.files import writable_folder
 from vse.losses.objective import Objective
 from vse.nn.network import Network
 from vse.options import TrainingOptions
+from vse.training.locks import RunLock, hold
+from vse.training.record import check_resumable, describe_start
 
 
 @dataclass
@@ -34,6 +36,13 @@ class Run:
     rank: int = 0
     world_size: int = 1
     models: Path | None = None  # where its checkpoints go, if not to `folder`
+    locks: dict[Path, RunLock] = field(default_factory=dict)  # on its folders, in the first process
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Flag -> folder that the run writes to, each folder once."""
+        both = {"--logger_name": self.folder}
+        return both if self.checkpoint.parent == self.folder else {**both, "--model_name": self.checkpoint.parent}
 
     @property
     def checkpoint(self) -> Path:
@@ -57,25 +66,45 @@ def begin_run(options: TrainingOptions) -> Run:
     return Run(Path(options.logger_name), device, rank, world_size, Path(options.model_name or options.logger_name))
 
 
-def claim_folder(run: Run, resumed: bool, options: Mapping[str, Any]) -> None:
-    """Make the run folder and write `options.json`; an earlier run in it that is not resumed is moved aside.
+def lock_folders(run: Run) -> None:
+    """Lock the run's folders that exist, in the first process, before anything in them is read.
+
+    Raises:
+        InputError: another run is using one of them.
+    """
+    if run.rank == 0:
+        for folder in run.folders.values():
+            if folder.is_dir():
+                run.locks[folder] = hold(folder)
+
+
+def release_folders(run: Run) -> None:
+    """Give the run's folders back."""
+    for lock in run.locks.values():
+        lock.release()
+    run.locks.clear()
+
+
+def claim_folders(run: Run, resumed: bool, options: Mapping[str, Any]) -> None:
+    """Make and lock the run's folders and write `options.json`; an earlier run that is not resumed is moved aside.
 
     Called once everything else was checked. The first process does it, the others wait.
 
     Raises:
-        InputError: a folder cannot be written.
+        InputError: another run is using a folder, or it cannot be written.
     """
     with first_process_first():
         if run.rank > 0:
             return
-        folders = {"--logger_name": run.folder, "--model_name": run.checkpoint.parent}
         if not resumed and run.checkpoint.exists():
-            for flag, folder in folders.items():
-                if folder.exists():
-                    aside = folder.with_name(move_aside(folder, flag).name)
+            for flag, folder in run.folders.items():
+                if (lock := run.locks.pop(folder, None)) is not None:
+                    aside = lock.move_aside(flag)
                     say(f"{folder} holds an earlier run: moved to {aside} (--resume auto would resume it)")
-        for flag, folder in folders.items():
+        for flag, folder in run.folders.items():
             writable_folder(folder, flag)
+            if folder not in run.locks:
+                run.locks[folder] = hold(folder)
         save_json(run.folder / "options.json", options)
 
 
@@ -155,24 +184,32 @@ def resume(
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     order: dict[str, int],
-) -> Progress:
-    """Load the checkpoint of `--resume` into the run's parts -> where it stood; a published one gives weights only.
+    record: Mapping[str, Any],
+) -> tuple[Progress, Mapping[str, Any] | None]:
+    """Load the checkpoint of `--resume` into the run's parts; one of the original code gives weights only.
 
     Args:
-        order: what the order of the data depends on, which must be as it was.
+        order: what the order of the pairs depends on, which must be as it was.
+        record: of the run that wants to go on; its options and data must be as they were.
+
+    Returns:
+        Where the run stood, and its record up to there, None if there is none.
 
     Raises:
         InputError: the checkpoint does not fit the run.
     """
     if source == "auto" and not run.checkpoint.exists():
         say(f"--resume auto: no checkpoint in {run.folder} yet, the run starts from the beginning")
-        return Progress()
+        return Progress(), None
     path = run.checkpoint if source == "auto" else Path(source)
     checkpoint = checkpoints.load(path, name)
     if checkpoint.get("published"):
         load_weights(network, checkpoint, path)
-        say(f"{path}: weights of a published checkpoint; it holds no optimizer state, so the run starts at epoch 0")
-        return Progress()
+        say(f"{path}: weights of the original code, without optimizer state; the run starts at epoch 0")
+        return Progress(), None
+    earlier = checkpoint.get("record")
+    if earlier is not None:
+        check_resumable(path, earlier, record)
     load_weights(network, checkpoint, path)
     for key, wanted in order.items():
         if checkpoint["order"][key] != wanted:
@@ -194,18 +231,23 @@ def resume(
         torch.cuda.set_rng_state(states["cuda"], run.device)
     progress = Progress(**checkpoint["progress"])
     say(f"{path}: going on after step {progress.step}, epoch {progress.epoch}")
-    return progress
+    return progress, earlier
 
 
-def initialise(source: str, name: str, network: Network) -> None:
-    """Begin with the weights of a checkpoint, ours or a published one (`--init_model`), e.g. to fine-tune.
+def initialise(source: str, name: str, network: Network) -> dict[str, Any]:
+    """Start from the weights of a checkpoint, ours or of the original code (`--init_model`), e.g. to fine-tune.
+
+    Returns:
+        What the run's record says of it.
 
     Raises:
         InputError: the checkpoint does not fit the network.
     """
     path = Path(source)
-    load_weights(network, checkpoints.load(path, name), path)
-    say(f"{path}: the run begins with its weights")
+    checkpoint = checkpoints.load(path, name)
+    load_weights(network, checkpoint, path)
+    say(f"{path}: the run starts from its weights")
+    return describe_start(path, checkpoint)
 
 
 def load_weights(network: Network, checkpoint: dict[str, Any], path: Path) -> None:
