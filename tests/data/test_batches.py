@@ -21,6 +21,7 @@ from vse.data.batches import (
     pair_loader,
 )
 from vse.data.datasets import Split, open_split
+from vse.data.loading import check_regions
 from vse.errors import InputError
 from vse.text.captions import TokenIds, encode
 from vse.text.vocabulary import Vocabulary
@@ -176,3 +177,8 @@ def test_a_workers_error_is_one_sentence(split: Split, tokens: TokenIds, workers
     with pytest.raises(InputError) as caught:
         list(iterate(loader))
     assert str(caught.value) == "train_ims.npy: row 3 holds NaN"
+
+
+def test_networks_of_fixed_regions_refuse_different_numbers(adaptive: Split) -> None:
+    with pytest.raises(InputError, match=r"dev_ims\.npy: images have 1 to 3 regions; VSRN needs the same number"):
+        check_regions(adaptive, "VSRN")

@@ -130,3 +130,10 @@ def check_regions(split: Split, network: str) -> None:
             f"{split.captions_file.parent}: an image of the {split.name} split has shape {list(shape)}; "
             f"{network} needs features of regions, [regions, dimensions] an image: extract region or grid features"
         )
+    lengths = split.images.lengths
+    if lengths is not None:
+        raise InputError(
+            f"{split.images.path}: images have {lengths.min()} to {lengths.max()} regions; {network} needs the same "
+            "number in every image: cut them with python -m vse convert --regions N, N being the smallest number, or "
+            "train VSEinfty or VSEpp"
+        )
