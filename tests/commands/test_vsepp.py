@@ -111,7 +111,7 @@ def test_a_run_begins_with_another_models_weights(script, root: Path) -> None:
     folder = script("VSEpp_LSEH", command, DATA_PATH=root).folder
     flags = f"--loss infonce --logger_name runs/b --learning_rate 0 --init_model runs/a/model_best.pth.tar{SMALL}"
     done = script("VSEpp_LSEH", f'python train.py --data_path "$DATA_PATH" --data_name f30k {flags}', DATA_PATH=root)
-    assert "the run begins with its weights" in done.output
+    assert "the run starts from its weights" in done.output
     a, b = (torch.load(folder / f"runs/{run}/model_best.pth.tar", weights_only=True)["model"] for run in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
     flags = f"--resume runs/a/model_best.pth.tar --loss infonce{SMALL}"
