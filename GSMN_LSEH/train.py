@@ -51,4 +51,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run(main, Options, demo=DEMO)
+    run(main, Options, demo=DEMO, shown=loss.DEFAULTS.shown)

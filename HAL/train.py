@@ -91,4 +91,4 @@ def keep_epoch(options: HALTrainingOptions, training_run: Run, epochs: int) -> N
 
 
 if __name__ == "__main__":
-    run(main, Options, demo=DEMO)
+    run(main, Options, demo=DEMO, shown=loss.DEFAULTS.shown)

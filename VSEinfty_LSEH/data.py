@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vse.data.datasets import find_vocabulary, open_split
+from vse.data.datasets import find_vocabulary
 from vse.data.images import SquareTransform, picture_splits
 from vse.data.loading import OpenSplit, Reader
 from vse.errors import InputError
@@ -15,27 +15,29 @@ from vse.options import DataOptions
 from vse.text.augmented import MaskedWords
 from vse.text.vocabulary import Vocabulary
 from vse.text.word_pieces import WordPieces
-from VSEinfty_LSEH.network import NetworkOptions
 
 
-def reader(options: NetworkOptions) -> Reader:
-    """Read regions or pictures, and words or word pieces; captions are augmented in training."""
-    if options.text_encoder == "bert":
+def reader(open_images: OpenSplit, text_encoder: str, bert: str) -> Reader:
+    """Read words or word pieces beside the images; captions are augmented in training.
 
-        def locate_text(data: DataOptions, folder: Path) -> WordPieces:
-            with bert_option():
-                return WordPieces.find(options.bert, folder)
+    Args:
+        open_images: opens a split with regions or with pictures.
+        text_encoder: `bert` reads word pieces, `bigru` words.
+        bert: folder or hub name of the BERT whose word pieces are read.
+    """
+    if text_encoder == "bigru":
+        return Reader(open_images, locate_words, words_of_state, augment=True)
 
-        return Reader(split_opener(options), locate_text, word_pieces_of_state, augment=True)
-    return Reader(split_opener(options), locate_words, words_of_state, augment=True)
+    def locate_pieces(data: DataOptions, folder: Path) -> WordPieces:
+        with bert_option():
+            return WordPieces.find(bert, folder)
+
+    return Reader(open_images, locate_pieces, word_pieces_of_state, augment=True)
 
 
-def split_opener(options: NetworkOptions) -> OpenSplit:
-    """Return how a split is opened: with regions or with pictures."""
-    if options.precomp_enc_type == "basic":
-        return open_split
-    transform = SquareTransform(options.backbone_source, options.input_scale_factor)
-    return picture_splits(transform, skip_broken=options.skip_broken)
+def open_grids(source: str, input_scale_factor: float, skip_broken: bool) -> OpenSplit:
+    """Return how a split of pictures is opened, for a CNN that was trained on `source`."""
+    return picture_splits(SquareTransform(source, input_scale_factor), skip_broken=skip_broken)
 
 
 @contextmanager

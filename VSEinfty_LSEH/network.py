@@ -45,9 +45,13 @@ class NetworkOptions(EncoderOptions):
 
 def reader(options: NetworkOptions) -> Reader:
     """Return how VSE-infinity reads a data set."""
+    from vse.data.datasets import open_split
     from VSEinfty_LSEH import data
 
-    return data.reader(options)
+    open_images = open_split
+    if options.precomp_enc_type == "backbone":
+        open_images = data.open_grids(options.backbone_source, options.input_scale_factor, options.skip_broken)
+    return data.reader(open_images, options.text_encoder, options.bert)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSEinfty:

@@ -24,6 +24,7 @@ def run(
     options_type: type[Any],
     demo: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    shown: Callable[[], Mapping[str, Any]] | None = None,
 ) -> NoReturn:
     """Parse the command line into `options_type`, run `main(options)` and exit as `vse.exits.run_to_end` does.
 
@@ -33,7 +34,10 @@ def run(
         demo: values that replace the defaults when neither --data_path nor --data_name is given, so that the embedded
             data set trains on two CPU cores.
         defaults: values of this script that replace the defaults of `options_type`.
+        shown: values that `--help` shows as defaults of options that are resolved only when the script runs.
     """
+    if shown is not None and {"-h", "--help"} & set(sys.argv):
+        defaults = {**shown(), **(defaults or {})}
     run_to_end(lambda: main(parse(options_type, demo, defaults)))
 
 

@@ -9,4 +9,4 @@ from vse.cli import run
 DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/iaprtc12", "learning_rate": 0.001}
 
 if __name__ == "__main__":
-    run(train.main, train.Options, defaults=DEFAULTS)
+    run(train.main, train.Options, defaults=DEFAULTS, shown=train.loss.DEFAULTS.shown)

@@ -9,4 +9,4 @@ from VSEinfty_LSEH import train
 DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/IAPR", "batch_size": 84}
 
 if __name__ == "__main__":
-    run(train.main, train.Options, defaults=DEFAULTS)
+    run(train.main, train.Options, defaults=DEFAULTS, shown=train.loss.DEFAULTS.shown)

@@ -9,4 +9,4 @@ from VSEpp_LSEH import train
 DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/iaprtc12_vse++", "learning_rate": 0.0008, "lr_update": 8}
 
 if __name__ == "__main__":
-    run(train.main, train.Options, defaults=DEFAULTS)
+    run(train.main, train.Options, defaults=DEFAULTS, shown=train.loss.DEFAULTS.shown)

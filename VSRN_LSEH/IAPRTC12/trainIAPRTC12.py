@@ -9,4 +9,4 @@ from VSRN_LSEH import train
 DEFAULTS = {"data_name": "iaprtc12", "logger_name": "runs/iaprtc12_VSRN", "learning_rate": 0.0005, "lr_update": 20}
 
 if __name__ == "__main__":
-    run(train.main, train.Options, defaults=DEFAULTS)
+    run(train.main, train.Options, defaults=DEFAULTS, shown=train.loss.DEFAULTS.shown)

@@ -129,6 +129,10 @@ class NetworkDefaults:
         """Return the options that say nothing but the network's objective: what a command line begins with."""
         return ObjectiveOptions(loss=self.loss)
 
+    def shown(self) -> dict[str, Any]:
+        """Return the constants of the network's own objective, for `--help`."""
+        return {name: value for name, value in vars(resolve(self.options(), self)).items() if value is not None}
+
 
 Options = TypeVar("Options", bound=ObjectiveOptions)
 
