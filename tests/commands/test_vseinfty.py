@@ -150,7 +150,7 @@ def test_checkpoints_go_where_model_name_says_and_a_run_goes_on_from_there(scrip
     assert all(torch.equal(x[name], y[name]) for name in x)
 
     done = script(FOLDER, f"{command} --resume auto --reset_start_epoch", DATA_PATH=root)
-    assert "begins with its weights" in done.output
+    assert "starts from its weights" in done.output
     assert "epoch 1/1" in done.output
 
 
