@@ -52,21 +52,29 @@ class GaussianKernels(nn.Module):
         )
 
 
-def region_weights(kernels: GaussianKernels, boxes: Tensor) -> Tensor:
+def region_weights(kernels: GaussianKernels, boxes: Tensor, padding: Tensor | None = None) -> Tensor:
     """Sum each region's weights over its neighbours, per kernel ("reference"): boxes [B, R, 4] -> [B, R, 8].
+
+    `padding` [B, R] is True where an image has no region.
 
     The original code normalises the kernels of a pair of regions to sum to 1. Here that is a softmax: where all kernels
     underflow, which gives NaN in the original code, the nearest kernel gets all the weight.
     """
-    return torch.softmax(kernels.exponents(polar(boxes)), dim=-1).sum(dim=2)
+    weights = torch.softmax(kernels.exponents(polar(boxes)), dim=-1)
+    if padding is not None:
+        weights = weights.masked_fill(padding[:, None, :, None], 0.0)
+    return weights.sum(dim=2)
 
 
-def region_graph(kernels: GaussianKernels, boxes: Tensor) -> Tensor:
+def region_graph(kernels: GaussianKernels, boxes: Tensor, padding: Tensor | None = None) -> Tensor:
     """Weigh the neighbours j (last) of regions i, per kernel ("propagate"): boxes [B, R, 4] -> [B, 8, R, R].
 
-    The weights of a region sum to 1 over its neighbours.
+    The weights of a region sum to 1 over its neighbours. `padding` [B, R] is True where an image has no region.
     """
-    return torch.softmax(kernels.exponents(polar(boxes)).permute(0, 3, 1, 2), dim=-1)
+    exponents = kernels.exponents(polar(boxes)).permute(0, 3, 1, 2)
+    if padding is not None:
+        exponents = exponents.masked_fill(padding[:, None, None], -torch.inf)
+    return torch.softmax(exponents, dim=-1)
 
 
 def adjacency(edges: Tensor, lengths: Tensor, size: int) -> Tensor:
@@ -141,16 +149,20 @@ class GraphConvolution(nn.Module):
         self.out_2 = weight_norm(nn.Linear(hidden, outputs))
         self.propagate = propagate
 
-    def regions(self, matching: Tensor, graph: Tensor) -> Tensor:
+    def regions(self, matching: Tensor, graph: Tensor, padding: Tensor | None = None) -> Tensor:
         """Score images by their regions -> [m, n].
 
         Args:
             matching: [m, n, R, blocks] matching vectors.
             graph: `region_weights` or `region_graph` of the n images, or [m, 1, ...] of one image per caption.
+            padding: [n, R] bool, or [m, 1, R] of one image per caption, True where an image has no region.
         """
         parts = self.convolution(matching).unflatten(-1, (KERNELS, -1))
         parts = (graph @ parts.transpose(-3, -2)).transpose(-3, -2) if self.propagate else parts * graph[..., None]
-        return self._read_out(parts.flatten(-2)).mean(-1)
+        scores = self._read_out(parts.flatten(-2))
+        if padding is None:
+            return scores.mean(-1)
+        return scores.masked_fill(padding, 0.0).sum(-1) / (~padding).sum(-1)
 
     def words(self, matching: Tensor, graph: Tensor, mask: Tensor) -> Tensor:
         """Score captions by their words -> [m, n].

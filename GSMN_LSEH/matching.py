@@ -62,13 +62,16 @@ def circular_products(weights: Tensor) -> Tensor:
     return (shifted * weights.flatten(1)[:, None]).reshape(len(weights), -1, rest)
 
 
-def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pairs: bool) -> tuple[Tensor, Tensor]:
+def match(
+    images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pairs: bool, padding: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Match all regions of n images and all words of m captions with each other.
 
     Args:
         mask: [m, T] bool, True at words.
         temperature: factor of the attention's logits.
         pairs: match image i with caption i only; n is 1 in the result.
+        padding: [n, R] bool, True where an image has no region; None: nowhere.
 
     Returns:
         Matching vectors of the regions [m, n, R, blocks] and of the words [m, n, T, blocks], 0 at padding; each entry
@@ -85,7 +88,9 @@ def match(images: Nodes, captions: Nodes, mask: Tensor, temperature: float, pair
     count, regions = products.shape[3:]
     agreement = products.sum(0).permute(2, 0, 1, 3)  # [n, m, T, R]
 
-    seen = attention_over_regions(agreement, temperature)
+    if padding is not None:
+        padding = padding[None, :, None] if pairs else padding[:, None, None]
+    seen = attention_over_regions(agreement, temperature, padding)
     owners = seen.transpose(0, 1) if pairs else seen  # images first
     terms = circular_products(owners.permute(0, 3, 1, 2).flatten(2))
     squared = (images.gram @ terms).view(-1, blocks, *owners.shape[1:3])

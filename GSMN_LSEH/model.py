@@ -35,7 +35,7 @@ from vse.errors import InputError
 from vse.nn.attention import caption_blocks, rows_within, word_mask
 from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import RegionProjection, WordStates
-from vse.nn.network import PairwiseNetwork, RegionSet, WordSet, uniform_regions
+from vse.nn.network import PairwiseNetwork, RegionSet, WordSet
 
 GRAPHS = ("reference", "propagate")
 
@@ -45,6 +45,19 @@ class VisualGraphs(RegionSet):
     """Images as the scorer reads them: regions and their graph (section 3.1)."""
 
     graph: Tensor  # [N, R, 8] reference, [N, 8, R, R] propagate
+    lengths: Tensor | None = None
+    """[N] regions per image, int64, on the host; None: all R. Features are exactly 0 after them."""
+
+    def to(self, device: torch.device | str) -> VisualGraphs:
+        """Move the tensors to `device`, except lengths, which stay on the host."""
+        return replace(super().to(device), lengths=self.lengths)
+
+    @property
+    def padding(self) -> Tensor | None:
+        """[N, R] bool, True where an image has no region; None where every image has R."""
+        if self.lengths is None:
+            return None
+        return ~word_mask(self.lengths, self.features.shape[1], self.features.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +133,14 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         self.word_matching = GraphConvolution(num_block, hid_dim, out_dim, bias=True, propagate=self.propagate)
 
     def encode_images(self, images: ImageBatch) -> VisualGraphs:
-        """Encode regions [B, R, D] and `extras["boxes"]` [B, R, 4] in 0 ... 1 -> regions and their graph.
-
-        Raises:
-            InputError: the images have different numbers of regions.
-        """
+        """Encode regions [B, R, D] and `extras["boxes"]` [B, R, 4] in 0 ... 1 -> regions and their graph."""
         build = region_graph if self.propagate else region_weights
-        regions = uniform_regions(self.see(images))
-        return VisualGraphs(self.image_encoder(regions), build(self.kernels, images.extras["boxes"]))
+        features, boxes = self.image_encoder(self.see(images).images), images.extras["boxes"]
+        if images.region_lengths is None:
+            return VisualGraphs(features, build(self.kernels, boxes))
+        padding = ~word_mask(images.region_lengths, features.shape[1], features.device)
+        features = features.masked_fill(padding[..., None], 0.0)
+        return VisualGraphs(features, build(self.kernels, boxes, padding), images.region_lengths)
 
     def encode_captions(self, captions: CaptionBatch) -> TextualGraphs:
         """Encode token ids [B, T], sparse with `extras["edges"]` [B, edges, 2] -> words and their graph."""
@@ -150,14 +163,12 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         with torch.autocast(images.features.device.type, enabled=False):
             # Blocks of about as many images as captions prepare as little as possible more than once.
             step = max(1, min(len(images), round((rows / length) ** 0.5)))
-            image_blocks = [
-                (nodes(features, self.blocks), graph)
-                for features, graph in zip(images.features.split(step), images.graph.split(step), strict=True)
-            ]
+            parts = [images.rows(slice(start, start + step)) for start in range(0, len(images), step)]
+            image_blocks = [(nodes(part.features, self.blocks), part.graph, part.padding) for part in parts]
             order, columns = [], []
             for index, longest in caption_blocks(captions.lengths, rows // step):
                 words = self._take(captions, index, longest)
-                blocks = [checkpointed(self._score, regions, graph, *words) for regions, graph in image_blocks]
+                blocks = [checkpointed(self._score, *block, *words) for block in image_blocks]
                 columns.append(torch.cat(blocks, dim=1))
                 order.append(index)
         back = torch.cat(order).argsort().to(images.features.device)
@@ -175,7 +186,7 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
                 own = images.rows(image_index[index.to(image_index.device)])
                 words = self._take(captions, caption_index[index], longest)
                 regions = nodes(own.features, self.blocks)
-                scores.append(self._score(regions, own.graph[:, None], *words, pairs=True).squeeze(1))
+                scores.append(self._score(regions, own.graph[:, None], own.padding, *words, pairs=True).squeeze(1))
                 order.append(index)
         return torch.cat(scores).index_select(0, torch.cat(order).argsort().to(device))
 
@@ -195,6 +206,7 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         self,
         regions: Nodes,
         region_graph: Tensor,
+        padding: Tensor | None,
         words: Nodes,
         word_graph: Tensor,
         mask: Tensor,
@@ -202,8 +214,10 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         pairs: bool = False,
     ) -> Tensor:
         """Score n images against m captions -> [m, n]; or with `pairs`, image i against caption i -> [m, 1]."""
-        region_vectors, word_vectors = match(regions, words, mask, self.temperature, pairs)
-        from_regions = self.region_matching.regions(region_vectors, region_graph)
+        region_vectors, word_vectors = match(regions, words, mask, self.temperature, pairs, padding)
+        if padding is not None and pairs:
+            padding = padding[:, None]
+        from_regions = self.region_matching.regions(region_vectors, region_graph, padding)
         return from_regions + self.word_matching.words(word_vectors, word_graph, mask)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:

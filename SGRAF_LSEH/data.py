@@ -2,5 +2,5 @@
 
 from vse.data.loading import Reader, regions_of
 
-READER = Reader(regions_of("SGRAF"))
+READER = Reader(regions_of("SGRAF", uniform=True))
 """How SGRAF reads a data set."""

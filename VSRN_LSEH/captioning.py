@@ -12,6 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, pad
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from vse.nn.attention import word_mask
+from vse.nn.recurrence import pad as pad_states
 
 PAD, START, END = 0, 1, 2
 """Token ids that all vocabularies of the field share."""
@@ -26,6 +30,7 @@ class Memory(NamedTuple):
     context_weight: Tensor  # [3H, H] the attended context's share of the GRU's input product
     state_weight: Tensor  # [3H, H] the GRU's recurrent product
     state_bias: Tensor  # [3H]
+    padding: Tensor | None  # [B, R] bool, True where an image has no region
 
 
 class RegionReader(nn.Module):
@@ -41,9 +46,14 @@ class RegionReader(nn.Module):
         self.rnn = nn.GRU(dim_hidden, dim_hidden, batch_first=True, bidirectional=bidirectional)
         nn.init.xavier_normal_(self.vid2hid.weight)
 
-    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """Read regions [B, R, E] -> states [B, R, H], last state [B, H]."""
-        states, last = self.rnn(self.dropout(self.vid2hid(regions)))
+    def forward(self, regions: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Read regions [B, R, E], the first `lengths` [B] of each image -> states [B, R, H], last state [B, H]."""
+        read = self.dropout(self.vid2hid(regions))
+        if lengths is None:
+            states, last = self.rnn(read)
+        else:
+            states, last = self.rnn(pack_padded_sequence(read, lengths, True, enforce_sorted=False))
+            states = pad_states(states, regions.shape[1])
         return states, torch.cat(tuple(last), dim=-1)
 
 
@@ -59,8 +69,10 @@ class Attention(nn.Module):
         """Attend from decoder states [B, beam, H] -> contexts [B, beam, H], weighted means of the regions."""
         queries = linear(states, memory.query_weight)
         hidden = (memory.keys.unsqueeze(1) + queries.unsqueeze(2)).tanh_()
-        weights = self.linear2(hidden).squeeze(-1).softmax(dim=-1)
-        return weights @ memory.regions
+        logits = self.linear2(hidden).squeeze(-1)
+        if memory.padding is not None:
+            logits = logits.masked_fill(memory.padding.unsqueeze(1), -torch.inf)
+        return logits.softmax(dim=-1) @ memory.regions
 
 
 class AttentionDecoder(nn.Module):
@@ -79,13 +91,14 @@ class AttentionDecoder(nn.Module):
         self.out = nn.Linear(size, vocab_size)
         nn.init.xavier_normal_(self.out.weight)
 
-    def remember(self, regions: Tensor) -> Memory:
-        """Prepare the states of the region reader [B, R, H] for all steps."""
+    def remember(self, regions: Tensor, lengths: Tensor | None = None) -> Memory:
+        """Prepare the states of the region reader [B, R, H], the first `lengths` [B] of each image, for all steps."""
         region_weight, query_weight = self.attention.linear1.weight.chunk(2, dim=1)
         keys = linear(regions, region_weight, self.attention.linear1.bias)
         input_weight, state_weight, _, state_bias = self.rnn.all_weights[0]
         context_weight = input_weight[:, self.embedding.embedding_dim :]
-        return Memory(regions, keys, query_weight, context_weight, state_weight, state_bias)
+        padding = None if lengths is None else ~word_mask(lengths, regions.shape[1], regions.device)
+        return Memory(regions, keys, query_weight, context_weight, state_weight, state_bias, padding)
 
     def word_gates(self, words: Tensor) -> Tensor:
         """Compute the words' share of the GRU's input product: ids [...] -> [..., 3H]."""
@@ -106,9 +119,9 @@ class AttentionDecoder(nn.Module):
         new = torch.tanh(new_input + torch.sigmoid(reset_input + reset_state) * new_state)
         return torch.lerp(new, states, update)
 
-    def forward(self, words: Tensor, regions: Tensor, start: Tensor) -> Tensor:
+    def forward(self, words: Tensor, regions: Tensor, start: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Read the true words [B, T], given regions [B, R, H] and a first state [B, H] -> states [B, T, H]."""
-        memory = self.remember(regions)
+        memory = self.remember(regions, lengths)
         states = start.unsqueeze(1)
         written = []
         for gates in self.word_gates(words).split(1, dim=1):
@@ -146,15 +159,20 @@ class Captioner(nn.Module):
         self.encoder = RegionReader(embed_size, dim_hidden, dropout, bidirectional)
         self.decoder = AttentionDecoder(vocab_size, dim_hidden * (1 + bidirectional), dim_word, dropout)
 
-    def loss(self, regions: Tensor, captions: Tensor, lengths: Tensor) -> Tensor:
-        """Compute the negative log-likelihood of captions [B, T] of `lengths` [B]: words summed, captions averaged."""
+    def loss(self, regions: Tensor, captions: Tensor, lengths: Tensor, region_lengths: Tensor | None = None) -> Tensor:
+        """Compute the negative log-likelihood of captions [B, T] of `lengths` [B]: words summed, captions averaged.
+
+        Of regions [B, R, E] the first `region_lengths` [B] of each image count, on the host; without them all do.
+        """
         labels, counted = caption_labels(captions, lengths, self.max_len)
-        states = self.decoder(labels[:, :-1], *self.encoder(regions))
+        states = self.decoder(labels[:, :-1], *self.encoder(regions, region_lengths), region_lengths)
         logits = self.decoder.out(states[counted])
         return cross_entropy(logits, labels[:, 1:][counted], reduction="sum") / len(labels)
 
     @torch.no_grad()
-    def generate(self, regions: Tensor, beam_size: int = 1) -> tuple[Tensor, Tensor]:
+    def generate(
+        self, regions: Tensor, beam_size: int = 1, region_lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Write one caption per image by beam search; a beam of 1 takes the most probable word at every step.
 
         The beam's caption with the highest mean log-probability per word is taken, so that long captions are not at a
@@ -164,8 +182,8 @@ class Captioner(nn.Module):
             Token ids [B, T], T <= max_len - 2, without <start>, with <pad> after the end; log-probabilities of the
             captions [B], the end included.
         """
-        encoded, start = self.encoder(regions)
-        memory = self.decoder.remember(encoded)
+        encoded, start = self.encoder(regions, region_lengths)
+        memory = self.decoder.remember(encoded, region_lengths)
         states = start.unsqueeze(1)
         words = regions.new_full((len(regions), 1, 1), START, dtype=torch.long)
         ended = torch.zeros_like(words[..., 0], dtype=torch.bool)

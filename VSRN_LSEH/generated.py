@@ -9,6 +9,7 @@ import torch
 from nltk.translate.bleu_score import corpus_bleu
 
 from vse.console import say
+from vse.data.batches import image_batch
 from vse.data.datasets import Split
 from vse.evaluation.scoring import evaluating
 from vse.evaluation.script import Model
@@ -60,7 +61,8 @@ def generate(
     captions = []
     with evaluating(network):
         for chosen in torch.from_numpy(images).split(batch_size):
-            regions = network.image_encoder(split.images.read(chosen.numpy()).to(device)).regions
-            words, _ = network.captioner.generate(regions, beam_size)
+            batch = image_batch(split, chosen.numpy()).to(device)
+            regions = network.image_encoder(batch.images, batch.region_lengths).regions
+            words, _ = network.captioner.generate(regions, beam_size, batch.region_lengths)
             captions += [vocabulary.decode(ids).split(" ") for ids in words.tolist()]
     return captions

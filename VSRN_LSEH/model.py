@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from vse.data.batches import ImageBatch, PairBatch
+from vse.nn.attention import word_mask
 from vse.nn.encoders import CaptionEmbedding, l2norm, order_similarity, xavier_uniform_linear
-from vse.nn.network import EmbeddingNetwork, Embeddings, uniform_regions
+from vse.nn.network import EmbeddingNetwork, Embeddings
 from vse.nn.recurrence import GRU
 from VSRN_LSEH.captioning import Captioner
 
@@ -27,6 +30,22 @@ class ReasonedImages(Embeddings):
     """Images as retrieval reads them (`vectors`), and as the caption-generation branch does."""
 
     regions: Tensor  # [B, R, E] after the region reasoning
+
+
+class RealRegions(NamedTuple):
+    """Which of the regions [B, R] of a batch are real and not padding."""
+
+    mask: Tensor  # [B, R, 1] float32
+    counts: Tensor  # [B, 1, 1] float32
+    rows: Tensor  # [regions] int64, their places among the B * R rows
+
+    @classmethod
+    def of(cls, lengths: Tensor, size: int, device: torch.device) -> RealRegions:
+        """Describe images of `lengths` [B] regions on the host, padded to `size`."""
+        inside = word_mask(lengths, size, lengths.device)
+        rows = inside.flatten().nonzero().squeeze(-1)
+        mask = inside.unsqueeze(-1).to(device, torch.float32, non_blocking=True)
+        return cls(mask, mask.sum(1, keepdim=True), rows.to(device, non_blocking=True))
 
 
 class PointwiseConvolution(nn.Conv1d):
@@ -55,11 +74,16 @@ class RegionReasoning(nn.Module):
         self.phi = PointwiseConvolution(size)
         nn.init.zeros_(self.W[1].get_parameter("weight"))
 
-    def forward(self, regions: Tensor) -> Tensor:
-        """Reason over regions V [B, R, E] -> V* [B, R, E]."""
-        affinity = self.theta(regions) @ self.phi(regions).transpose(1, 2) / regions.shape[1]
-        received = affinity @ self.g(regions)
-        return self.W(received.flatten(0, 1)).view_as(regions) + regions
+    def forward(self, regions: Tensor, real: RealRegions | None = None) -> Tensor:
+        """Reason over regions V [B, R, E], of which the `real` ones count -> V* [B, R, E]."""
+        counts = regions.shape[1] if real is None else real.counts
+        affinity = self.theta(regions) @ self.phi(regions).transpose(1, 2) / counts
+        sent = self.g(regions)
+        if real is None:
+            return self.W((affinity @ sent).flatten(0, 1)).view_as(regions) + regions
+        received = (affinity @ (sent * real.mask)).flatten(0, 1).index_select(0, real.rows)
+        changed = torch.zeros_like(regions).flatten(0, 1).index_copy(0, real.rows, self.W(received).to(regions.dtype))
+        return changed.view_as(regions) + regions
 
 
 class ImageEncoder(nn.Module):
@@ -90,16 +114,23 @@ class ImageEncoder(nn.Module):
         self.Rs_GCN_4 = RegionReasoning(embed_size)
         self.bn = nn.BatchNorm1d(embed_size) if final_batchnorm else None
 
-    def forward(self, images: Tensor) -> ReasonedImages:
-        """Encode regions [B, R, D], any number of them -> vectors [B, E] and reasoned regions [B, R, E]."""
+    def forward(self, images: Tensor, lengths: Tensor | None = None) -> ReasonedImages:
+        """Encode regions [B, R, D], the first `lengths` [B] of each image -> vectors [B, E] and regions [B, R, E].
+
+        Lengths are on the host; without them all regions count. Padding has no influence and stays 0.
+        """
         regions = self.fc(images)
+        real = None if lengths is None else RealRegions.of(lengths, images.shape[1], images.device)
+        if real is not None:
+            regions = regions * real.mask
         if self.bn is None:
             regions = l2norm(regions, self.region_norm_dim)
         for reasoning in (self.Rs_GCN_1, self.Rs_GCN_2, self.Rs_GCN_3, self.Rs_GCN_4):
-            regions = reasoning(regions)
+            regions = reasoning(regions, real)
         regions = l2norm(regions, self.region_norm_dim)
 
-        embedding = self.img_rnn(regions)[1][-1]
+        read = regions if lengths is None else pack_padded_sequence(regions, lengths, True, enforce_sorted=False)
+        embedding = self.img_rnn(read)[1][-1]
         if self.bn is not None:
             embedding = self.bn(embedding)
         if not self.no_imgnorm:
@@ -165,12 +196,8 @@ class VSRN(EmbeddingNetwork):
         )
 
     def encode_images(self, images: ImageBatch) -> Embeddings:
-        """Encode regions [B, R, D] -> vectors [B, E]; in training with the regions that captions are generated from.
-
-        Raises:
-            InputError: the images have different numbers of regions.
-        """
-        encoded: ReasonedImages = self.image_encoder(uniform_regions(self.see(images)))
+        """Encode regions [B, R, D] -> vectors [B, E]; in training with the regions that captions are generated from."""
+        encoded: ReasonedImages = self.image_encoder(self.see(images).images, images.region_lengths)
         return encoded if self.training and self.captioner is not None else Embeddings(encoded.vectors)
 
     def scored(self, images: Embeddings) -> Embeddings:
@@ -187,7 +214,8 @@ class VSRN(EmbeddingNetwork):
         """Compute the captioning loss, with weight 1; the captions of the batch are its labels."""
         if self.captioner is None or not isinstance(images, ReasonedImages):
             return {}
-        return {"captioning": self.captioner.loss(images.regions, batch.captions, batch.lengths)}
+        loss = self.captioner.loss(images.regions, batch.captions, batch.lengths, batch.region_lengths)
+        return {"captioning": loss}
 
     def import_published(self, parts: list[Mapping[str, Tensor]], options: Mapping[str, Any]) -> dict[str, Tensor]:
         """Translate a checkpoint of the original code; the captioner, which it lacks, keeps its weights."""

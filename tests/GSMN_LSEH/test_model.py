@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from GSMN_LSEH.graphs import GaussianKernels, polar, region_graph, region_weights
 from GSMN_LSEH.matching import circular_products, match, nodes
 from GSMN_LSEH.model import GSMN, TextualGraphs, VisualGraphs
-from vse.data.batches import CaptionBatch, PairBatch
+from vse.data.batches import CaptionBatch, ImageBatch, PairBatch
 from vse.errors import InputError
 from vse.evaluation.scoring import score_matrix
 from vse.losses import LSEH, Objective, Pairs, SumHinge
@@ -79,6 +81,26 @@ def test_matching_vectors_are_cosines_of_what_nodes_attend_to() -> None:
     ):
         expected = torch.cosine_similarity(query.unflatten(-1, (16, 2)), context.unflatten(-1, (16, 2)), dim=-1)
         torch.testing.assert_close(vectors[0, 0], expected)
+
+
+@pytest.mark.parametrize("memory_budget", [1, 2**28])
+@BOTH
+def test_padding_of_regions_does_not_change_scores(graph: str, sparse: bool, memory_budget: int) -> None:
+    given, model = batch(), network(graph, sparse, memory_budget=memory_budget)
+    lengths = torch.tensor([5, 1, 3, 4, 2, 5, 3])
+    images, captions = encoded(model, replace(given, region_lengths=lengths))
+    alone = []
+    for image, length in enumerate(lengths.tolist()):
+        boxes = given.extras["boxes"][image : image + 1, :length]
+        own = ImageBatch(
+            images=given.images[image : image + 1, :length], image_ids=torch.tensor([image]), extras={"boxes": boxes}
+        )
+        alone.append(model.similarity(model.encode_images(own), captions))
+    expected = torch.cat(alone)
+    torch.testing.assert_close(model.similarity(images, captions), expected)
+    image, caption = torch.tensor([6, 0, 1, 3]), torch.tensor([2, 2, 5, 0])
+    pairs = model.similarity_of_pairs(images, captions, image, caption)
+    torch.testing.assert_close(pairs, expected[image, caption])
 
 
 @BOTH

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import vse.training.loop
 from vse.data.batches import PairBatch
 from vse.losses.max_hinge import MaxHinge
+from vse.nn.attention import word_mask
 from vse.nn.network import Embeddings
 from VSRN_LSEH.model import VSRN, ReasonedImages
 
@@ -63,6 +66,61 @@ def test_without_captioning_there_is_no_extra_loss() -> None:
     [group] = network.parameter_groups(0.1)
     assert len(group["params"]) == len(set(group["params"])) == len(list(network.parameters()))
     assert not any(name.startswith("captioner") for name in network.state_dict())
+
+
+def padded(network: VSRN, lengths: list[int], size: int) -> tuple[PairBatch, list[PairBatch]]:
+    """A batch of images with noise as padding, and each of its images alone without it."""
+    batch = make_batch(regions=size, pairs=len(lengths))
+    for block in (network.image_encoder.Rs_GCN_1, network.image_encoder.Rs_GCN_2):
+        torch.nn.init.normal_(block.W[1].weight)
+    one_by_one = [
+        replace(
+            batch,
+            images=batch.images[k : k + 1, :length],
+            captions=batch.captions[k : k + 1],
+            lengths=batch.lengths[k : k + 1],
+        )
+        for k, length in enumerate(lengths)
+    ]
+    return replace(batch, region_lengths=torch.tensor(lengths)), one_by_one
+
+
+@pytest.mark.parametrize("options", [{}, {"region_norm_axis": "features"}, {"final_batchnorm": True}])
+def test_padding_of_regions_has_no_influence(options: dict[str, object]) -> None:
+    network = make_network(**options).eval()
+    batch, alone = padded(network, [3, 7, 1, 5], size=7)
+    expected = torch.cat([network.encode_images(one).vectors for one in alone])
+    torch.testing.assert_close(network.encode_images(batch).vectors, expected)
+
+
+def test_padding_of_regions_has_no_influence_on_captions() -> None:
+    network = make_network(input_dropout_p=0.0)
+    assert network.captioner is not None
+    batch, alone = padded(network, [3, 7, 1, 5], size=7)
+    network.eval()
+    encode, captioner = network.image_encoder, network.captioner
+    losses = torch.stack([captioner.loss(encode(one.images).regions, one.captions, one.lengths) for one in alone])
+    regions = encode(batch.images, batch.region_lengths).regions
+    loss = captioner.loss(regions, batch.captions, batch.lengths, batch.region_lengths)
+    torch.testing.assert_close(loss, losses.mean())
+    words, scores = captioner.generate(regions, 2, batch.region_lengths)
+    for k, one in enumerate(alone):
+        written, score = captioner.generate(encode(one.images).regions, 2)
+        assert words[k].tolist()[: written.shape[1]] == written[0].tolist()
+        torch.testing.assert_close(scores[k], score[0])
+
+
+def test_only_real_regions_enter_the_moments_of_a_batchnorm() -> None:
+    network = make_network()
+    batch, _ = padded(network, [3, 7, 1, 5], size=7)
+    block = network.image_encoder.Rs_GCN_1
+    network.encode_images(batch)
+    once = block.W[1].get_buffer("running_var").clone()
+    block.W[1].reset_running_stats()
+    network.encode_images(
+        replace(batch, images=batch.images * word_mask(batch.region_lengths, 7, torch.device("cpu"))[..., None])
+    )
+    torch.testing.assert_close(block.W[1].get_buffer("running_var"), once)
 
 
 def test_every_region_reasoning_block_starts_as_the_identity() -> None:

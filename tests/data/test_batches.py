@@ -180,5 +180,6 @@ def test_a_workers_error_is_one_sentence(split: Split, tokens: TokenIds, workers
 
 
 def test_networks_of_fixed_regions_refuse_different_numbers(adaptive: Split) -> None:
-    with pytest.raises(InputError, match=r"dev_ims\.npy: images have 1 to 3 regions; VSRN needs the same number"):
-        check_regions(adaptive, "VSRN")
+    with pytest.raises(InputError, match=r"dev_ims\.npy: images have 1 to 3 regions; SGRAF needs the same number"):
+        check_regions(adaptive, "SGRAF", uniform=True)
+    check_regions(adaptive, "VSRN")

@@ -166,6 +166,13 @@ def test_check_names_every_problem_of_a_data_set(data_root: Path, capsys: pytest
     assert not any("dev_ims_size" in problem for problem in problems)
 
 
+def test_sgraf_refuses_images_of_different_numbers_of_regions(script, data_root: Path, tmp_path: Path) -> None:
+    np.save(data_root / "small_precomp/train_ims_len.npy", np.arange(24) % 3 + 2)
+    done = script("SGRAF_LSEH", COMMAND, status=2, DATA_PATH=data_root, RUN=tmp_path / "run")
+    assert "images have 2 to 4 regions; SGRAF needs the same number in every image: cut them with" in done.errors
+    assert not (tmp_path / "run").exists()
+
+
 def test_losses_that_stay_non_finite_stop_the_run_and_name_the_batch(script, data_root: Path, tmp_path: Path) -> None:
     command = f"{COMMAND} --loss sum_hinge --margin 3e38"
     done = script("VSEpp_LSEH", command, status=2, DATA_PATH=data_root, RUN=tmp_path / "run")

@@ -244,13 +244,17 @@ def iterate(loader: DataLoader[CaptionBatch]) -> Iterator[CaptionBatch]:
 def image_batches(split: Split, batch_size: int) -> Iterator[ImageBatch]:
     """Read every image of a split once, in order."""
     for first in range(0, len(split.images), batch_size):
-        image_ids = np.arange(first, min(first + batch_size, len(split.images)))
-        yield ImageBatch(
-            images=split.images.read(image_ids),
-            image_ids=torch.from_numpy(image_ids),
-            region_lengths=_region_lengths(split, image_ids),
-            extras=_read_extras(split.image_extras, image_ids),
-        )
+        yield image_batch(split, np.arange(first, min(first + batch_size, len(split.images))))
+
+
+def image_batch(split: Split, image_ids: np.ndarray) -> ImageBatch:
+    """Read images of a split by their numbers [B]."""
+    return ImageBatch(
+        images=split.images.read(image_ids),
+        image_ids=torch.from_numpy(image_ids),
+        region_lengths=_region_lengths(split, image_ids),
+        extras=_read_extras(split.image_extras, image_ids),
+    )
 
 
 def caption_batches(split: Split, captions: Captions, batch_size: int) -> Iterator[CaptionBatch]:

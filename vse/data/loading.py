@@ -107,22 +107,22 @@ def open_evaluation_data(split: Split, reader: Reader, text: Text, batch_size: i
     return data
 
 
-def regions_of(network: str) -> OpenSplit:
-    """Return an `open_split` that refuses images without regions; the message names the network."""
+def regions_of(network: str, uniform: bool = False) -> OpenSplit:
+    """Return an `open_split` that refuses images that `check_regions` refuses."""
 
     def open_regions(folder: Path, name: str, img_dim: int | None = None, first_images: int | None = None) -> Split:
         split = open_split(folder, name, img_dim, first_images)
-        check_regions(split, network)
+        check_regions(split, network, uniform)
         return split
 
     return open_regions
 
 
-def check_regions(split: Split, network: str) -> None:
-    """Refuse images without regions.
+def check_regions(split: Split, network: str, uniform: bool = False) -> None:
+    """Refuse images without regions and, if they must be `uniform`, images that differ in their number.
 
     Raises:
-        InputError: one vector an image, or pictures; the message names `network`.
+        InputError: such images; the message names `network`.
     """
     shape = split.images.shape
     if not isinstance(split.images, Features) or len(shape) != 2:
@@ -130,10 +130,10 @@ def check_regions(split: Split, network: str) -> None:
             f"{split.captions_file.parent}: an image of the {split.name} split has shape {list(shape)}; "
             f"{network} needs features of regions, [regions, dimensions] an image: extract region or grid features"
         )
-    lengths = split.images.lengths
-    if lengths is not None:
+    if uniform and split.images.lengths is not None:
+        fewest, most = split.images.lengths.min(), split.images.lengths.max()
         raise InputError(
-            f"{split.images.path}: images have {lengths.min()} to {lengths.max()} regions; {network} needs the same "
-            "number in every image: cut them with python -m vse convert --regions N, N being the smallest number, or "
-            "train VSEinfty or VSEpp"
+            f"{split.images.path}: images have {fewest} to {most} regions; {network} needs the same number in every "
+            "image: cut them with python -m vse convert --regions N, N being the smallest number, or train another "
+            "network"
         )

@@ -2,7 +2,7 @@
 
 The inner products of a block are [n, m, T, R], in whatever memory order is cheapest. Words are [m, T, E], where every
 image meets every caption, or [n, m, T, E], where each image meets its own captions (pairs: m = 1). Padded words must be
-exactly 0: a caption then has the same results in any block as it has alone.
+exactly 0: a caption then has the same results in any block as it has alone. So must padded regions.
 """
 
 from __future__ import annotations
@@ -31,13 +31,19 @@ def inner_products(regions: Tensor, words: Tensor) -> Tensor:
     return (words.flatten(1, 2) @ regions.mT).view(images, captions, length, count)
 
 
-def attention_over_regions(products: Tensor, temperature: float) -> Tensor:
+def attention_over_regions(products: Tensor, temperature: float, padding: Tensor | None = None) -> Tensor:
     """Weigh the regions for each word: inner products [n, m, T, R] -> weights [n, m, T, R] that sum to 1 over R.
 
     The rectified products are L2-normalised over the words of the caption before the softmax (SCAN, text to image).
+
+    Args:
+        temperature: factor of the logits.
+        padding: bool that broadcasts to [n, m, T, R], True where an image has no region, which gets weight 0.
     """
-    attended = _normalised(leaky_relu(products, SLOPE), dim=-2)
-    return torch.softmax(temperature * attended, dim=-1)
+    logits = temperature * _normalised(leaky_relu(products, SLOPE), dim=-2)
+    if padding is not None:
+        logits = logits.masked_fill(padding, -torch.inf)
+    return torch.softmax(logits, dim=-1)
 
 
 def attention_over_words(products: Tensor, mask: Tensor, temperature: float) -> Tensor:

@@ -21,8 +21,9 @@ class Encoding:
     """
 
     def tensors(self) -> list[Tensor]:
-        """Return the tensors in the order of the fields."""
-        return [getattr(self, field.name) for field in fields(self)]
+        """Return the tensors in the order of the fields; those that may be None come last."""
+        values = [getattr(self, field.name) for field in fields(self)]
+        return [value for value in values if value is not None]
 
     def __len__(self) -> int:
         """Count the items."""
@@ -88,7 +89,7 @@ def uniform_regions(images: ImageBatch) -> Tensor:
     fewest, most = int(images.region_lengths.min()), int(images.region_lengths.max())
     raise InputError(
         f"images with {fewest} to {most} regions: this network needs the same number in every image; cut them with "
-        "python -m vse convert --regions N, N being the smallest number, or train VSEinfty or VSEpp"
+        "python -m vse convert --regions N, N being the smallest number, or train another network"
     )
 
 
