@@ -1,12 +1,15 @@
-"""`python -m vse COMMAND`: tools around the data sets and runs; `python -m vse COMMAND --help` says more."""
+"""`python -m vse COMMAND`: tools around the data sets and runs; `python -m vse COMMAND --help` describes one."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
+from difflib import get_close_matches
+from pathlib import Path
 
-from vse.cli import run
 from vse.errors import InputError
+from vse.exits import run_to_end
 
 COMMANDS = {
     "check": "vse.tools.check",
@@ -21,23 +24,35 @@ COMMANDS = {
 """Command -> module with its `Options` and `main(options)`."""
 
 
-def command_line() -> None:
-    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        wanted = len(sys.argv) > 1 and sys.argv[1] in ("-h", "--help")
-        lines = [f"  {name:10} {_summary(module)}" for name, module in COMMANDS.items()]
-        print("\n".join(["usage: python -m vse COMMAND [OPTIONS]", *lines]), file=sys.stdout if wanted else sys.stderr)
-        sys.exit(0 if wanted else 2)
-    module = importlib.import_module(COMMANDS[sys.argv.pop(1)])
-    run(module.main, module.Options)
+def main() -> None:
+    """Run the command that the command line names, or list the commands and exit.
+
+    Raises:
+        InputError: there is no such command.
+    """
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in ("", "-h", "--help"):
+        lines = [f"  {command:10} {summary(module)}" for command, module in COMMANDS.items()]
+        print("\n".join(["usage: python -m vse COMMAND [OPTIONS]", *lines]), file=sys.stdout if name else sys.stderr)
+        sys.exit(0 if name else 2)
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1)
+        meant = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(COMMANDS)}"
+        raise InputError(f"{name}: no such command; {meant}")
+    from vse.cli import parse
+
+    del sys.argv[1]
+    module = importlib.import_module(COMMANDS[name])
+    sys.argv[0] = f"python -m vse {name}"
+    module.main(parse(module.Options, description=module.Options.__doc__))
 
 
-def _summary(module: str) -> str:
-    doc = importlib.import_module(module).Options.__doc__ or ""
-    return doc.strip().splitlines()[0]
+def summary(module: str) -> str:
+    """Return the first line of a command's options; it is read from the source, because importing takes seconds."""
+    tree = ast.parse((Path(__file__).parents[1] / f"{module.replace('.', '/')}.py").read_text("utf-8"))
+    (options,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Options")
+    return (ast.get_docstring(options) or "").partition("\n")[0]
 
 
 if __name__ == "__main__":
-    try:
-        command_line()
-    except InputError as problem:
-        sys.exit(f"error: {problem}")
+    run_to_end(main)

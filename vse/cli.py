@@ -46,9 +46,14 @@ def parse(
     demo: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
     arguments: list[str] | None = None,
+    description: str | None = None,
 ) -> Options:
-    """Parse the command line (or `arguments`) into an `options_type`; see `run`."""
-    description = sys.modules["__main__"].__doc__ or options_type.__doc__ or ""
+    """Parse the command line (or `arguments`) into an `options_type`; see `run`.
+
+    Args:
+        description: what `--help` says above the options; default: the script's docstring.
+    """
+    description = description or sys.modules["__main__"].__doc__ or options_type.__doc__ or ""
 
     def command_line(values: Mapping[str, Any]) -> Options:
         default: dict[str, Any] = {"default": with_values(options_type(), values)} if values else {}
