@@ -124,7 +124,7 @@ def test_damaged_and_foreign_checkpoints_are_refused_by_evaluation(script, data_
     weights = torch.load(run / "model_best.pth.tar", weights_only=True)["model"]["image_encoder.fc.weight"]
     place = whole.find(weights.numpy().tobytes()[:32]) + 5
     flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
-    for content, words in ((whole[:-1000], "damaged"), (flipped, "does not match its SHA-256")):
+    for content, words in ((whole[:-1000], "damaged"), (flipped, "do not match their checksum")):
         broken.write_bytes(content)
         done = script("VSEpp_LSEH", f"python evaluation.py --model_path {broken}", status=2)
         assert words in done.errors
