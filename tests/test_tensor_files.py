@@ -199,3 +199,15 @@ def test_code_in_a_file_does_not_run(tmp_path: Path, archive: bool, capsys: pyte
     with pytest.raises(InputError, match="Python objects besides tensors"):
         tensor_files.read(tmp_path / "a.pt")
     assert capsys.readouterr().out == ""
+
+
+def test_an_archive_of_too_many_members_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.pt"
+    torch.save(torch.zeros(3), path)
+    with zipfile.ZipFile(path, "a") as archive:
+        for number in range(600):
+            archive.writestr(f"{number:0200d}", b"")
+    assert torch.equal(tensor_files.read(path), torch.zeros(3))
+    monkeypatch.setattr(tensor_files, "MAX_DIRECTORY", 100_000)
+    with pytest.raises(DamagedError, match="more tensors than"):
+        tensor_files.read(path)

@@ -181,8 +181,10 @@ def _keep(target: Path, previous: Path) -> None:
     except OSError:  # a file system without hard links
         target.replace(previous)
         return
-    link.replace(previous)
-    link.unlink(missing_ok=True)  # both were one file already, and replacing did nothing
+    try:
+        link.replace(previous)
+    finally:
+        link.unlink(missing_ok=True)  # still there if both were one file already: then replacing does nothing
 
 
 def _refusal(path: Path, problem: OSError) -> InputError:

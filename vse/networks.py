@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vse import ranges
 from vse.errors import InputError
 from vse.options import DataOptions, with_values
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
-    from torch import Tensor
-
+    from vse.checkpoints import Checkpoint
     from vse.data.loading import Reader, Text
     from vse.nn.network import Network
 
@@ -83,7 +83,7 @@ class Trained:
     saved: Mapping[str, Any]  # all options of its training by the names of their flags
     text: Mapping[str, Any] | None  # None in a checkpoint of the original code
     image_shape: tuple[int, ...] | None  # None in older checkpoints and those of the original code
-    state: Any  # state dict; of the original code a list of state dicts
+    checkpoint: Checkpoint
     published: bool  # it is a checkpoint of the original code
     record: Mapping[str, Any] | None  # of the run that made it; None in older checkpoints and the original code's
     digest: str  # SHA-256 of the weights
@@ -109,13 +109,14 @@ class Trained:
         Raises:
             InputError: the weights do not fit.
         """
-        from vse.checkpoints import load_state
+        from torch import device
 
+        from vse.checkpoints import load_weights, weights_for
+
+        with device("meta"):  # sizes in a damaged file must not ask for memory
+            weights_for(self.folder.build(self.options, image_shape, text, False), self.checkpoint)
         network = self.folder.build(self.options, image_shape, text, False)
-        state: Mapping[str, Tensor] = self.state
-        if self.published:
-            state = network.import_published(self.state, self.saved)
-        load_state(network, state, self.path)
+        load_weights(network, self.checkpoint)
         return network
 
 
@@ -128,31 +129,34 @@ def load(path: str | Path, expected: NetworkFolder | None = None) -> Trained:
     Raises:
         InputError: missing, damaged, of another network, or of the original code without `expected`.
     """
-    from vse import checkpoints
+    from vse.checkpoints import digest
     from vse.losses import read_saved
+    from vse.published import checkpoints
 
     path = Path(path)
-    content = checkpoints.load(path, None if expected is None else expected.name)
-    published = bool(content.get("published", False))
-    if published and expected is None:
+    checkpoint = checkpoints.load(path, None if expected is None else expected.name)
+    if checkpoint.published and expected is None:
         raise InputError(f"{path}: a checkpoint of the original code does not name its network; give it")
-    described = expected or folder(content["network"])
-    saved = read_saved(content["options"])
+    described = expected or folder(checkpoint.network)
+    saved = read_saved(checkpoint.options)
     data = with_values(DataOptions(), saved)
-    options = described.resolve(with_values(described.options(), saved), data)
-    if published:
-        options = described.published_options(options, saved, content["model"])
-    shape = content.get("image_shape")
+    options = with_values(described.options(), saved)
+    for group in (data, options):
+        ranges.check(group, str(path))
+    options = described.resolve(options, data)
+    if checkpoint.published:
+        options = described.published_options(options, saved, checkpoint.parts)
+    shape = checkpoint.image_shape
     return Trained(
         path,
         described,
         options,
         data,
         saved,
-        content.get("vocabulary"),
+        checkpoint.vocabulary,
         None if shape is None else tuple(shape),
-        content["model"],
-        published,
-        content.get("record"),
-        checkpoints.digest(content["model"]),
+        checkpoint,
+        checkpoint.published,
+        checkpoint.record,
+        digest(checkpoint.parts),
     )

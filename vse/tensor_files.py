@@ -16,7 +16,7 @@ from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from torch import Tensor
 from vse.errors import InputError
 from vse.pickles import ORDERED, ForeignName, Names, Refused, SafeUnpickler, StandIn
 
+MAX_DIRECTORY = 2**22
+"""Bytes of an archive's directory, about 80 for each tensor."""
 MAX_DEPTH = 100
 """Containers within containers."""
 SLACK = 65_536
@@ -87,6 +89,8 @@ def read(path: Path, names: Names | None = None, encoding: str = "latin1") -> An
 
 def _read_archive(file: BinaryIO, size: int, names: Names, encoding: str) -> tuple[Any, int]:
     """Read a file of PyTorch 1.6 or later: a ZIP archive of a pickle and one member for each storage."""
+    if _directory_size(file, size) > MAX_DIRECTORY:
+        raise Refused("it lists more tensors than checkpoints have")
     with ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
         stored = all(member.compress_type == ZIP_STORED for member in members.values())
@@ -104,13 +108,26 @@ def _read_archive(file: BinaryIO, size: int, names: Names, encoding: str) -> tup
                 if member.file_size != count * dtype.itemsize:
                     raise Refused(f"storage {key} has another size than stated")
                 storages[key] = torch.empty(count, dtype=dtype)
-                with archive.open(member) as source:
-                    _fill(storages[key], source.read)
+                try:
+                    with archive.open(member) as source:
+                        _fill(storages[key], source.read)
+                except BadZipFile:
+                    raise Refused("its bytes do not match their checksum") from None
             return storages[key]
 
         with archive.open(f"{root}data.pkl") as pickled:
             reader = SafeUnpickler(io.BytesIO(pickled.read()), names, storage, encoding)
         return reader.load(), reader.operations
+
+
+def _directory_size(file: BinaryIO, size: int) -> int:
+    """Return the bytes of an archive's directory, of the larger one where it is stated in 32 and in 64 bits."""
+    file.seek(max(size - 98, 0))
+    end = file.read()
+    stated = [int.from_bytes(end[-10:-6], "little")]
+    if end.startswith(b"PK\x06\x06"):
+        stated = [0 if stated == [2**32 - 1] else stated[0], int.from_bytes(end[40:48], "little")]
+    return max(stated)
 
 
 def _read_legacy(file: BinaryIO, size: int, names: Names, encoding: str) -> tuple[Any, int]:

@@ -141,7 +141,7 @@ def test_checkpoints_go_where_model_name_says_and_a_run_goes_on_from_there(scrip
     assert list((done.folder / "runs/x/log").glob("events.out.tfevents.*"))
 
     done = script(FOLDER, f"{command} --num_epochs 2 --resume auto", DATA_PATH=root)
-    assert "going on after step 7, epoch 1" in done.output  # the last, smaller batch of 8 is dropped
+    assert "resuming after step 7, epoch 1" in done.output  # the last, smaller batch of 8 is dropped
     script(FOLDER, f"{command.replace('runs/x', 'runs/y')} --num_epochs 2", DATA_PATH=root)
     x, y = (
         torch.load(done.folder / f"runs/{run}/checkpoint/checkpoint.pth.tar", weights_only=True)["model"]

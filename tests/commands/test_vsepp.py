@@ -100,7 +100,7 @@ def test_training_goes_on_in_another_process_with_resume(script, root: Path) -> 
     command = f'python train.py --data_path "$DATA_PATH" --data_name f30k --logger_name runs/a --max_violation{SMALL}'
     script("VSEpp_LSEH", command, DATA_PATH=root)
     done = script("VSEpp_LSEH", f"{command} --num_epochs 2 --resume auto", DATA_PATH=root)
-    assert "going on after step 8, epoch 1" in done.output
+    assert "resuming after step 8, epoch 1" in done.output
     script("VSEpp_LSEH", f"{command.replace('runs/a', 'runs/b')} --num_epochs 2", DATA_PATH=root)
     a, b = (torch.load(done.folder / f"runs/{run}/checkpoint.pth.tar", weights_only=True) for run in "ab")
     assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
@@ -114,9 +114,9 @@ def test_a_run_begins_with_another_models_weights(script, root: Path) -> None:
     assert "the run starts from its weights" in done.output
     a, b = (torch.load(folder / f"runs/{run}/model_best.pth.tar", weights_only=True)["model"] for run in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
-    flags = f"--resume runs/a/model_best.pth.tar --loss infonce{SMALL}"
+    flags = f"--resume runs/a/checkpoint.pth.tar --loss infonce{SMALL}"
     resumed = f'python train.py --data_path "$DATA_PATH" --data_name f30k {flags}'
-    assert "made with another objective" in script("VSEpp_LSEH", resumed, DATA_PATH=root, status=2).errors
+    assert "--loss sum_hinge, now infonce" in script("VSEpp_LSEH", resumed, DATA_PATH=root, status=2).errors
 
 
 def test_an_earlier_run_is_moved_aside_not_overwritten(script, root: Path) -> None:

@@ -150,7 +150,7 @@ def test_training_goes_on_to_the_same_weights_captioner_included(script, root: P
     command = f"python train.py --data_path $DATA_PATH --data_name f30k --logger_name runs/a --max_violation{SMALL}"
     script("VSRN_LSEH", command, DATA_PATH=root)
     done = script("VSRN_LSEH", f"{command} --num_epochs 2 --resume auto", DATA_PATH=root)
-    assert "going on after step 4, epoch 1" in done.output
+    assert "resuming after step 4, epoch 1" in done.output
     script("VSRN_LSEH", f"{command.replace('runs/a', 'runs/b')} --num_epochs 2", DATA_PATH=root)
     a, b = (checkpoint(done.folder / f"runs/{run}")["model"] for run in "ab")
     assert any(name.startswith("captioner.") for name in a)

@@ -15,13 +15,14 @@ from GSMN_LSEH.matching import match, nodes
 from GSMN_LSEH.model import GSMN
 from GSMN_LSEH.network import NetworkOptions, build
 from tests.parity.golden import GOLDEN, GoldenFile
-from vse import checkpoints
+from vse.checkpoints import load_weights
 from vse.data.batches import CaptionBatch, ImageBatch, PairBatch
 from vse.data.boxes import Boxes
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import ensemble
 from vse.losses import ObjectiveOptions, build_objective, resolve
 from vse.options import with_values
+from vse.published import checkpoints as published
 from vse.training.step import TrainingStep
 
 PARTS = ("img_enc", "txt_enc", "i2t_match_G", "t2i_match_G")
@@ -211,14 +212,13 @@ def test_the_published_evaluation_takes_other_images_boxes() -> None:
 
 
 def test_a_published_checkpoint_is_imported() -> None:
-    content = checkpoints.load(GOLDEN / "gsmn" / "dense_ckpt.pth.tar", "GSMN")
+    checkpoint = published.load(GOLDEN / "gsmn" / "dense_ckpt.pth.tar")
     golden = Golden("ckpt_expected")
-    assert content["published"]
-    assert any(name.endswith("weight_g") for name in content["model"][2])
-    options = with_values(NetworkOptions(), content["options"])
-    network = build(options, (36, 40), range(content["options"]["vocab_size"]))
-    state = network.import_published(content["model"], content["options"])
-    checkpoints.load_state(network, state, GOLDEN / "gsmn" / "dense_ckpt.pth.tar")
+    assert checkpoint.published
+    assert any(name.endswith("weight_g") for name in checkpoint.parts[2])
+    options = with_values(NetworkOptions(), checkpoint.options)
+    network = build(options, (36, 40), range(checkpoint.options["vocab_size"]))
+    load_weights(network, checkpoint)
     batch = PairBatch(
         images=golden["dense/images"],
         captions=golden["dense/captions"],

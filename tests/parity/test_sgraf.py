@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from SGRAF_LSEH.model import SGRAF
 from tests.parity.golden import GOLDEN, GoldenFile
-from vse import checkpoints
+from vse.checkpoints import load_weights
 from vse.data.batches import PairBatch
 from vse.losses import LSEH, MaxHinge, Objective, Pairs, SumHinge
+from vse.published import checkpoints as published
 from vse.training.selected_pairs import training_scores
 from vse.training.step import TrainingStep
 
@@ -190,8 +191,8 @@ def test_the_similarity_vectors_are_the_published_ones() -> None:
 @pytest.mark.parametrize("module", ["SGR", "SAF"])
 def test_a_published_checkpoint_loads_and_scores_as_published(module: str) -> None:
     path = GOLDEN / "sgraf" / f"ckpt_{module}.pth.tar"
-    content = checkpoints.load(path, "SGRAF")
-    options = SimpleNamespace(**content["options"])
+    checkpoint = published.load(path)
+    options = SimpleNamespace(**checkpoint.options)
     assert options.module_name == module
     network = SGRAF(
         module,
@@ -207,7 +208,7 @@ def test_a_published_checkpoint_loads_and_scores_as_published(module: str) -> No
         options.no_txtnorm,
         options.sgr_step,
     ).eval()
-    checkpoints.load_state(network, network.import_published(content["model"], content["options"]), path)
+    load_weights(network, checkpoint)
     with np.load(GOLDEN / "sgraf" / f"ckpt_{module}_io.npz", allow_pickle=False) as file:
         lengths = torch.from_numpy(file["in/lengths"])
         ids = torch.arange(len(lengths))

@@ -13,11 +13,12 @@ from torchvision.models.resnet import Bottleneck
 from transformers import BertConfig, BertModel
 
 from tests.parity.golden import GOLDEN, GoldenFile, relative
-from vse import checkpoints
+from vse.checkpoints import load_weights
 from vse.data.batches import CaptionBatch, ImageBatch
 from vse.losses import Objective, ObjectiveOptions, Warmup, build_objective, resolve
 from vse.losses.objective import Pairs
 from vse.nn.network import Embeddings
+from vse.published import checkpoints as published
 from vse.text.augmented import AugmentedCaptions
 from vse.text.word_pieces import WordPieces
 from VSEinfty_LSEH import loss, model
@@ -313,13 +314,13 @@ def test_grid_parameter_groups_are_the_published_ones(kind: str) -> None:
     groups = zip(golden.settings["groups"][kind], golden.settings["group_options"][kind], strict=True)
     for first, wanted in groups:
         name = prefixes[first[:4]] + first[4:]
-        for published, layers in (
+        for original, layers in (
             ("backbone.base.", "conv1 bn1 - - layer1 layer2 layer3"),
             ("backbone.top.", "layer4"),
         ):
-            if published in name:
-                number = name.split(published)[1].split(".")[0]
-                name = name.replace(f"{published}{number}", f"backbone.{layers.split()[int(number)]}")
+            if original in name:
+                number = name.split(original)[1].split(".")[0]
+                name = name.replace(f"{original}{number}", f"backbone.{layers.split()[int(number)]}")
         name = name.replace("backbone.resnet.", "backbone.").replace("image_encoder.backbone.", "image_tower.backbone.")
         name = name.replace("image_encoder.image_encoder.", "image_encoder.")
         assert ours[id(parameters[name])] == pytest.approx(wanted), name
@@ -328,8 +329,8 @@ def test_grid_parameter_groups_are_the_published_ones(kind: str) -> None:
 
 def test_a_published_checkpoint_gives_the_published_similarities() -> None:
     golden = Golden("checkpoint")
-    content = checkpoints.load(GOLDEN / "vseinfty" / "published.pth", "VSEinfty")
-    options, state = content["options"], content["model"]
+    checkpoint = published.load(GOLDEN / "vseinfty" / "published.pth")
+    options, state = checkpoint.options, checkpoint.parts
     hidden = state[1]["module.bert.pooler.dense.bias"].shape[0]
     layers = 1 + max(int(name.split(".")[4]) for name in state[1] if ".layer." in name)
     bert = BertConfig(
@@ -345,7 +346,7 @@ def test_a_published_checkpoint_gives_the_published_similarities() -> None:
         RegionEncoder(options["img_dim"], options["embed_size"]),
         BertEncoder(BertModel(bert), hidden, options["embed_size"]),
     ).eval()
-    checkpoints.load_state(network, network.import_published(state, options), GOLDEN / "vseinfty" / "published.pth")
+    load_weights(network, checkpoint)
     rows = torch.arange(len(golden["captions"]))
     with torch.no_grad():
         images = network.encode_images(ImageBatch(images=golden["test_ims"], image_ids=rows))

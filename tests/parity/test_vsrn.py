@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from tests.parity.golden import GOLDEN, GoldenFile
-from vse import checkpoints
+from vse.checkpoints import load_weights
 from vse.data.batches import PairBatch
 from vse.losses.lseh import LSEH
+from vse.published import checkpoints as published
 from vse.training.step import TrainingStep
 from VSRN_LSEH.captioning import Captioner, caption_labels
 from VSRN_LSEH.model import VSRN, ReasonedImages
@@ -242,10 +243,10 @@ def test_published_checkpoint(legacy: bool, tmp_path: Path) -> None:
         content = torch.load(path, weights_only=False)
         path = tmp_path / "published.pth.tar"
         torch.save(content, path)
-    checkpoint = checkpoints.load(path, "VSRN")
-    o = SimpleNamespace(**checkpoint["options"])
+    checkpoint = published.load(path)
+    o = SimpleNamespace(**checkpoint.options)
     network = VSRN(o.vocab_size, o.img_dim, o.embed_size, o.word_dim, final_batchnorm=True, dim_hidden=8, dim_word=8)
-    checkpoints.load_state(network, network.import_published(checkpoint["model"], checkpoint["options"]), path)
+    load_weights(network, checkpoint)
     with np.load(GOLDEN / "vsrn" / "published.npz") as file:
         given = {key: torch.from_numpy(file[key]) for key in file.files}
     rows = torch.arange(len(given["lengths"]))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from vse.checkpoints import Checkpoint
 from vse.data.datasets import open_split
 from vse.errors import InputError
 from vse.text.vocabulary import SPECIAL_WORDS, Vocabulary
@@ -134,8 +135,9 @@ def test_the_saved_record_names_the_best_model_and_the_end(folder: Path, tmp_pat
 
 
 def test_what_a_run_starts_from_is_known_by_its_weights(folder: Path, tmp_path: Path) -> None:
-    weights = {"a": torch.ones(2)}
-    start = describe_start(tmp_path / "warm.pth.tar", {"model": weights, "record": {"seed": 4}})
+    warm = Checkpoint("VSEpp", [{"a": torch.ones(2)}], {}, record={"seed": 4}, path=tmp_path / "warm.pth.tar")
+    start = describe_start(warm)
     assert start["record"] == {"seed": 4}
-    assert start["weights_sha256"] != describe_start(tmp_path, {"model": {"a": torch.zeros(2)}})["weights_sha256"]
+    other = describe_start(replace(warm, parts=[{"a": torch.zeros(2)}]))
+    assert start["weights_sha256"] != other["weights_sha256"]
     assert record_of(folder, started_from=start, options=replace(Options()))["started_from"] == start

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vse import checkpoints
+from vse.checkpoints import Checkpoint, RunState
 from vse.console import say
 from vse.data.batches import EpochSampler, PairBatch, PairDataset, iterate, pair_loader
 from vse.data.loading import TrainingData, open_training_data
@@ -325,22 +326,24 @@ def validate(session: Session, log: RunLog) -> None:
 def save(session: Session, best: bool = False) -> None:
     """Write the checkpoint, and with `best` the best model as well; every process takes part."""
     run, progress = session.run, session.progress
-    content = {
-        "network": session.folder.name,
-        "model": session.network.state_dict(),
-        "objective": session.objective.state_dict(),
-        "optimizer": session.optimizer.state_dict(),
-        "progress": {name: getattr(progress, name) for name in ("epoch", "position", "step", "validated", "best")},
-        "order": session.order,
-        "rng": random_states(run),
-        "options": as_dict(session.options),
-        "vocabulary": session.data.text.to_state(),
-        "image_shape": list(session.data.image_shape),
-        "record": session.record.current(),
-    }
+    checkpoint = Checkpoint(
+        network=session.folder.name,
+        parts=[session.network.state_dict()],
+        options=as_dict(session.options),
+        vocabulary=session.data.text.to_state(),
+        image_shape=list(session.data.image_shape),
+        record=session.record.current(),
+        progress={name: getattr(progress, name) for name in ("epoch", "position", "step", "validated", "best")},
+        run=RunState(
+            objective=session.objective.state_dict(),
+            optimizer=session.optimizer.state_dict(),
+            order=session.order,
+            rng=random_states(run),
+        ),
+    )
     if run.rank == 0:
         session.record.save(run.folder)
-        checkpoints.save(run.checkpoint, content, run.best_model if best else None)
+        checkpoints.save(run.checkpoint, checkpoint, run.best_model if best else None)
 
 
 def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int, device: torch.device) -> None:

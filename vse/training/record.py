@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vse import checkpoints
+from vse.checkpoints import Checkpoint
 from vse.data.datasets import Split
 from vse.data.digests import describe_array, describe_split
 from vse.errors import InputError
@@ -82,13 +83,13 @@ def make_record(
     }
 
 
-def describe_start(path: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+def describe_start(checkpoint: Checkpoint) -> dict[str, Any]:
     """Describe the checkpoint that a run begins with (`--init_model`), for its record.
 
     `record` is None for a checkpoint that has none: one of the original code, or of an earlier version.
     """
-    weights = checkpoints.digest(checkpoint["model"])
-    return {"path": str(path.resolve()), "weights_sha256": weights, "record": checkpoint.get("record")}
+    weights = checkpoints.digest(checkpoint.parts)
+    return {"path": str(checkpoint.path.resolve()), "weights_sha256": weights, "record": checkpoint.record}
 
 
 class RunRecord:

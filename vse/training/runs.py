@@ -23,6 +23,7 @@ from vse.files import writable_folder
 from vse.losses.objective import Objective
 from vse.nn.network import Network
 from vse.options import TrainingOptions
+from vse.published import checkpoints as published
 from vse.training.locks import RunLock, hold
 from vse.training.record import check_resumable, describe_start
 
@@ -186,7 +187,9 @@ def resume(
     order: dict[str, int],
     record: Mapping[str, Any],
 ) -> tuple[Progress, Mapping[str, Any] | None]:
-    """Load the checkpoint of `--resume` into the run's parts; one of the original code gives weights only.
+    """Load the checkpoint of `--resume` into the parts of a run.
+
+    A damaged newest checkpoint falls back to the one before it. One of the original code gives weights only.
 
     Args:
         order: what the order of the pairs depends on, which must be as it was.
@@ -198,39 +201,42 @@ def resume(
     Raises:
         InputError: the checkpoint does not fit the run.
     """
-    if source == "auto" and not run.checkpoint.exists():
+    path = run.checkpoint if source == "auto" else Path(source)
+    if source == "auto" and not path.exists() and not checkpoints.previous_of(path).exists():
         say(f"--resume auto: no checkpoint in {run.folder} yet, the run starts from the beginning")
         return Progress(), None
-    path = run.checkpoint if source == "auto" else Path(source)
-    checkpoint = checkpoints.load(path, name)
-    if checkpoint.get("published"):
-        load_weights(network, checkpoint, path)
+    checkpoint = checkpoints.load_newest(path, name, published.load)
+    path = checkpoint.path
+    if checkpoint.published:
+        checkpoints.load_weights(network, checkpoint)
         say(f"{path}: weights of the original code, without optimizer state; the run starts at epoch 0")
         return Progress(), None
-    earlier = checkpoint.get("record")
+    if checkpoint.run is None:
+        raise InputError(
+            f"{path}: a model without the state of its run; resume from {run.checkpoint.name}, or start a new run from "
+            "its weights with --init_model"
+        )
+    earlier = checkpoint.record
     if earlier is not None:
         check_resumable(path, earlier, record)
-    load_weights(network, checkpoint, path)
-    for key, wanted in order.items():
-        if checkpoint["order"][key] != wanted:
+    for key, wanted in {**order, "processes": run.world_size}.items():
+        before = len(checkpoint.run.rng) if key == "processes" else checkpoint.run.order.get(key)
+        if before != wanted:
             raise InputError(
-                f"{path}: made with {key.replace('_', ' ')} {checkpoint['order'][key]}, this run has {wanted}; go on "
-                "with the same --seed, --batch_size, number of processes and data"
+                f"{path}: made with {key.replace('_', ' ')} {before}, this run has {wanted}; resume with the same "
+                "--seed, --batch_size, number of processes and data"
             )
+    checkpoints.load_weights(network, checkpoint)
+    checkpoints.load_run(checkpoint.run, objective, optimizer, path)
     try:
-        objective.load_state_dict(checkpoint["objective"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
-    except (RuntimeError, ValueError):
-        raise InputError(
-            f"{path}: made with another objective or with other parameters trained; go on with the same options, or "
-            "begin a new run from its weights with --init_model"
-        ) from None
-    states = checkpoint["rng"][run.rank]
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and run.device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], run.device)
-    progress = Progress(**checkpoint["progress"])
-    say(f"{path}: going on after step {progress.step}, epoch {progress.epoch}")
+        progress = Progress(**checkpoint.progress)  # type: ignore[arg-type]
+        states = checkpoint.run.rng[run.rank]
+        torch.set_rng_state(states["cpu"])
+        if "cuda" in states and run.device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda"], run.device)
+    except (TypeError, KeyError, RuntimeError):
+        raise InputError(f"{path}: its progress or random states are damaged; use another copy") from None
+    say(f"{path}: resuming after step {progress.step}, epoch {progress.epoch}")
     return progress, earlier
 
 
@@ -244,19 +250,7 @@ def initialise(source: str, name: str, network: Network) -> dict[str, Any]:
         InputError: the checkpoint does not fit the network.
     """
     path = Path(source)
-    checkpoint = checkpoints.load(path, name)
-    load_weights(network, checkpoint, path)
+    checkpoint = published.load(path, name)
+    checkpoints.load_weights(network, checkpoint)
     say(f"{path}: the run starts from its weights")
-    return describe_start(path, checkpoint)
-
-
-def load_weights(network: Network, checkpoint: dict[str, Any], path: Path) -> None:
-    """Weights of a loaded checkpoint into the network.
-
-    Raises:
-        InputError: they do not fit.
-    """
-    state = checkpoint["model"]
-    if checkpoint.get("published"):
-        state = network.import_published(state, checkpoint["options"])
-    checkpoints.load_state(network, state, path)
+    return describe_start(checkpoint)
