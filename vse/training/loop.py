@@ -108,41 +108,53 @@ def train(folder: NetworkFolder, options: RunOptions, objective: Objective, reci
     """
     options = replace(options, network=folder.resolve(options.network, options.data))  # type: ignore[type-var]
     check_combination(options.objective, folder.pairwise, folder.bounded(options.network))
-    with Interrupt().watching() as interrupt:
-        try:
-            with interrupt.at_once():
-                session = open_session(folder, options, objective, recipe or Recipe(), interrupt)
-        except Interrupted:
-            say("interrupted before the first step")
-            sys.exit(128 + interrupt.received)
-        claim_folders(session.run, resumes_own(options.training, session.run), as_dict(options))
-        say(f"objective: {objective}")
-        log = open_log(session)
-        try:
-            run_epochs(session, log)
-        except Interrupted:
-            save(session)
-            log.close()
-            release_folders(session.run)
-            say(f"interrupted after {session.progress.step} steps, saved; --resume auto goes on from here")
-            sys.exit(128 + interrupt.received)
-    log.close()
-    if session.run.rank == 0:
-        session.record.save(session.run.folder, ended=True)
-    release_folders(session.run)
-    if session.run.world_size > 1:
+    run = begin_run(options.training)
+    try:
+        with Interrupt().watching() as interrupt:
+            best = train_and_save(folder, options, objective, recipe or Recipe(), run, interrupt)
+    finally:
+        release_folders(run)
+    if run.world_size > 1:
         dist.barrier()
         dist.destroy_process_group()
-    say(f"best dev score {session.progress.best:.1f}: {session.run.best_model}")
+    say(f"best dev score {best:.1f}: {run.best_model}")
+    if interrupt.received:
+        say("interrupted when all was done and saved")
+        sys.exit(128 + interrupt.received)
+    return best
+
+
+def train_and_save(
+    folder: NetworkFolder, options: RunOptions, objective: Objective, recipe: Recipe, run: Run, interrupt: Interrupt
+) -> float:
+    """Train to the last epoch, or to a signal: then save and exit."""
+    try:
+        with interrupt.at_once():
+            session = open_session(folder, options, objective, recipe, run, interrupt)
+    except Interrupted:
+        say("interrupted before the first step")
+        sys.exit(128 + interrupt.received)
+    claim_folders(run, resumes_own(options.training, run), as_dict(options))
+    say(f"objective: {objective}")
+    log = open_log(session)
+    try:
+        run_epochs(session, log)
+    except Interrupted:
+        save(session)
+        log.close()
+        say(f"interrupted after {session.progress.step} steps, saved; --resume auto goes on from here")
+        sys.exit(128 + interrupt.received)
+    log.close()
+    if run.rank == 0:
+        session.record.save(run.folder, ended=True)
     return session.progress.best
 
 
 def open_session(
-    folder: NetworkFolder, options: RunOptions, objective: Objective, recipe: Recipe, interrupt: Interrupt
+    folder: NetworkFolder, options: RunOptions, objective: Objective, recipe: Recipe, run: Run, interrupt: Interrupt
 ) -> Session:
     """Open the data, build the network and load the checkpoint to start from; the run folder is not touched."""
     training = options.training
-    run = begin_run(training)
     lock_folders(run)
     data = open_training_data(options.data, folder.reader(options.network), training.seed, objective.needs_descriptions)
     if options.data.batch_size * run.world_size > len(data.pairs):
