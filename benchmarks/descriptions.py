@@ -20,8 +20,6 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
 from scipy.sparse.linalg import svds
 from sklearn.feature_extraction.text import TfidfVectorizer

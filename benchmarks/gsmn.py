@@ -19,15 +19,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
+from measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, softmax
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from benchmarks.measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
 from GSMN_LSEH.graphs import KERNELS, polar
 from GSMN_LSEH.model import GSMN, TextualGraphs, VisualGraphs
 from vse.data.batches import PairBatch

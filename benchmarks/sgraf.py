@@ -16,15 +16,12 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import torch
+from measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu, softmax
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from benchmarks.measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
 from SGRAF_LSEH.model import SGRAF, TextualRepresentations, VisualRepresentations
 from vse.data.batches import PairBatch
 from vse.losses.lseh import LSEH

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from vse.data.batches import PairBatch
 from vse.losses import ObjectiveOptions, build_objective, resolve

@@ -27,8 +27,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from vse.data.batches import EpochSampler, PairBatch
 from vse.data.loading import open_training_data
 from vse.losses.lseh import LSEH
