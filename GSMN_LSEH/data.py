@@ -29,7 +29,7 @@ LEGACY_ACCESSES = 10
 """How often the published evaluation has divided the boxes of a float32 file when it scores them."""
 
 
-def reader(stand_in: bool, is_sparse: bool, legacy_boxes: bool, legacy_rows: bool = True) -> Reader:
+def reader(stand_in: bool, is_sparse: bool, legacy_boxes: bool, legacy_rows: bool = True, boxes: bool = True) -> Reader:
     """Read regions with their boxes, words and, for sparse graphs, edges between words.
 
     Args:
@@ -38,9 +38,15 @@ def reader(stand_in: bool, is_sparse: bool, legacy_boxes: bool, legacy_rows: boo
         legacy_boxes: boxes shrink at every access, as in the original code.
         legacy_rows: with `legacy_boxes`, image i gets the box row i, which belongs to image i // 5, as in the original
             evaluation without five folds.
+        boxes: read the regions' boxes; False where an image tower has them.
     """
     complete = partial(
-        add_graphs, stand_in=stand_in, is_sparse=is_sparse, legacy_boxes=legacy_boxes, legacy_rows=legacy_rows
+        add_graphs,
+        stand_in=stand_in,
+        is_sparse=is_sparse,
+        legacy_boxes=legacy_boxes,
+        legacy_rows=legacy_rows,
+        boxes=boxes,
     )
     return Reader(regions_of("GSMN"), complete=complete)
 
@@ -53,6 +59,7 @@ def add_graphs(
     is_sparse: bool,
     legacy_boxes: bool,
     legacy_rows: bool,
+    boxes: bool = True,
 ) -> PairDataset | EvaluationData:
     """Add boxes and edges to a split, and its word ids of the original code if there are any; see `reader`.
 
@@ -63,15 +70,17 @@ def add_graphs(
     ids = published_ids(split, text.vocabulary)
     if ids is not None:
         data.captions = ids
-    boxes = read_boxes(split, stand_in=stand_in)
-    if legacy_boxes:
-        per_image = round(split.captions_per_image) if legacy_rows else 1
-        split.image_extras["boxes"] = partial(_legacy, boxes, np.arange(len(split.images)) // per_image)
-    else:
-        split.image_extras["boxes"] = boxes.divided
     if is_sparse:
         split.caption_extras["edges"] = read_edges(split, data.captions)
-    return DecayingPairs(data, boxes) if legacy_boxes and isinstance(data, PairDataset) else data
+    if not boxes:
+        return data
+    read = read_boxes(split, stand_in=stand_in)
+    if legacy_boxes:
+        per_image = round(split.captions_per_image) if legacy_rows else 1
+        split.image_extras["boxes"] = partial(_legacy, read, np.arange(len(split.images)) // per_image)
+    else:
+        split.image_extras["boxes"] = read.divided
+    return DecayingPairs(data, read) if legacy_boxes and isinstance(data, PairDataset) else data
 
 
 def _legacy(boxes: Boxes, rows: np.ndarray, images: np.ndarray) -> Tensor:

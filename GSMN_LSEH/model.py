@@ -36,6 +36,7 @@ from vse.nn.attention import caption_blocks, rows_within, word_mask
 from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import RegionProjection, WordStates
 from vse.nn.network import PairwiseNetwork, RegionSet, WordSet
+from vse.nn.towers.tower import ImageTower
 
 GRAPHS = ("reference", "propagate")
 
@@ -135,7 +136,11 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
     def encode_images(self, images: ImageBatch) -> VisualGraphs:
         """Encode regions [B, R, D] and `extras["boxes"]` [B, R, 4] in 0 ... 1 -> regions and their graph."""
         build = region_graph if self.propagate else region_weights
-        features, boxes = self.image_encoder(self.see(images).images), images.extras["boxes"]
+        features = self.image_encoder(self.see(images).images)
+        if isinstance(self.image_tower, ImageTower):
+            boxes = self.image_tower.boxes.expand(len(features), -1, -1)
+        else:
+            boxes = images.extras["boxes"]
         if images.region_lengths is None:
             return VisualGraphs(features, build(self.kernels, boxes))
         padding = ~word_mask(images.region_lengths, features.shape[1], features.device)

@@ -46,8 +46,10 @@ def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
     """Make `--feat_dim` what it means, `--num_block`.
 
     Raises:
-        InputError: they differ.
+        InputError: they differ, or `--legacy_boxes` is given for the patches of a tower.
     """
+    if options.legacy_boxes and options.towers.image_tower is not None:
+        raise InputError("--legacy_boxes: an image tower's patches have boxes of their own; leave the flag out")
     if options.feat_dim not in (None, options.num_block):
         raise InputError(f"--feat_dim {options.feat_dim}: is --num_block, which is {options.num_block}; leave it out")
     return replace(options, feat_dim=options.num_block)
@@ -56,20 +58,25 @@ def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
 def reader(options: NetworkOptions) -> Reader:
     """Return how GSMN reads a data set."""
     from GSMN_LSEH import data
+    from vse.nn.towers.plug import with_image_tower
 
-    return data.reader(options.graph == "reference", options.is_sparse, options.legacy_boxes)
+    tower = options.towers.image_tower is not None  # it knows the boxes of its patches
+    read = data.reader(options.graph == "reference", options.is_sparse, options.legacy_boxes, boxes=not tower)
+    return with_image_tower(read, options.towers)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> GSMN:
-    """Build the network that the options describe, for images of this shape (regions, features).
+    """Build the network that the options describe, for images of this shape: (regions, features), or pixels.
 
     Raises:
         InputError: options that contradict each other.
     """
     from GSMN_LSEH.model import GSMN
+    from vse.nn.towers.plug import plug_image_tower
 
+    tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
     try:
-        return GSMN(
+        network = GSMN(
             len(text),
             image_shape[-1],
             options.word_dim,
@@ -87,6 +94,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         )
     except InputError as problem:  # the network names its arguments, which are flags here
         raise InputError(f"--{problem}") from None
+    network.image_tower = tower
+    return network
 
 
 FOLDER = NetworkFolder(

@@ -36,15 +36,18 @@ class NetworkOptions(EncoderOptions):
 def reader(options: NetworkOptions) -> Reader:
     """Return how SGRAF reads a data set."""
     from SGRAF_LSEH import data
+    from vse.nn.towers.plug import with_image_tower
 
-    return data.READER
+    return with_image_tower(data.READER, options.towers)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> SGRAF:
-    """Build the network that the options describe, for images of this shape (regions, features)."""
+    """Build the network that the options describe, for images of this shape: (regions, features), or pixels."""
     from SGRAF_LSEH.model import SGRAF
+    from vse.nn.towers.plug import plug_image_tower
 
-    return SGRAF(
+    tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
+    network = SGRAF(
         options.module_name,
         len(text),
         image_shape[0],
@@ -59,6 +62,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         options.sgr_step,
         int(options.memory_budget * 2**30),
     )
+    network.image_tower = tower
+    return network
 
 
 FOLDER = NetworkFolder(NAME, NetworkOptions, build, reader, pairwise=True)

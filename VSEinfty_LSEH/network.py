@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vse.errors import InputError
 from vse.networks import NetworkFolder
-from vse.options import EncoderOptions, Switch
+from vse.options import DataOptions, EncoderOptions, Switch
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from vse.data.loading import Reader, Text
@@ -31,8 +32,6 @@ class NetworkOptions(EncoderOptions):
     """Grids: file of the CNN's weights; without it the detector starts at random, the others are fetched."""
     input_scale_factor: float = 1.0
     """Grids: pictures are squeezed into a square of 256 times so many pixels."""
-    skip_broken: Switch = False
-    """Grids: decode every picture before the start and leave out those that fail."""
     text_encoder: Literal["bert", "bigru"] = "bert"
     """bert: word pieces; bigru: words and a GRU in both directions."""
     bert: str = "bert-base-uncased"
@@ -46,12 +45,13 @@ class NetworkOptions(EncoderOptions):
 def reader(options: NetworkOptions) -> Reader:
     """Return how VSE-infinity reads a data set."""
     from vse.data.datasets import open_split
+    from vse.nn.towers.plug import with_image_tower
     from VSEinfty_LSEH import data
 
     open_images = open_split
     if options.precomp_enc_type == "backbone":
-        open_images = data.open_grids(options.backbone_source, options.input_scale_factor, options.skip_broken)
-    return data.reader(open_images, options.text_encoder, options.bert)
+        open_images = data.open_grids(options.backbone_source, options.input_scale_factor, options.towers.skip_broken)
+    return with_image_tower(data.reader(open_images, options.text_encoder, options.bert), options.towers)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSEinfty:
@@ -61,13 +61,16 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         pretrained: load BERT's and the CNN's weights; False where a checkpoint is loaded next.
     """
     from vse.nn.bert import build_bert
+    from vse.nn.towers.plug import plug_image_tower
+    from vse.nn.towers.tower import ImageTower
     from vse.text.word_pieces import WordPieces
     from VSEinfty_LSEH.backbones import CHANNELS, GridTower, build_backbone
     from VSEinfty_LSEH.data import bert_option
     from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder
 
     images: RegionEncoder | GridEncoder
-    tower: GridTower | None = None
+    tower: GridTower | ImageTower | None
+    tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
     captions: BertEncoder | WordEncoder
     normalise_images, normalise_captions = not options.no_imgnorm, not options.no_txtnorm
     if options.precomp_enc_type == "backbone":
@@ -87,6 +90,17 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     return network
 
 
+def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
+    """Return the options as they are.
+
+    Raises:
+        InputError: pictures are to be read by two networks.
+    """
+    if options.precomp_enc_type == "backbone" and options.towers.image_tower is not None:
+        raise InputError("--image_tower and --precomp_enc_type backbone: both read pictures; give one of them")
+    return options
+
+
 def bounded(options: NetworkOptions) -> bool:
     """Return whether scores are cosines."""
     return not (options.no_imgnorm or options.no_txtnorm)
@@ -98,4 +112,6 @@ def published_options(options: NetworkOptions, saved: Mapping[str, Any], state: 
     return replace(options, text_encoder="bert" if bert else "bigru")
 
 
-FOLDER = NetworkFolder(NAME, NetworkOptions, build, reader, bounded=bounded, published_options=published_options)
+FOLDER = NetworkFolder(
+    NAME, NetworkOptions, build, reader, bounded=bounded, resolve=resolve, published_options=published_options
+)

@@ -10,6 +10,7 @@ import torch
 
 from vse.losses import Objective
 from vse.options import Switch, TrainingOptions
+from vse.training.optimizers import with_towers
 from vse.training.recipe import Recipe
 from VSEinfty_LSEH.backbones import GridTower
 from VSEinfty_LSEH.model import BERT_FACTOR, BertEncoder, GridEncoder, VSEinfty
@@ -70,12 +71,13 @@ def make_optimizer(network: VSEinfty, objective: Objective, options: ScheduleOpt
     if bert_factor is None:
         bert_factor = 1.0 if sgd else BERT_FACTOR
     groups = network.parameter_groups(options.learning_rate, bert_factor, options.backbone_lr_factor)
+    groups = with_towers(groups, network, options.learning_rate)
     own = list(objective.parameters())
     if own:
         groups.append({"name": "objective", "params": own, "lr": options.learning_rate, "weight_decay": 0.0})
     if sgd:
         for group in groups:
-            group["weight_decay"] = WEIGHT_DECAY if group["name"] == "backbone" else 0.0
+            group["weight_decay"] = WEIGHT_DECAY if group.get("name") == "backbone" else 0.0
         return torch.optim.SGD(groups, momentum=0.9, nesterov=grids)
     words = not isinstance(network.caption_encoder, BertEncoder)
     return torch.optim.AdamW(groups, weight_decay=WORDS_WEIGHT_DECAY if words and not grids else WEIGHT_DECAY)

@@ -30,15 +30,15 @@ class NetworkOptions(EmbeddingOptions):
     """Pictures: side of the training crop; evaluation always crops 224."""
     use_restval: Switch = False
     """Pictures: train on MS-COCO's restval images too."""
-    skip_broken: Switch = False
-    """Pictures: leave out those that cannot be decoded, and report them."""
 
 
 def reader(options: NetworkOptions) -> Reader:
     """Return how VSE++ reads a data set."""
+    from vse.nn.towers.plug import with_image_tower
     from VSEpp_LSEH import data
 
-    return data.reader(options.crop_size, options.use_restval, options.skip_broken)
+    read = data.reader(options.crop_size, options.use_restval, options.towers.skip_broken)
+    return with_image_tower(read, options.towers, options.use_restval)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSEpp:
@@ -48,9 +48,12 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         pretrained: start a CNN from its ImageNet weights; False where a checkpoint is loaded next.
     """
     from vse.nn.backbones import CnnTower, cnn_backbone
+    from vse.nn.towers.plug import plug_image_tower
+    from vse.nn.towers.tower import ImageTower
     from VSEpp_LSEH.model import VSEpp
 
-    tower = None
+    tower: CnnTower | ImageTower | None
+    tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=True, pretrained=pretrained)
     if len(image_shape) == 3:
         weights = Path(options.cnn_weights) if options.cnn_weights and pretrained else None
         cnn, features = cnn_backbone(options.cnn_type, weights, pretrained)

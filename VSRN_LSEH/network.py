@@ -71,16 +71,19 @@ def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
 
 def reader(options: NetworkOptions) -> Reader:
     """Return how VSRN reads a data set."""
+    from vse.nn.towers.plug import with_image_tower
     from VSRN_LSEH import data
 
-    return data.READER
+    return with_image_tower(data.READER, options.towers)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSRN:
-    """Build the network that the options describe, for images of this shape (regions, features)."""
+    """Build the network that the options describe, for images of this shape: (regions, features), or pixels."""
+    from vse.nn.towers.plug import plug_image_tower
     from VSRN_LSEH.model import VSRN
 
-    return VSRN(
+    tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
+    network = VSRN(
         len(text),
         image_shape[-1],
         options.embed_size,
@@ -99,6 +102,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         max_len=options.max_len,
         captioner_updates=options.captioner_updates,
     )
+    network.image_tower = tower
+    return network
 
 
 def bounded(options: NetworkOptions) -> bool:

@@ -39,6 +39,8 @@ class RunState:
     """What the order of the pairs depends on: seed, pairs_per_step, pairs."""
     rng: list[State]
     """States of the random number generators, by device kind, one entry for each process."""
+    average: dict[str, Any] | None = None
+    """With `--ema` the `parts` are averages of the weights: how many updates they had, and the weights themselves."""
 
 
 @dataclass(frozen=True)

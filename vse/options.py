@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
+
+from vse.ranges import AtLeast0, AtLeast1, NonNegative, PositiveShare, Probability
 
 Options = TypeVar("Options")
 
@@ -68,6 +70,56 @@ class TrainingOptions:
     """Hold all training features in the device's memory."""
     track: Literal["wandb", "mlflow", "trackio"] | None = None
     """Tracking service that the run's numbers are sent to as well."""
+    optimizer: Literal["original", "adam", "adamw", "sgd"] = "original"
+    """original: the original code's; adamw: for towers; sgd: with a momentum of 0.9."""
+    weight_decay: NonNegative = 0.0
+    """Weight decay of all parameters, with an --optimizer other than original."""
+    fused: Switch = False
+    """Update all parameters in one kernel, with an --optimizer other than original."""
+    schedule: Literal["original", "milestones", "cosine"] = "original"
+    """original: the original code's, see --lr_update; milestones: see --lr_milestones; cosine: to 0 at the end."""
+    lr_milestones: tuple[AtLeast1, ...] = ()
+    """Epochs, counted from 0, that multiply the learning rates by --lr_decay, with --schedule milestones."""
+    lr_decay: PositiveShare = 0.1
+    """Factor of each milestone."""
+    lr_warmup_steps: AtLeast0 = 0
+    """First steps, in which the learning rates grow linearly to their full size."""
+    ema: Probability = 0.0
+    """Evaluate with an exponential moving average of the weights with this decay, such as 0.999; 0: without."""
+
+
+Trained = Literal["none", "all"] | AtLeast1
+"""How much of a tower is trained: nothing, everything, or its last N blocks."""
+
+
+@dataclass
+class TowerOptions:
+    """Pretrained towers (docs/towers.md)."""
+
+    image_tower: str | None = None
+    """Read pictures with torchvision:NAME, timm:NAME, hf:FOLDER (or hub name) or efficientnet_lite0, 1, 2."""
+    image_size: AtLeast1 | None = None
+    """Side of the square that the image tower reads, in pixels; default: what it was trained on."""
+    tower_weights: str | None = None
+    """File of the image tower's weights; default: the library's own."""
+    image_tower_train: Trained = "none"
+    """Train nothing of the image tower, all of it, or its last N blocks."""
+    image_tower_lr: PositiveShare = 0.1
+    """Share of the learning rate that the image tower gets."""
+    skip_broken: Switch = False
+    """Pictures: leave out those that cannot be decoded, and report them."""
+    smallest_crop: PositiveShare = 0.6
+    """Training sees a random part of each picture, at least this share of its area, mirrored or not."""
+    text_tower: str | None = None
+    """Read captions with hf:FOLDER (or hub name), a BERT or the like, CLIP's or SigLIP's text tower."""
+    text_tower_train: Trained = "all"
+    """Train nothing of the text tower, all of it, or its last N blocks."""
+    text_tower_lr: PositiveShare = 0.1
+    """Share of the learning rate that the text tower gets."""
+    layer_decay: PositiveShare = 1.0
+    """Factor on a tower's rate from one block to the one before it."""
+    gradient_checkpointing: Switch = False
+    """Compute the towers' blocks once more in the backward pass: less memory, about a third more time."""
 
 
 @dataclass
@@ -82,6 +134,7 @@ class EncoderOptions:
     """Layers of the caption GRU."""
     no_imgnorm: Switch = False
     """Do not normalise images (VSE0), or their regions."""
+    towers: TowerOptions = field(default_factory=TowerOptions)
 
 
 @dataclass

@@ -2,88 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from vse.errors import InputError
-from vse.nn.towers.options import TowerOptions
+from vse.losses import ObjectiveOptions, build_objective, resolve
+from vse.nn.network import EmbeddingNetwork
 from vse.nn.towers.tower import build_image_tower
-from vse.training.optimizers import OptimizerOptions, learning_rate_factor, make_optimizer, parameter_groups
+from vse.options import TrainingOptions
+from vse.training.optimizers import learning_rate_factor, make_optimizer, with_towers
+from vse.training.recipe import adam, step_decay
 
 pytest.importorskip("timm")
 
 
-def network(trained: str | int) -> nn.Module:
-    tower = build_image_tower("timm:test_vit", pretrained=False, trained=trained)  # type: ignore[arg-type]
-    return nn.ModuleDict({"tower": tower, "head": nn.Linear(4, 2)})
+OBJECTIVE = build_objective(resolve(ObjectiveOptions(loss="sum_hinge")))
+
+
+class Network(EmbeddingNetwork):
+    """A network of two linear layers."""
+
+    def __init__(self, trained: str | int | None = None, twice: bool = False) -> None:
+        super().__init__()
+        self.image_encoder, self.caption_encoder = nn.Linear(4, 2), nn.Linear(4, 2)
+        if trained is not None:
+            tower = build_image_tower("timm:test_vit", pretrained=False, trained=trained)  # type: ignore[arg-type]
+            tower.rate, tower.layer_decay = 0.1, 0.5
+            self.image_tower = tower
+        self.twice = twice
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        groups = super().parameter_groups(learning_rate)
+        return [{**group, "params": group["params"] * 2} for group in groups] if self.twice else groups
 
 
 def test_a_towers_parameters_get_rates_of_their_own() -> None:
-    module = network("all")
-    whole = [{"params": list(module.parameters()), "lr": 0.01, "name": "images"}]
-    options = TowerOptions(image_tower_lr=0.1, layer_decay=0.5)
-    groups = parameter_groups(whole, module, 0.01, options)
-    assert groups[0]["params"] == list(module["head"].parameters())
-    assert (groups[0]["lr"], groups[0]["name"]) == (0.01, "images")
+    network = Network("all")
+    groups = with_towers(network.parameter_groups(0.01), network, 0.01)
+    assert groups[0]["params"] == [*network.caption_encoder.parameters(), *network.image_encoder.parameters()]
+    assert groups[0]["lr"] == 0.01
     assert groups[-1]["lr"] == pytest.approx(0.001)
     assert groups[-2]["lr"] == pytest.approx(0.0005)
     listed = [parameter for group in groups for parameter in group["params"]]
-    assert len(listed) == len(set(listed)) == len([p for p in module.parameters() if p.requires_grad])
+    assert len(listed) == len(set(listed)) == len([p for p in network.parameters() if p.requires_grad])
 
 
 def test_a_frozen_tower_has_no_group() -> None:
-    module = network("none")
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = parameter_groups([{"params": trained, "lr": 0.01}], module, 0.01, TowerOptions())
-    assert len(groups) == 1
+    network = Network("none")
+    assert len(with_towers(network.parameter_groups(0.01), network, 0.01)) == 1
+
+
+def test_the_original_optimizer_gives_towers_their_rates_too() -> None:
+    network = Network("all")
+    optimizer = make_optimizer(network, OBJECTIVE, TrainingOptions(learning_rate=0.01), adam)
+    assert [group["lr"] for group in optimizer.param_groups][-1] == pytest.approx(0.001)
+    with pytest.raises(InputError, match="--weight_decay and --fused: give --optimizer"):
+        make_optimizer(network, OBJECTIVE, TrainingOptions(fused=True), adam)
 
 
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
-def test_optimizers_decay_weights_and_keep_a_groups_own_decay(name: str, fused: bool) -> None:
-    decayed, kept = (nn.Parameter(torch.ones(3)) for _ in range(2))
-    groups = [{"params": [decayed], "lr": 0.1}, {"params": [kept], "lr": 0.1, "weight_decay": 0.0}]
-    optimizer = make_optimizer(groups, OptimizerOptions(optimizer=name, weight_decay=0.1, fused=fused))  # type: ignore[arg-type]
-    decayed.grad, kept.grad = torch.zeros(3), torch.zeros(3)
+def test_optimizers_decay_weights(name: str, fused: bool) -> None:
+    network = Network()
+    options = TrainingOptions(optimizer=name, weight_decay=0.1, fused=fused, learning_rate=0.1)  # type: ignore[arg-type]
+    optimizer = make_optimizer(network, OBJECTIVE, options, adam)
+    before = [parameter.abs().sum().item() for parameter in network.parameters()]
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    assert (decayed < 1).all()
-    assert (kept == 1).all()
+    after = [parameter.abs().sum().item() for parameter in network.parameters()]
+    assert all(later < earlier for earlier, later in zip(before, after, strict=True))
 
 
-def test_a_parameter_that_is_listed_twice_is_updated_twice() -> None:
-    parameter = nn.Parameter(torch.zeros(1))
-    groups = [{"params": [parameter, parameter], "lr": 0.1}]
-    with pytest.warns(UserWarning, match="duplicate parameters"):
-        optimizer = make_optimizer(groups, OptimizerOptions(optimizer="sgd"))
-    parameter.grad = torch.ones(1)
-    optimizer.step()
-    assert parameter.item() < -0.15
-    with pytest.raises(InputError, match="--fused"):
-        make_optimizer(groups, OptimizerOptions(fused=True))
+@pytest.mark.filterwarnings("ignore:.*duplicate parameters")
+def test_parameters_that_are_listed_twice_refuse_fused_kernels() -> None:
+    with pytest.raises(InputError, match=r"--fused.*VSRN"):
+        make_optimizer(Network(twice=True), OBJECTIVE, TrainingOptions(optimizer="adam", fused=True), adam)
 
 
-def rates(options: OptimizerOptions, epochs: int = 10, steps: int = 4, lr_update: int = 3) -> list[float]:
-    factor = learning_rate_factor(options, lr_update, epochs, steps)
+def rates(epochs: int = 10, steps: int = 4, **changed: Any) -> list[float]:
+    options = TrainingOptions(num_epochs=epochs, lr_update=3, **changed)
+    factor = learning_rate_factor(options, step_decay(options), steps)
     return [factor(step / steps) for step in range(epochs * steps)]
 
 
-def test_steps_divide_by_ten() -> None:
-    assert rates(OptimizerOptions())[:25:4] == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01])
+def test_the_original_schedule_is_kept() -> None:
+    assert rates()[:25:4] == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01])
 
 
 def test_milestones_multiply_where_they_stand() -> None:
-    found = rates(OptimizerOptions(schedule="milestones", lr_milestones=(2, 5), lr_decay=0.3))
+    found = rates(schedule="milestones", lr_milestones=(2, 5), lr_decay=0.3)
     assert found[7:9] == pytest.approx([1, 0.3])
     assert found[19:21] == pytest.approx([0.3, 0.09])
     assert found[-1] == pytest.approx(0.09)
 
 
 def test_cosine_falls_from_one_to_almost_nothing_after_a_linear_warm_up() -> None:
-    found = rates(OptimizerOptions(schedule="cosine", warmup_steps=4))
+    found = rates(schedule="cosine", lr_warmup_steps=4)
     assert found[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
     assert found[4 + 18] == pytest.approx(0.5)
     assert all(later < earlier for earlier, later in pairwise(found[4:]))
@@ -97,9 +116,9 @@ def test_cosine_falls_from_one_to_almost_nothing_after_a_linear_warm_up() -> Non
         ({"lr_milestones": (2,)}, "belong together"),
         ({"schedule": "milestones", "lr_milestones": (5, 2)}, "--lr_milestones 5 2: expected ascending"),
         ({"schedule": "milestones", "lr_milestones": (10,)}, "between 1 and 9"),
-        ({"warmup_steps": 40}, "the run has 40 steps"),
+        ({"lr_warmup_steps": 40}, "the run has 40 steps"),
     ],
 )
 def test_schedules_that_make_no_sense_are_refused(changed: dict[str, object], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
-        rates(replace(OptimizerOptions(), **changed))  # type: ignore[arg-type]
+        rates(**changed)

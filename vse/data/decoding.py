@@ -112,6 +112,11 @@ class TowerPictures(RawImages):
 
     cache: np.ndarray | None = None  # [n, side, side, 3] uint8
 
+    @property
+    def kind(self) -> str:
+        """What is read, for a run record."""
+        return "pictures" if self.cache is None else f"pictures cached with {self.cache.shape[1]} pixels a side"
+
     def read(self, images: np.ndarray, generator: np.random.Generator | None = None) -> Tensor:
         """[b] image indices -> uint8 [b, 3, S, S]; with a generator augmented, each row by its own random numbers.
 

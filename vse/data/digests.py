@@ -45,7 +45,7 @@ def describe_images(images: Images) -> dict[str, Any]:
     if isinstance(images, Features):
         return describe_array(images.array, len(images), images.repeat)
     if isinstance(images, RawImages):
-        return {"shape": list(images.shape), "kind": "pictures", "sampled_sha256": _digest_of_files(images.paths)}
+        return {"shape": list(images.shape), "kind": images.kind, "sampled_sha256": _digest_of_files(images.paths)}
     rows = np.unique(np.linspace(0, len(images) - 1, 16).astype(np.int64))
     sample = images.read(rows).numpy()
     return {"shape": list(images.shape), "kind": str(sample.dtype), "sampled_sha256": _sha256(sample)}

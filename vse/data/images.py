@@ -184,6 +184,11 @@ class RawImages:
     paths: list[Path]
     transform: Transform
 
+    @property
+    def kind(self) -> str:
+        """What is read, for a run record."""
+        return "pictures"
+
     def __len__(self) -> int:
         return len(self.paths)
 

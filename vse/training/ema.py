@@ -28,12 +28,19 @@ class WeightAverage:
     def __init__(self, network: nn.Module, decay: float) -> None:
         if not 0 < decay < 1:
             raise InputError(f"--ema {decay}: expected a number between 0 and 1, such as 0.999; 0 keeps no average")
-        self.decay, self.updates, self.exchanged = decay, 0, False
+        self.network, self.decay, self.updates, self.exchanged = network, decay, 0, False
         whole = network.state_dict(keep_vars=True)
         # One weight may have several names (tied weights).
         self.place = {name: id(tensor) for name, tensor in whole.items() if tensor.is_floating_point()}
         self.weights = {id(tensor): tensor.data for tensor in whole.values() if tensor.is_floating_point()}
         self.averages = {place: weight.clone() for place, weight in self.weights.items()}
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Begin anew from the network's weights as they are now."""
+        self.updates = 0
+        for place, weight in self.weights.items():
+            self.averages[place].copy_(weight)
 
     @torch.no_grad()
     def update(self) -> None:
@@ -59,30 +66,27 @@ class WeightAverage:
             weight.copy_(self.averages[place])
             self.averages[place].copy_(kept)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that `load_state_dict` needs to go on exactly; `weights` are by the network's names."""
+    def model(self) -> dict[str, Tensor]:
+        """Return the network's state dict with the averages in it, to evaluate with."""
         assert not self.exchanged, "the network holds the averages now"
-        return {"updates": self.updates, "weights": {name: self.averages[place] for name, place in self.place.items()}}
+        return {**self.network.state_dict(), **{name: self.averages[place] for name, place in self.place.items()}}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `resume` needs: the number of updates, and the network's weights, which `model` replaces."""
+        assert not self.exchanged, "the network holds the averages now"
+        return {"updates": self.updates, "weights": {name: self.weights[place] for name, place in self.place.items()}}
 
     @torch.no_grad()
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with a saved average.
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on exactly where an average stood, once its `model` is loaded into the network.
+
+        Args:
+            state: its `state_dict`.
 
         Raises:
-            KeyError: the average is of another network.
+            KeyError, RuntimeError: the average is of another network.
         """
-        if state["weights"].keys() != self.place.keys():
-            raise KeyError("the average is of another network")
+        self.restart()
         self.updates = int(state["updates"])
         for name, place in self.place.items():
-            self.averages[place].copy_(state["weights"][name])
-
-
-def averaged(model: Mapping[str, Tensor], average: Mapping[str, Any] | None) -> dict[str, Tensor]:
-    """The state dict to evaluate with: `model`, with the averages where a checkpoint has them.
-
-    Args:
-        model: the network's state dict.
-        average: what `WeightAverage.state_dict` gave, or None.
-    """
-    return {**model, **(average["weights"] if average is not None else {})}
+            self.weights[place].copy_(state["weights"][name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,8 +26,10 @@ from vse.networks import NetworkFolder
 from vse.nn.network import Network
 from vse.options import as_dict
 from vse.text.words import Words
+from vse.training.ema import WeightAverage
 from vse.training.guards import CollapseGuard
 from vse.training.logs import RunLog
+from vse.training.optimizers import learning_rate_factor, make_optimizer
 from vse.training.recipe import Recipe, RunOptions
 from vse.training.record import RunRecord, make_record
 from vse.training.runs import (
@@ -70,9 +73,11 @@ class Session:
 
     def __post_init__(self) -> None:
         self.initial_rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.rate_factor = self.recipe.schedule(self.options.training)
         self.trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self.steps_per_epoch = len(self.sampler(0, 0))
+        training = self.options.training
+        self.rate_factor = learning_rate_factor(training, self.recipe.schedule(training), self.steps_per_epoch)
+        self.average = WeightAverage(self.network, training.ema) if training.ema else None
 
     @property
     def order(self) -> dict[str, int]:
@@ -168,14 +173,16 @@ def open_session(
     if run.rank > 0:
         torch.manual_seed(training.seed + run.rank)  # weights are equal already; dropout must differ
     step: nn.Module = TrainingStep(network, objective, training.precision == "bf16")
-    optimizer = recipe.make_optimizer(network, objective, training)
+    optimizer = make_optimizer(network, objective, training, recipe.make_optimizer)
     session = Session(folder, options, recipe, run, data, network, objective, optimizer, step, interrupt)
     content, earlier = record_of(session), None
     if training.resume is not None:
-        parts = (network, objective, optimizer)
+        parts = (network, objective, optimizer, session.average)
         session.progress, earlier = resume(training.resume, folder.name, run, *parts, session.order, content)
     if training.init_model is not None and session.progress.step == 0:
         content["started_from"] = initialise(training.init_model, folder.name, network)
+    if session.average is not None and session.average.updates == 0:
+        session.average.restart()  # the weights may have been loaded just now
     session.record = RunRecord(content, earlier)
     if run.world_size > 1:
         session.step = DistributedDataParallel(step, find_unused_parameters=recipe.freezes)
@@ -286,6 +293,8 @@ def take_step(session: Session, batch: PairBatch) -> tuple[StepResult, bool]:
     session.objective.begin(progress.epoch, progress.position, session.steps_per_epoch)
     result: StepResult = session.step(batch)
     updated = update(result.loss, optimizer, session.trained, session.options.training.grad_clip)
+    if updated and session.average is not None:
+        session.average.update()
     progress.bad_losses = 0 if updated else progress.bad_losses + 1
     if progress.bad_losses == BAD_LOSSES:
         raise InputError(
@@ -322,7 +331,8 @@ def validation_due(session: Session) -> bool:
 def validate(session: Session, log: RunLog) -> None:
     """Score the dev split, log its metrics, save, and keep the model if it is the best."""
     progress, dev = session.progress, session.data.dev
-    with session.interrupt.at_once():
+    average = nullcontext() if session.average is None else session.average.in_place()
+    with session.interrupt.at_once(), average:
         scores = score_split(session.network, dev, session.run.device, progress=log.validating)
         metrics = evaluate(scores, dev.split.caption_image)
     progress.validated = progress.step
@@ -337,10 +347,10 @@ def validate(session: Session, log: RunLog) -> None:
 
 def save(session: Session, best: bool = False) -> None:
     """Write the checkpoint, and with `best` the best model as well; every process takes part."""
-    run, progress = session.run, session.progress
+    run, progress, average = session.run, session.progress, session.average
     checkpoint = Checkpoint(
         network=session.folder.name,
-        parts=[session.network.state_dict()],
+        parts=[session.network.state_dict() if average is None else average.model()],
         options=as_dict(session.options),
         vocabulary=session.data.text.to_state(),
         image_shape=list(session.data.image_shape),
@@ -351,6 +361,7 @@ def save(session: Session, best: bool = False) -> None:
             optimizer=session.optimizer.state_dict(),
             order=session.order,
             rng=random_states(run),
+            average=None if average is None else average.state_dict(),
         ),
     )
     if run.rank == 0:

@@ -4,69 +4,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from vse.errors import InputError
-from vse.nn.towers.options import TowerOptions
-from vse.nn.towers.tower import ImageTower, Tower
+from vse.losses import Objective
+from vse.nn.network import Network
+from vse.nn.towers.tower import Tower
+from vse.options import TrainingOptions
+
+MakeOptimizer = Callable[[Any, Objective, TrainingOptions], torch.optim.Optimizer]
 
 
-@dataclass
-class OptimizerOptions:
-    """Optimizer and learning rates."""
-
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    """adam as in the original code; adamw for towers; sgd has a momentum of 0.9."""
-    weight_decay: float = 0.0
-    """Weight decay of all parameters."""
-    schedule: Literal["steps", "milestones", "cosine"] = "steps"
-    """steps: a tenth after every --lr_update epochs; milestones: see --lr_milestones; cosine: to 0 at the end."""
-    lr_milestones: tuple[int, ...] = ()
-    """Epochs, counted from 0, that multiply the rates by --lr_decay, with --schedule milestones."""
-    lr_decay: float = 0.1
-    """Factor of each milestone."""
-    warmup_steps: int = 0
-    """First steps, in which the rates grow linearly to their full size."""
-    fused: bool = False
-    """Update all parameters in one kernel."""
-    ema: float = 0.0
-    """Evaluate with an exponential moving average of the weights, with this decay, such as 0.999; 0: without."""
-
-
-def parameter_groups(
-    groups: list[dict[str, Any]], network: nn.Module, learning_rate: float, options: TowerOptions
-) -> list[dict[str, Any]]:
-    """A network's groups, with its towers' parameters in groups at their own rates.
+def with_towers(groups: list[dict[str, Any]], network: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+    """Move the parameters of a network's towers from its optimizer groups into groups at their own rates.
 
     Args:
-        groups: of all trained parameters of the network, as `network.parameter_groups` gives them.
-        learning_rate: of what is no tower.
-        options: factors of the towers' rates.
+        groups: of all trained parameters of the network, as `network.parameter_groups` lists them.
+        learning_rate: what the towers take a share of.
     """
     towers = [module for module in network.modules() if isinstance(module, Tower)]
+    if not towers:
+        return groups
     inside = {parameter for tower in towers for parameter in tower.parameters()}
     others = [{**group, "params": [value for value in group["params"] if value not in inside]} for group in groups]
-    own = [
-        group
-        for tower in towers
-        for group in tower.parameter_groups(
-            learning_rate * (options.image_tower_lr if isinstance(tower, ImageTower) else options.text_tower_lr),
-            options.layer_decay,
-        )
-    ]
+    own = [group for tower in towers for group in tower.parameter_groups(learning_rate)]
     return [group for group in others if group["params"]] + own
 
 
-def make_optimizer(groups: list[dict[str, Any]], options: OptimizerOptions) -> torch.optim.Optimizer:
-    """The optimizer of these parameter groups, each with its `lr` and perhaps its own `weight_decay`.
+def make_optimizer(
+    network: Network[Any, Any], objective: Objective, options: TrainingOptions, original: MakeOptimizer
+) -> torch.optim.Optimizer:
+    """Build the optimizer of a run: the original code's, or the one that `--optimizer` names.
 
     Raises:
-        InputError: `--fused` for parameters that are listed twice.
+        InputError: options of the other optimizers with the original one, or `--fused` for parameters listed twice.
     """
+    if options.optimizer == "original":
+        if options.weight_decay or options.fused:
+            raise InputError("--weight_decay and --fused: give --optimizer adam, adamw or sgd with them")
+        return original(network, objective, options)
+    groups = with_towers(network.parameter_groups(options.learning_rate), network, options.learning_rate)
+    own = list(objective.parameters())
+    if own:
+        groups.append({"params": own, "lr": options.learning_rate, "weight_decay": 0.0})
     listed = [parameter for group in groups for parameter in group["params"]]
     twice = len(set(listed)) < len(listed)
     if twice and options.fused:
@@ -80,31 +63,34 @@ def make_optimizer(groups: list[dict[str, Any]], options: OptimizerOptions) -> t
 
 
 def learning_rate_factor(
-    options: OptimizerOptions, lr_update: int, num_epochs: int, steps_per_epoch: int
+    options: TrainingOptions, original: Callable[[float], float], steps_per_epoch: int
 ) -> Callable[[float], float]:
-    """Epoch, with the part of it that is done, -> factor on every group's initial rate; a pure function.
+    """Return the factor on every initial learning rate as a function of the epoch, fractions included.
+
+    Args:
+        original: the schedule of the original code.
 
     Raises:
         InputError: milestones that are missing, out of order or never reached, or a warm-up longer than the run.
     """
-    milestones, total = options.lr_milestones, num_epochs * steps_per_epoch
+    milestones, epochs = options.lr_milestones, options.num_epochs
+    total, warmup = epochs * steps_per_epoch, options.lr_warmup_steps
     if (options.schedule == "milestones") != bool(milestones):
         raise InputError("--schedule milestones and --lr_milestones belong together; give both or neither")
-    if list(milestones) != sorted(set(milestones)) or any(not 0 < epoch < num_epochs for epoch in milestones):
+    if list(milestones) != sorted(set(milestones)) or any(epoch >= epochs for epoch in milestones):
         given = " ".join(map(str, milestones))
-        raise InputError(f"--lr_milestones {given}: expected ascending epochs between 1 and {num_epochs - 1}")
-    if options.warmup_steps >= total:
-        raise InputError(f"--warmup_steps {options.warmup_steps}: the run has {total} steps; choose fewer")
+        raise InputError(f"--lr_milestones {given}: expected ascending epochs between 1 and {epochs - 1}")
+    if warmup >= total:
+        raise InputError(f"--lr_warmup_steps {warmup}: the run has {total} steps; choose fewer")
 
     def factor(epoch: float) -> float:
         step = round(epoch * steps_per_epoch)
-        if step < options.warmup_steps:
-            return (step + 1) / options.warmup_steps
+        if step < warmup:
+            return (step + 1) / warmup
         if options.schedule == "cosine":
-            done = (step - options.warmup_steps) / (total - options.warmup_steps)
-            return (1 + math.cos(math.pi * done)) / 2
+            return (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
         if options.schedule == "milestones":
             return options.lr_decay ** sum(epoch >= milestone for milestone in milestones)
-        return 0.1 ** (epoch // lr_update)
+        return original(epoch)
 
     return factor

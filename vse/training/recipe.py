@@ -12,6 +12,7 @@ import torch
 from vse.losses import Objective, ObjectiveOptions
 from vse.nn.network import Network
 from vse.options import DataOptions, TrainingOptions
+from vse.training.optimizers import MakeOptimizer, with_towers
 from vse.training.runs import Run
 
 
@@ -46,7 +47,7 @@ FIRST_RECALLS = Selection("R@1+R@5", lambda metrics: sum(metrics[name] for name 
 
 def adam(network: Network, objective: Objective, options: TrainingOptions) -> torch.optim.Optimizer:
     """Return Adam over `network.parameter_groups` and a group of the objective's parameters, if it has any."""
-    groups = network.parameter_groups(options.learning_rate)
+    groups = with_towers(network.parameter_groups(options.learning_rate), network, options.learning_rate)
     own = list(objective.parameters())
     if own:
         groups.append({"params": own, "lr": options.learning_rate})
@@ -64,7 +65,7 @@ def step_decay(options: TrainingOptions) -> Callable[[float], float]:
 class Recipe:
     """The peculiarities of a network's training; the defaults are what most networks do."""
 
-    make_optimizer: Callable[[Any, Objective, TrainingOptions], torch.optim.Optimizer] = adam
+    make_optimizer: MakeOptimizer = adam
     """(network, objective, options) -> the optimizer, with its initial learning rates."""
     schedule: Callable[[TrainingOptions], Callable[[float], float]] = step_decay
     """Options -> epoch, fractions included -> factor on every initial learning rate."""

@@ -24,6 +24,7 @@ from vse.losses.objective import Objective
 from vse.nn.network import Network
 from vse.options import TrainingOptions
 from vse.published import checkpoints as published
+from vse.training.ema import WeightAverage
 from vse.training.locks import RunLock, hold
 from vse.training.record import check_resumable, describe_start
 
@@ -184,6 +185,7 @@ def resume(
     network: Network,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None,
     order: dict[str, int],
     record: Mapping[str, Any],
 ) -> tuple[Progress, Mapping[str, Any] | None]:
@@ -192,6 +194,7 @@ def resume(
     A damaged newest checkpoint falls back to the one before it. One of the original code gives weights only.
 
     Args:
+        average: of the run's weights, to go on with as well.
         order: what the order of the pairs depends on, which must be as it was.
         record: of the run that wants to go on; its options and data must be as they were.
 
@@ -218,7 +221,8 @@ def resume(
         )
     earlier = checkpoint.record
     if earlier is not None:
-        check_resumable(path, earlier, record)
+        fixed = ("num_epochs",) if record["options"].get("schedule") == "cosine" else ()
+        check_resumable(path, earlier, record, fixed)
     for key, wanted in {**order, "processes": run.world_size}.items():
         before = len(checkpoint.run.rng) if key == "processes" else checkpoint.run.order.get(key)
         if before != wanted:
@@ -228,7 +232,11 @@ def resume(
             )
     checkpoints.load_weights(network, checkpoint)
     checkpoints.load_run(checkpoint.run, objective, optimizer, path)
+    if (average is None) != (checkpoint.run.average is None):
+        raise InputError(f"{path}: made with another --ema; resume with the same, or start a new run with --init_model")
     try:
+        if average is not None and checkpoint.run.average is not None:
+            average.resume(checkpoint.run.average)
         progress = Progress(**checkpoint.progress)  # type: ignore[arg-type]
         states = checkpoint.run.rng[run.rank]
         torch.set_rng_state(states["cpu"])

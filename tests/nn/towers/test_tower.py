@@ -136,7 +136,8 @@ def test_a_frozen_tower_needs_no_graph() -> None:
 
 def test_rates_fall_by_the_layer_towards_the_stem(model_folder: ModelFolder) -> None:
     tower = make_tower("hf:vit", 32, model_folder, trained="all")
-    groups = tower.parameter_groups(0.1, 0.5)
+    tower.rate, tower.layer_decay = 0.2, 0.5
+    groups = tower.parameter_groups(0.5)
     assert [group["lr"] for group in groups] == pytest.approx([0.0125, 0.025, 0.05, 0.1])
     places = {parameter: place for place, group in enumerate(groups) for parameter in group["params"]}
     names = {name: places.get(parameter) for name, parameter in tower.network.named_parameters()}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -16,9 +15,7 @@ from vse.data.decoding import PictureInput
 from vse.errors import InputError
 from vse.nn.towers import from_lite, from_timm, from_torchvision, from_transformers
 from vse.nn.towers.parts import Parts
-
-Trained = Literal["none", "all"] | int
-"""How much of a tower is trained: nothing, everything, or its last N blocks."""
+from vse.options import Trained
 
 KINDS = "torchvision:NAME, timm:NAME, hf:FOLDER or efficientnet_lite0, lite1, lite2"
 
@@ -36,6 +33,10 @@ class Tower(nn.Module):
         pooled: give one vector an item, not one for each token; parameters of the other output are frozen.
         checkpointing: compute the blocks once more in the backward pass rather than keep what they computed.
 
+    Attributes:
+        rate: the share of the learning rate that the last block gets; 1 until it is set.
+        layer_decay: the factor on that rate from one block to the one before it; 1 until it is set.
+
     Raises:
         InputError: more blocks to train than there are.
     """
@@ -43,6 +44,7 @@ class Tower(nn.Module):
     def __init__(self, name: str, parts: Parts, trained: Trained, pooled: bool, checkpointing: bool) -> None:
         super().__init__()
         self.name, self.pooled = name, pooled
+        self.rate, self.layer_decay = 1.0, 1.0
         self.network, self.run, self.layers = parts.network, parts.run, parts.layers
         blocks = len(self.layers) - 1
         if isinstance(trained, int) and not 0 <= trained <= blocks:
@@ -68,17 +70,14 @@ class Tower(nn.Module):
             self.network.eval()
         return self
 
-    def parameter_groups(self, learning_rate: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
-        """Optimizer groups of the trained parameters, one for each layer from the stem on.
-
-        The last block gets `learning_rate`, every block before it `layer_decay` times the rate of the next.
-        """
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """List the trained parameters for an optimizer, in one group for each layer from the stem on."""
         parameters = dict(self.network.named_parameters())
         groups = []
         for depth, layer in enumerate(reversed(self.layers)):
             trained = [parameters[name] for name in layer if parameters[name].requires_grad]
             if trained:
-                groups.append({"params": trained, "lr": learning_rate * layer_decay**depth})
+                groups.append({"params": trained, "lr": learning_rate * self.rate * self.layer_decay**depth})
         return groups[::-1]
 
 
@@ -87,10 +86,14 @@ class ImageTower(Tower):
 
     Args:
         picture_input: size and normalisation of the pixels.
+
+    Attributes:
+        boxes: [R, 4] x1 y1 x2 y2 of the cells, in 0 ... 1 of the picture's width and height, float32.
     """
 
     mean: Tensor
     std: Tensor
+    boxes: Tensor
 
     def __init__(
         self,
@@ -120,16 +123,12 @@ class ImageTower(Tower):
         self.regions, self.dimensions = tokens.shape[1:]
         if math.isqrt(self.regions) ** 2 != self.regions:
             raise InputError(f"{name}: gives {self.regions} tokens, which are no square grid; choose another tower")
+        self.register_buffer("boxes", torch.from_numpy(grid(self.regions)), persistent=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one picture's features: (R, D), or (D,) if pooled."""
         return (self.dimensions,) if self.pooled else (self.regions, self.dimensions)
-
-    @property
-    def boxes(self) -> np.ndarray:
-        """[R, 4] x1 y1 x2 y2 of the cells, in 0 ... 1 of the picture's width and height, float32."""
-        return grid(self.regions)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, S, S], uint8 as decoded or float32 normalised already, -> [B, R, D] or [B, D]."""

@@ -1,0 +1,78 @@
+"""Towers plugged into a network, as the command line's `TowerOptions` describe them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from vse.data.decoding import RandomCrop, TowerTransform
+from vse.data.images import picture_splits
+from vse.data.loading import Reader
+from vse.nn.towers.tower import ImageTower, TextTower, build_image_tower, build_text_tower, picture_input
+from vse.options import TowerOptions
+
+
+def with_image_tower(reader: Reader, options: TowerOptions, use_restval: bool = False) -> Reader:
+    """Make a reader open pictures for the image tower; without a tower it stays as it is.
+
+    Args:
+        use_restval: add MS-COCO's restval images to train.
+
+    Raises:
+        InputError: no such tower, or a library is missing.
+    """
+    if options.image_tower is None:
+        return reader
+    reads = picture_input(options.image_tower, options.image_size)
+    transform = TowerTransform(reads, RandomCrop(options.smallest_crop))
+    return replace(reader, open_split=picture_splits(transform, use_restval, options.skip_broken))
+
+
+def plug_image_tower(
+    options: TowerOptions, image_shape: tuple[int, ...], pooled: bool, pretrained: bool
+) -> tuple[ImageTower | None, tuple[int, ...]]:
+    """Build the image tower, if there is one, and the shape of an image that the network behind it sees.
+
+    Args:
+        image_shape: of an image of the data set; what is returned where there is no tower.
+        pooled: the network reads one vector an image, not local features.
+        pretrained: with the tower's weights; False where a checkpoint brings them.
+
+    Raises:
+        InputError: see `vse.nn.towers.tower.build_image_tower`.
+    """
+    if options.image_tower is None:
+        return None, image_shape
+    tower = build_image_tower(
+        options.image_tower,
+        options.image_size,
+        Path(options.tower_weights) if options.tower_weights and pretrained else None,
+        trained=options.image_tower_train,
+        pooled=pooled,
+        checkpointing=options.gradient_checkpointing,
+        pretrained=pretrained,
+    )
+    tower.rate, tower.layer_decay = options.image_tower_lr, options.layer_decay
+    return tower, tower.shape
+
+
+def plug_text_tower(options: TowerOptions, pooled: bool, pretrained: bool) -> TextTower:
+    """Build the text tower.
+
+    Args:
+        pooled: the network reads one vector a caption, not words.
+        pretrained: with the tower's weights; False where a checkpoint brings them.
+
+    Raises:
+        InputError: see `vse.nn.towers.tower.build_text_tower`.
+    """
+    assert options.text_tower is not None
+    tower = build_text_tower(
+        options.text_tower,
+        trained=options.text_tower_train,
+        pooled=pooled,
+        checkpointing=options.gradient_checkpointing,
+        pretrained=pretrained,
+    )
+    tower.rate, tower.layer_decay = options.text_tower_lr, options.layer_decay
+    return tower
