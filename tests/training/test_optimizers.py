@@ -68,7 +68,7 @@ def test_the_original_optimizer_gives_towers_their_rates_too() -> None:
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_optimizers_decay_weights(name: str, fused: bool) -> None:
     network = Network()
-    options = TrainingOptions(optimizer=name, weight_decay=0.1, fused=fused, learning_rate=0.1)  # type: ignore[arg-type]
+    options = TrainingOptions(optimizer=name, weight_decay=0.1, fused=fused, learning_rate=0.001)  # type: ignore[arg-type]
     optimizer = make_optimizer(network, OBJECTIVE, options, adam)
     before = [parameter.abs().sum().item() for parameter in network.parameters()]
     for parameter in network.parameters():
