@@ -1,0 +1,70 @@
+"""Networks by name, checkpoints made into networks, and the seventh network of docs/extending.md."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vse import networks
+from vse.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAIN = "python train.py --data_path $DATA_PATH --data_name small --num_epochs 1 --batch_size 8 --embed_size 16"
+
+
+@pytest.mark.parametrize("name", networks.FOLDERS)
+def test_every_folder_describes_its_network(name: str) -> None:
+    folder = networks.folder(name)
+    assert folder.name == name
+    assert folder.options() == folder.options()
+
+
+def test_an_unknown_network_is_refused() -> None:
+    with pytest.raises(InputError, match=r"expected one of VSEpp, .*HAL"):
+        networks.folder("VSE3")
+
+
+def test_a_checkpoint_names_its_network(script, data_root: Path) -> None:
+    done = script("VSEpp_LSEH", f"{TRAIN} --word_dim 8", DATA_PATH=data_root)
+    trained = networks.load(done.folder / "runs/runX/model_best.pth.tar")
+    assert trained.folder.name == "VSEpp"
+    assert trained.options.embed_size == 16
+    assert trained.data.data_name == "small"
+    assert trained.image_shape == (4, 6)
+
+
+def test_a_checkpoint_of_another_network_is_refused(script, data_root: Path) -> None:
+    done = script("VSEpp_LSEH", f"{TRAIN} --word_dim 8", DATA_PATH=data_root)
+    with pytest.raises(InputError, match="a checkpoint of VSEpp; expected one of VSRN"):
+        networks.load(done.folder / "runs/runX/model_best.pth.tar", networks.folder("VSRN"))
+
+
+def test_the_documented_network_trains_and_evaluates(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8").split("\n## A network\n")[1]
+    for file, code in re.findall(r"```python\n# (\S+)\n(.*?)```", text, re.DOTALL):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(code, encoding="utf-8")
+    (tmp_path / "MeanVSE/__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path / "MeanVSE")
+    monkeypatch.setitem(networks.FOLDERS, "MeanVSE", "MeanVSE")
+    from MeanVSE import evaluation, train
+
+    from vse.cli import parse
+    from vse.options import EvaluationOptions
+
+    arguments = shlex.split(TRAIN.replace("$DATA_PATH", str(data_root)))[2:]
+    train.main(parse(train.Options, arguments=arguments))
+    scores = tmp_path / "scores.npy"
+    evaluation.main(EvaluationOptions(evaluation.MODEL_PATH, save_similarities=str(scores)))
+    assert np.load(scores).shape == (8, 40)
+    assert "objective: LSEH(" in capsys.readouterr().out
+    for name in [name for name in sys.modules if name.startswith("MeanVSE")]:
+        del sys.modules[name]
