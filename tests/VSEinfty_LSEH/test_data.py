@@ -8,8 +8,7 @@ import pytest
 
 from vse.errors import InputError
 from vse.options import DataOptions
-from VSEinfty_LSEH.data import reader
-from VSEinfty_LSEH.network import NetworkOptions
+from VSEinfty_LSEH.network import NetworkOptions, reader
 
 
 def test_a_missing_bert_names_the_flag_and_the_alternative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
