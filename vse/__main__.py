@@ -17,6 +17,7 @@ COMMANDS = {
     "convert": "vse.tools.convert",
     "compare": "vse.tools.compare",
     "evaluate": "vse.tools.evaluate",
+    "experiment": "vse.tools.experiment",
     "gallery": "vse.tools.gallery",
     "judge": "vse.tools.judge",
     "parse": "vse.tools.parse",

@@ -20,7 +20,7 @@ import torch
 import vse
 from vse import REPOSITORY
 
-PATHS = ("data_path", "vocab_path", "logger_name", "model_name", "init_model", "model_path", "model_path2")
+PATHS = ("data_path", "vocab_path", "logger_name", "model_name", "init_model", "cnn_weights")
 """Options that name a file or folder; a record holds them absolute."""
 
 WITHOUT_EFFECT = frozenset(

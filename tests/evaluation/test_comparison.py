@@ -13,7 +13,7 @@ import pytest
 from vse.errors import InputError
 from vse.evaluation.comparison import (
     differences,
-    differences_table,
+    differences_cells,
     find_evaluations,
     metrics_table,
     pick_row,
@@ -21,6 +21,7 @@ from vse.evaluation.comparison import (
 )
 from vse.evaluation.ranking import evaluate, ranks
 from vse.evaluation.reports import save_evaluation
+from vse.evaluation.tables import format_table
 
 CAPTION_IMAGE = np.arange(200) // 5
 
@@ -222,7 +223,7 @@ def test_rows_without_a_common_seed_are_refused(tmp_path: Path) -> None:
 def test_the_table_of_differences_says_what_it_found(tmp_path: Path) -> None:
     rows = three_rows(tmp_path)
     against = pick_row(rows, "1")
-    table = differences_table(differences(rows, against), "rsum", against.name)
+    table = format_table(*differences_cells(differences(rows, against), "rsum", against.name), "markdown")
     assert f"rsum less that of {against.name}" in table
     assert "< 0.001" in table
     assert "0, 1, 2" in table

@@ -32,3 +32,8 @@ def test_csv_has_numbers_in_columns_of_their_own() -> None:
     assert first[0] == "a|b_c"
     np.testing.assert_allclose([float(first[1]), float(first[2])], [7 / 3, np.std([1, 2, 4], ddof=1)])
     assert second == ["d", "5.0", "", "1"]
+
+
+def test_csv_keeps_columns_where_a_cell_is_empty() -> None:
+    lines = list(csv.reader(format_table(HEADS, [*ROWS, ["e", "", "2"]], "csv").splitlines()))
+    assert lines[-1] == ["e", "", "", "2"]

@@ -83,7 +83,7 @@ def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
     Raises:
         InputError: results of other data or protocols, a seed twice in a row, or a model that nothing is known of.
     """
-    _refuse_unlike(evaluations)
+    refuse_unlike(evaluations)
     rows: dict[str, Row] = {}
     for result in evaluations:
         models = result.record["models"]
@@ -106,6 +106,27 @@ def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
         row.results = dict(sorted(row.results.items(), key=lambda item: [str(part).zfill(12) for part in item[0]]))
     _name(list(rows.values()))
     return list(rows.values())
+
+
+def refuse_unlike(evaluations: Sequence[Evaluation]) -> None:
+    """Refuse results that cannot stand in one table.
+
+    Raises:
+        InputError: other data, splits or protocols; the first difference with both values.
+    """
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        for part, keys in (
+            ("data", ("name", "images", "captions", "captions_sha256", "caption_image_sha256")),
+            ("protocol", tuple({**first.record["protocol"], **other.record["protocol"]})),
+        ):
+            for key in keys:
+                one, two = first.record[part].get(key), other.record[part].get(key)
+                if one != two:
+                    raise InputError(
+                        f"{other.path}: {part} {key.replace('_', ' ')} {_short(two)}, while {first.path} has "
+                        f"{_short(one)}; results of other data, splits or protocols cannot stand in one table"
+                    )
 
 
 def metrics_table(rows: Sequence[Row], form: Format = "markdown") -> str:
@@ -176,10 +197,12 @@ def differences(rows: Sequence[Row], against: Row, metric: str = "rsum") -> list
     ]
 
 
-def differences_table(found: Sequence[Difference], metric: str, against: str, form: Format = "markdown") -> str:
-    """Format differences; see `DIFFERENCES_NOTE` for what the columns mean."""
+def differences_cells(
+    found: Sequence[Difference], metric: str, against: str, form: Format = "markdown"
+) -> tuple[list[str], list[list[Cell]]]:
+    """Differences as heads and cells of a table; see `DIFFERENCES_NOTE` for what the columns mean."""
     heads = ["run", f"{metric} less that of {against}", "95 %, queries", "p, queries", "p, seeds", "seeds", "needed"]
-    cells: list[list[Cell]] = [
+    return heads, [
         [
             item.name,
             item.change if form == "csv" else item.change.text(sign="+"),
@@ -191,7 +214,6 @@ def differences_table(found: Sequence[Difference], metric: str, against: str, fo
         ]
         for item in found
     ]
-    return format_table(heads, cells, form)
 
 
 DIFFERENCES_NOTE = (
@@ -223,22 +245,6 @@ def _holds_metrics(path: Path) -> bool:
     except (OSError, orjson.JSONDecodeError):
         return False
     return isinstance(content, dict) and "rsum" in content
-
-
-def _refuse_unlike(evaluations: Sequence[Evaluation]) -> None:
-    first = evaluations[0]
-    for other in evaluations[1:]:
-        for part, keys in (
-            ("data", ("name", "images", "captions", "captions_sha256", "caption_image_sha256")),
-            ("protocol", tuple({**first.record["protocol"], **other.record["protocol"]})),
-        ):
-            for key in keys:
-                one, two = first.record[part].get(key), other.record[part].get(key)
-                if one != two:
-                    raise InputError(
-                        f"{other.path}: {part} {key.replace('_', ' ')} {_short(two)}, while {first.path} has "
-                        f"{_short(one)}; results of other data, splits or protocols cannot stand in one table"
-                    )
 
 
 def _configuration(model: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -61,10 +61,10 @@ def _csv(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     writer.writerow(names)
     for row in rows:
         values: list[str | float] = []
-        for cell in row:
+        for cell, two in zip(row, has_deviation, strict=True):
             if isinstance(cell, Spread):
                 values += [cell.mean, "" if cell.deviation is None else cell.deviation]
             else:
-                values.append(cell)
+                values += [cell, ""] if two else [cell]
         writer.writerow(values)
     return text.getvalue().rstrip("\n")

@@ -9,16 +9,17 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from vse.console import warn
+from vse.errors import InputError
 from vse.evaluation.comparison import (
     DIFFERENCES_NOTE,
     differences,
-    differences_table,
+    differences_cells,
     find_evaluations,
     metrics_table,
     pick_row,
     rows_of,
 )
-from vse.evaluation.tables import Format
+from vse.evaluation.tables import Format, format_table
 
 
 @dataclass
@@ -42,6 +43,8 @@ def main(options: Options) -> None:
     Raises:
         InputError: a file is no result, results are unlike, or a seed occurs twice.
     """
+    if not options.results:
+        raise InputError("no results given; expected files that evaluation scripts write with --json, or their folders")
     rows = rows_of(find_evaluations(options.results))
     print(metrics_table(rows, options.format))
     commits = {_version(result.record) for row in rows for result in row.results.values()}
@@ -50,7 +53,8 @@ def main(options: Options) -> None:
     if options.against is not None:
         against = pick_row(rows, options.against)
         found = differences(rows, against, options.metric)
-        print(f"\n{differences_table(found, options.metric, against.name, options.format)}")
+        heads, cells = differences_cells(found, options.metric, against.name, options.format)
+        print(f"\n{format_table(heads, cells, options.format)}")
         if options.format == "markdown":
             print(f"\n{DIFFERENCES_NOTE}")
 

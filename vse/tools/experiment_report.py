@@ -1,0 +1,319 @@
+"""The report of an experiment: tables, learning curves, points of every seed, and a page that holds them."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+from vse.console import warn
+from vse.errors import InputError
+from vse.evaluation.comparison import (
+    DIFFERENCES_NOTE,
+    Row,
+    differences,
+    differences_cells,
+    pick_row,
+    refuse_unlike,
+)
+from vse.evaluation.reports import Evaluation, load_evaluation
+from vse.evaluation.tables import Cell, format_table, spread
+from vse.files import write_atomically
+from vse.tools.pages import save_page
+from vse.tools.plans import Plan, Task, slug
+from vse.tools.plots import draw_curves, draw_points
+
+HEADS = {
+    "r1": "i2t R@1",
+    "r5": "i2t R@5",
+    "r10": "i2t R@10",
+    "r1i": "t2i R@1",
+    "r5i": "t2i R@5",
+    "r10i": "t2i R@10",
+    "hub_skewness": "skewness, captions",
+    "hub_skewnessi": "skewness, images",
+    "antihubs": "never found, captions %",
+    "antihubsi": "never found, images %",
+}
+"""Metric -> head of its column, where it is another."""
+
+TWO_DIGITS = ("hub_skewness", "hub_skewnessi", "meanr", "meanri")
+
+SELECTIONS = {"rsum": ("r1", "r5", "r10", "r1i", "r5i", "r10i"), "R@1+R@5": ("r1", "r5", "r1i", "r5i")}
+"""Name of a selection score -> the metrics that it adds up."""
+
+
+class Figure(NamedTuple):
+    """A plot, written as PNG and SVG."""
+
+    title: str
+    name: str  # of its files, without their ends
+    svg: bytes
+
+    @property
+    def source(self) -> str:
+        """What an `<img src="...">` says to show it."""
+        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode('ascii')}"
+
+
+@dataclass
+class Result:
+    """A finished task."""
+
+    task: Task
+    evaluation: Evaluation
+    record: dict[str, Any]  # of the training of its (first) model
+    curve: list[dict[str, Any]] = field(default_factory=list)  # dev rows that end an epoch
+    on_test: list[dict[str, Any]] = field(default_factory=list)  # metrics on test after each epoch
+
+
+@dataclass
+class Section:
+    """What is told of one data set."""
+
+    data: str
+    heads: list[str]
+    cells: list[list[Cell]]
+    difference_heads: list[str] = field(default_factory=list)
+    difference_cells: list[list[Cell]] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+
+def write_report(plan: Plan, tasks: Sequence[Task]) -> Path:
+    """Write report.md, table.csv, plots and report.html into the plan's `report` folder -> the page.
+
+    Raises:
+        InputError: no run is finished, or results are unlike.
+    """
+    results = list(_finished(tasks))
+    if not results:
+        raise InputError(f"{plan.folder}: no run is finished; run the plan first")
+    missing = [task.name for task in tasks if task.row and not any(result.task is task for result in results)]
+    folder = plan.folder / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    sections = []
+    for data in dict.fromkeys(result.task.data for result in results):
+        rows = _by_row([result for result in results if result.task.data == data])
+        sections.append(_section(plan, data, rows))
+        if importlib.util.find_spec("matplotlib") is not None:
+            sections[-1].figures = list(_draw(plan, data, rows, folder))
+    notes = list(_notes(plan, results, missing))
+    _write_text(folder / "report.md", _markdown(plan, sections, notes))
+    _write_text(folder / "table.csv", _csv(sections))
+    commands = [
+        shlex.join(["python", *command]) for task in tasks for command in (task.train, task.evaluate) if command
+    ]
+    page = folder / "report.html"
+    explained = DIFFERENCES_NOTE if any(section.difference_cells for section in sections) else ""
+    values = {"notes": notes, "commands": commands, "differences_note": explained}
+    save_page(page, PAGE, title=plan.title, sections=sections, several=len(sections) > 1, **values)
+    return page
+
+
+def _finished(tasks: Sequence[Task]) -> Iterator[Result]:
+    for task in tasks:
+        if not task.row:
+            continue
+        try:
+            evaluation = load_evaluation(task.result)
+        except InputError as problem:
+            if task.result.exists():
+                warn(str(problem))
+            continue
+        record = evaluation.record["models"][0]["record"]
+        if not task.train:
+            yield Result(task, evaluation, record)
+            continue
+        yield Result(
+            task,
+            evaluation,
+            json.loads((task.folder / "run.json").read_bytes()),
+            [row for row in _rows(task.folder / "metrics.jsonl") if row.get("kind") == "dev" and row["ends_epoch"]],
+            [json.loads(path.read_bytes()) for path in sorted(task.folder.glob("test_after_epoch_*.metrics"))],
+        )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def _by_row(results: Sequence[Result]) -> dict[str, list[Result]]:
+    rows: dict[str, list[Result]] = {}
+    for result in results:
+        rows.setdefault(result.task.row, []).append(result)
+    # Ensembles come after the rows that they are of; each row's seeds come in their order.
+    return {name: sorted(rows[name], key=lambda result: result.task.seeds) for name in rows}
+
+
+def _section(plan: Plan, data: str, rows: Mapping[str, Sequence[Result]]) -> Section:
+    refuse_unlike([result.evaluation for members in rows.values() for result in members])
+    on_test = plan.test_every_epoch
+    heads = ["run", *(HEADS.get(name, name) for name in plan.columns)]
+    heads += ["rsum if selected on test"] if on_test else []
+    heads += ["best epoch", "CPU s", "s", "MB", "seeds"]
+    cells = [_cells(plan, name, members, on_test) for name, members in rows.items()]
+    section = Section(data, heads, cells)
+    compared = [
+        Row({}, {result.task.seeds: result.evaluation for result in members}, name)
+        for name, members in rows.items()
+        if members[0].task.train
+    ]
+    against = pick_row(compared, plan.against) if plan.against else compared[0]
+    together = [row for row in compared if row is against or row.results.keys() & against.results.keys()]
+    if len(together) > 1:
+        found = differences(together, against, plan.metric)
+        section.difference_heads, section.difference_cells = differences_cells(found, plan.metric, against.name)
+    return section
+
+
+def _draw(plan: Plan, data: str, rows: Mapping[str, Sequence[Result]], folder: Path) -> Iterator[Figure]:
+    trained = {name: members for name, members in rows.items() if members[0].task.train}
+    curves = {
+        name: [[(row["epoch"], row[plan.metric]) for row in result.curve] for result in members if result.curve]
+        for name, members in trained.items()
+    }
+    curves = {name: seeds for name, seeds in curves.items() if seeds}
+    points = {name: [float(r.evaluation.metrics[plan.metric]) for r in members] for name, members in rows.items()}
+    metric = HEADS.get(plan.metric, plan.metric)
+    if curves:
+        name = f"curves_{slug(data)}"
+        yield Figure(f"{metric} on dev", name, draw_curves(folder / name, curves, f"{metric} on dev"))
+    split = next(iter(rows.values()))[0].evaluation.record["data"]["name"]
+    name = f"points_{slug(data)}"
+    title = f"{metric} on {split}, a point for each seed"
+    yield Figure(title, name, draw_points(folder / name, points, f"{metric} on {split}"))
+
+
+def _cells(plan: Plan, name: str, members: Sequence[Result], on_test: bool) -> list[Cell]:
+    cells: list[Cell] = [name]
+    for column in plan.columns:
+        values = [result.evaluation.metrics.get(column) for result in members]
+        known = [float(value) for value in values if value is not None]
+        cells.append(spread(known, 2 if column in TWO_DIGITS else 1) if len(known) == len(values) else "")
+    if on_test:
+        chosen = [value for result in members if (value := _if_selected_on_test(result)) is not None]
+        cells.append(spread(chosen) if len(chosen) == len(members) else "")
+    seeds = ", ".join("+".join(map(str, result.task.seeds)) for result in members)
+    if not members[0].task.train:
+        return [*cells, "", "", "", "", seeds]
+    epochs = [f"{result.record['best_epoch']}" for result in members]
+    used = [[float(result.record[key]) for result in members] for key in ("cpu_seconds", "wall_seconds")]
+    memory = [float(result.record["peak_memory_mb"]) for result in members]
+    return [*cells, ", ".join(epochs), *(spread(values, 0) for values in used), spread(memory, 0), seeds]
+
+
+def _if_selected_on_test(result: Result) -> float | None:
+    """Test rsum of the epoch that scores best on test, by the score that chose on dev."""
+    parts = SELECTIONS.get(result.record["selected_by"])
+    if parts is None or not result.on_test:
+        return None
+    best = max(result.on_test, key=lambda metrics: sum(metrics[part] for part in parts))
+    return float(best["rsum"])
+
+
+def _notes(plan: Plan, results: Sequence[Result], missing: Sequence[str]) -> Iterator[str]:
+    trained = [result for result in results if result.task.train]
+    chosen = sorted({result.record["selected_by"] for result in trained})
+    yield (
+        f"Mean ± sample deviation over seeds, on the {results[0].evaluation.record['data']['name']} split. Each run's "
+        f"model is the best of its run on dev by {' or '.join(chosen)}. s and CPU s: seconds of training; MB: peak "
+        "memory."
+    )
+    if plan.test_every_epoch:
+        pairs = [(value, float(r.evaluation.metrics["rsum"])) for r in trained if (value := _if_selected_on_test(r))]
+        if pairs:
+            gain = mean(test - dev for test, dev in pairs)
+            yield (
+                f"Selecting on test instead of dev would add {gain:.1f} to rsum on average over {len(pairs)} runs; "
+                "such numbers cannot be compared with these."
+            )
+    if missing:
+        rest = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        yield f"Not finished: {'; '.join(missing[:10])}{rest}."
+    versions = {
+        f"{str(made['commit'])[:12]}{' with changes' if made['dirty'] else ''} on {made['host']}, {made['device_name']}"
+        for made in (result.record["environment"] for result in trained)
+    }
+    yield f"Trained by {'; '.join(sorted(versions))}."
+
+
+def _markdown(plan: Plan, sections: Sequence[Section], notes: Sequence[str]) -> str:
+    parts = [f"# {plan.title}"]
+    for section in sections:
+        parts += [f"## {section.data}"] if len(sections) > 1 else []
+        parts.append(format_table(section.heads, section.cells, "markdown"))
+        if section.difference_cells:
+            parts.append(format_table(section.difference_heads, section.difference_cells, "markdown"))
+        parts += [f"![{figure.title}]({figure.name}.png)" for figure in section.figures]
+    if any(section.difference_cells for section in sections):
+        notes = [*notes, DIFFERENCES_NOTE]
+    return "\n\n".join([*parts, *notes]) + "\n"
+
+
+def _csv(sections: Sequence[Section]) -> str:
+    rows: list[list[Cell]] = [[section.data, *row] for section in sections for row in section.cells]
+    return format_table(["data", *sections[0].heads], rows, "csv") + "\n"
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+  :root { color-scheme: light }
+  body { font: 15px/1.45 system-ui, sans-serif; color: #1b1b1b; background: #fff; margin: 0 auto; padding: 1rem;
+         max-width: 1360px }
+  h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.2rem; margin-top: 2rem }
+  .scroll { overflow-x: auto; margin: 1rem 0 }
+  table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums }
+  th, td { padding: .35rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid #ddd }
+  td { white-space: nowrap }
+  th { font-weight: 600; vertical-align: bottom; border-bottom: 2px solid #888 }
+  th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; min-width: 7rem;
+         white-space: normal }
+  .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1rem }
+  figure { margin: 0 } figure img { width: 100%; height: auto } figcaption { font-weight: 600 }
+  p { max-width: 75ch } pre { overflow-x: auto; background: #f5f5f5; padding: .7rem; font-size: 12px }
+</style></head><body>
+<h1>{{ title }}</h1>
+{%- macro table(heads, rows) %}
+<div class="scroll"><table><thead><tr>{% for head in heads %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
+<tbody>
+{%- for row in rows %}
+<tr>{% for cell in row %}<td>{{ cell if cell is string else cell.text() }}</td>{% endfor %}</tr>
+{%- endfor %}
+</tbody></table></div>
+{%- endmacro %}
+{%- for section in sections %}
+<section>
+{%- if several %}<h2>{{ section.data }}</h2>{% endif %}
+{{ table(section.heads, section.cells) }}
+{%- if section.difference_cells %}
+<h3>Differences</h3>
+{{ table(section.difference_heads, section.difference_cells) }}
+<p>{{ differences_note }}</p>
+{%- endif %}
+<div class="figures">
+{%- for figure in section.figures %}
+<figure><figcaption>{{ figure.title }}</figcaption><img alt="{{ figure.title }}" src="{{ figure.source }}"></figure>
+{%- endfor %}
+</div>
+</section>
+{%- endfor %}
+{%- for note in notes %}
+<p>{{ note }}</p>
+{%- endfor %}
+<details><summary>Commands</summary><pre>{% for command in commands %}{{ command }}
+{% endfor %}</pre></details>
+</body></html>
+"""
