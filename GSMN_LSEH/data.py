@@ -18,7 +18,7 @@ from vse.console import say
 from vse.data.batches import BatchRequest, CaptionBatch, Captions, EvaluationData, PairDataset
 from vse.data.boxes import Boxes, read_boxes
 from vse.data.datasets import Extra, Split
-from vse.data.loading import Reader, regions_of
+from vse.data.loading import Reader, Text, regions_of
 from vse.errors import InputError
 from vse.text.captions import TokenIds
 from vse.text.ragged import Ragged
@@ -53,7 +53,7 @@ def reader(stand_in: bool, is_sparse: bool, legacy_boxes: bool, legacy_rows: boo
 
 def add_graphs(
     data: PairDataset | EvaluationData,
-    text: Words,
+    text: Text,
     *,
     stand_in: bool,
     is_sparse: bool,
@@ -67,7 +67,7 @@ def add_graphs(
         InputError: files are missing, damaged or do not belong together.
     """
     split = data.split
-    ids = published_ids(split, text.vocabulary)
+    ids = published_ids(split, text.vocabulary) if isinstance(text, Words) else None
     if ids is not None:
         data.captions = ids
     if is_sparse:

@@ -46,10 +46,14 @@ def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
     """Make `--feat_dim` what it means, `--num_block`.
 
     Raises:
-        InputError: they differ, or `--legacy_boxes` is given for the patches of a tower.
+        InputError: they differ, or flags that towers exclude are given.
     """
     if options.legacy_boxes and options.towers.image_tower is not None:
         raise InputError("--legacy_boxes: an image tower's patches have boxes of their own; leave the flag out")
+    if options.is_sparse and options.towers.text_tower is not None:
+        raise InputError(
+            "--is_sparse: a parse connects words, and a text tower reads pieces of words; leave the flag out"
+        )
     if options.feat_dim not in (None, options.num_block):
         raise InputError(f"--feat_dim {options.feat_dim}: is --num_block, which is {options.num_block}; leave it out")
     return replace(options, feat_dim=options.num_block)
@@ -58,11 +62,15 @@ def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
 def reader(options: NetworkOptions) -> Reader:
     """Return how GSMN reads a data set."""
     from GSMN_LSEH import data
-    from vse.nn.towers.plug import with_image_tower
+    from vse.nn.towers.plug import with_towers
 
-    tower = options.towers.image_tower is not None  # it knows the boxes of its patches
-    read = data.reader(options.graph == "reference", options.is_sparse, options.legacy_boxes, boxes=not tower)
-    return with_image_tower(read, options.towers)
+    read = data.reader(
+        options.graph == "reference",
+        options.is_sparse,
+        options.legacy_boxes,
+        boxes=options.towers.image_tower is None,  # a tower knows the boxes of its patches
+    )
+    return with_towers(read, options.towers)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> GSMN:
@@ -72,7 +80,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         InputError: options that contradict each other.
     """
     from GSMN_LSEH.model import GSMN
-    from vse.nn.towers.plug import plug_image_tower
+    from vse.nn.towers.encoders import TowerWordStates
+    from vse.nn.towers.plug import plug_image_tower, plug_text_tower
 
     tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
     try:
@@ -95,6 +104,9 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     except InputError as problem:  # the network names its arguments, which are flags here
         raise InputError(f"--{problem}") from None
     network.image_tower = tower
+    if options.towers.text_tower is not None:
+        captions = plug_text_tower(options.towers, text, pooled=False, pretrained=pretrained)
+        network.caption_encoder = TowerWordStates(captions, options.embed_size, not options.no_txtnorm)
     return network
 
 

@@ -28,10 +28,10 @@ class NetworkOptions(network.NetworkOptions):
 def reader(options: NetworkOptions) -> Reader:
     """Return how HAL reads a data set."""
     from HAL import data
-    from vse.nn.towers.plug import with_image_tower
+    from vse.nn.towers.plug import with_towers
 
     read = data.reader(options.crop_size, options.use_restval, options.towers.skip_broken, options.tokeniser)
-    return with_image_tower(read, options.towers, options.use_restval)
+    return with_towers(read, options.towers, options.use_restval)
 
 
 def published_options(options: NetworkOptions, saved: Mapping[str, Any], state: Any) -> NetworkOptions:

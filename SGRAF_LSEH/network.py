@@ -36,15 +36,16 @@ class NetworkOptions(EncoderOptions):
 def reader(options: NetworkOptions) -> Reader:
     """Return how SGRAF reads a data set."""
     from SGRAF_LSEH import data
-    from vse.nn.towers.plug import with_image_tower
+    from vse.nn.towers.plug import with_towers
 
-    return with_image_tower(data.READER, options.towers)
+    return with_towers(data.READER, options.towers)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> SGRAF:
     """Build the network that the options describe, for images of this shape: (regions, features), or pixels."""
     from SGRAF_LSEH.model import SGRAF
-    from vse.nn.towers.plug import plug_image_tower
+    from vse.nn.towers.encoders import TowerWordStates
+    from vse.nn.towers.plug import plug_image_tower, plug_text_tower
 
     tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
     network = SGRAF(
@@ -63,6 +64,9 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         int(options.memory_budget * 2**30),
     )
     network.image_tower = tower
+    if options.towers.text_tower is not None:
+        captions = plug_text_tower(options.towers, text, pooled=False, pretrained=pretrained)
+        network.caption_encoder = TowerWordStates(captions, options.embed_size, not options.no_txtnorm)
     return network
 
 

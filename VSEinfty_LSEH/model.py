@@ -19,6 +19,7 @@ from vse.data.batches import ImageBatch
 from vse.nn.attention import word_mask
 from vse.nn.encoders import NORM_EPSILON, CaptionGRU, l2norm, xavier_uniform_linear
 from vse.nn.network import EmbeddingNetwork, Embeddings
+from vse.nn.towers.tower import TextTower
 from VSEinfty_LSEH.pooling import GeneralisedPooling
 
 DROPPED = 0.2
@@ -170,13 +171,35 @@ class BertEncoder(nn.Module):
         return l2norm(pooled, eps=NORM_EPSILON) if self.normalise else pooled
 
 
+class TowerEncoder(nn.Module):
+    """Embed captions by the pooled, projected states of a text tower.
+
+    Args:
+        tower: gives states, not pooled vectors.
+        embed_size: E, the size of the joint space.
+        normalise: L2-normalise the embedding.
+    """
+
+    def __init__(self, tower: TextTower, embed_size: int, normalise: bool = True) -> None:
+        super().__init__()
+        self.tower = tower
+        self.linear = nn.Linear(tower.dimensions, embed_size)
+        self.gpool = GeneralisedPooling()
+        self.normalise = normalise
+
+    def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
+        """Embed piece ids [B, T] of `lengths` [B] -> [B, E]."""
+        pooled = self.gpool(self.linear(self.tower(captions, lengths)), lengths)
+        return l2norm(pooled, eps=NORM_EPSILON) if self.normalise else pooled
+
+
 class VSEinfty(EmbeddingNetwork):
     """An image encoder and a caption encoder; scores are cosines if both normalise."""
 
     def __init__(
         self,
         image_encoder: RegionEncoder | GridEncoder,
-        caption_encoder: WordEncoder | BertEncoder,
+        caption_encoder: WordEncoder | BertEncoder | TowerEncoder,
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder

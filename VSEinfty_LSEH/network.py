@@ -45,13 +45,13 @@ class NetworkOptions(EncoderOptions):
 def reader(options: NetworkOptions) -> Reader:
     """Return how VSE-infinity reads a data set."""
     from vse.data.datasets import open_split
-    from vse.nn.towers.plug import with_image_tower
+    from vse.nn.towers.plug import with_towers
     from VSEinfty_LSEH import data
 
     open_images = open_split
     if options.precomp_enc_type == "backbone":
         open_images = data.open_grids(options.backbone_source, options.input_scale_factor, options.towers.skip_broken)
-    return with_image_tower(data.reader(open_images, options.text_encoder, options.bert), options.towers)
+    return with_towers(data.reader(open_images, options.text_encoder, options.bert), options.towers)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSEinfty:
@@ -61,17 +61,17 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         pretrained: load BERT's and the CNN's weights; False where a checkpoint is loaded next.
     """
     from vse.nn.bert import build_bert
-    from vse.nn.towers.plug import plug_image_tower
+    from vse.nn.towers.plug import plug_image_tower, plug_text_tower
     from vse.nn.towers.tower import ImageTower
     from vse.text.word_pieces import WordPieces
     from VSEinfty_LSEH.backbones import CHANNELS, GridTower, build_backbone
     from VSEinfty_LSEH.data import bert_option
-    from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder
+    from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, TowerEncoder, VSEinfty, WordEncoder
 
     images: RegionEncoder | GridEncoder
     tower: GridTower | ImageTower | None
     tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
-    captions: BertEncoder | WordEncoder
+    captions: BertEncoder | WordEncoder | TowerEncoder
     normalise_images, normalise_captions = not options.no_imgnorm, not options.no_txtnorm
     if options.precomp_enc_type == "backbone":
         weights = Path(options.backbone_path) if options.backbone_path and pretrained else None
@@ -79,7 +79,10 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         images = GridEncoder(CHANNELS, options.embed_size, normalise_images)
     else:
         images = RegionEncoder(image_shape[-1], options.embed_size, normalise_images, options.masked_batchnorm)
-    if isinstance(text, WordPieces):
+    if options.towers.text_tower is not None:
+        text_tower = plug_text_tower(options.towers, text, pooled=False, pretrained=pretrained)
+        captions = TowerEncoder(text_tower, options.embed_size, normalise_captions)
+    elif isinstance(text, WordPieces):
         with bert_option():
             bert = build_bert(text, pretrained)
         captions = BertEncoder(bert, text.shape["hidden_size"], options.embed_size, normalise_captions)

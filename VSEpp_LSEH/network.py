@@ -34,11 +34,11 @@ class NetworkOptions(EmbeddingOptions):
 
 def reader(options: NetworkOptions) -> Reader:
     """Return how VSE++ reads a data set."""
-    from vse.nn.towers.plug import with_image_tower
+    from vse.nn.towers.plug import with_towers
     from VSEpp_LSEH import data
 
     read = data.reader(options.crop_size, options.use_restval, options.towers.skip_broken)
-    return with_image_tower(read, options.towers, options.use_restval)
+    return with_towers(read, options.towers, options.use_restval)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSEpp:
@@ -48,7 +48,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         pretrained: start a CNN from its ImageNet weights; False where a checkpoint is loaded next.
     """
     from vse.nn.backbones import CnnTower, cnn_backbone
-    from vse.nn.towers.plug import plug_image_tower
+    from vse.nn.towers.encoders import TowerCaptionEmbedding
+    from vse.nn.towers.plug import plug_image_tower, plug_text_tower
     from vse.nn.towers.tower import ImageTower
     from VSEpp_LSEH.model import VSEpp
 
@@ -69,6 +70,9 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         options.no_imgnorm,
     )
     network.image_tower = tower
+    if options.towers.text_tower is not None:
+        captions = plug_text_tower(options.towers, text, pooled=True, pretrained=pretrained)
+        network.caption_encoder = TowerCaptionEmbedding(captions, options.embed_size, options.use_abs)
     return network
 
 

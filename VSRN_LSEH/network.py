@@ -54,7 +54,7 @@ def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
     """Decide whether a BatchNorm follows the GRU over regions, as the original code does by the data set's name.
 
     Raises:
-        InputError: `--dim_vid` is not `--embed_size`.
+        InputError: `--dim_vid` is not `--embed_size`, or a text tower is to read captions that are generated.
     """
     from vse.data.datasets import canonical_name
 
@@ -63,6 +63,8 @@ def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
             f"--dim_vid {options.dim_vid}: captions are generated from regions of --embed_size {options.embed_size}; "
             "leave --dim_vid out"
         )
+    if options.towers.text_tower is not None and not options.no_captioning:
+        raise InputError("--text_tower: VSRN generates captions of words, not of pieces; give --no_captioning as well")
     if options.final_batchnorm != "published":
         return options
     named = canonical_name(data.data_name or "") in ("f30k", "iaprtc12")
@@ -71,15 +73,16 @@ def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
 
 def reader(options: NetworkOptions) -> Reader:
     """Return how VSRN reads a data set."""
-    from vse.nn.towers.plug import with_image_tower
+    from vse.nn.towers.plug import with_towers
     from VSRN_LSEH import data
 
-    return with_image_tower(data.READER, options.towers)
+    return with_towers(data.READER, options.towers)
 
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSRN:
     """Build the network that the options describe, for images of this shape: (regions, features), or pixels."""
-    from vse.nn.towers.plug import plug_image_tower
+    from vse.nn.towers.encoders import TowerCaptionEmbedding
+    from vse.nn.towers.plug import plug_image_tower, plug_text_tower
     from VSRN_LSEH.model import VSRN
 
     tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
@@ -103,6 +106,9 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         captioner_updates=options.captioner_updates,
     )
     network.image_tower = tower
+    if options.towers.text_tower is not None:
+        captions = plug_text_tower(options.towers, text, pooled=True, pretrained=pretrained)
+        network.caption_encoder = TowerCaptionEmbedding(captions, options.embed_size, options.use_abs)
     return network
 
 

@@ -45,7 +45,7 @@ def test_captions_are_cut_to_what_bert_can_read(pieces: WordPieces) -> None:
     pieces.shape["max_position_embeddings"] = 5
     tokens, begins = pieces.encode(["a dog a dog a dog", "a"])
     assert tokens.lengths.tolist() == [5, 3]
-    assert tokens[0][-1] == pieces.end
+    assert tokens[0][-1] == pieces.closing[0]
     assert len(begins) == 8
 
 

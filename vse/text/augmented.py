@@ -27,7 +27,7 @@ class AugmentedCaptions:
     Args:
         tokens: the ids of every caption.
         begins: [tokens of all captions] bool, True where a word begins. All pieces of a word are changed together.
-        mask: id of a masked piece.
+        mask: id of a masked piece; None drops what would be masked.
         vocabulary: number of ids that replacements are drawn from.
         keep_ends: never change the first and the last token of a caption ([CLS] and [SEP]). In the original code
             `<start>` and `<end>` are changed like any other word.
@@ -35,7 +35,7 @@ class AugmentedCaptions:
 
     tokens: TokenIds
     begins: np.ndarray
-    mask: int
+    mask: int | None
     vocabulary: int
     keep_ends: bool
 
@@ -57,10 +57,13 @@ class AugmentedCaptions:
         draw = generator.random(word[-1] + 1)[word]
         if self.keep_ends:
             draw[first] = draw[first + lengths - 1] = 1.0
-        ids[draw < MASKED] = self.mask
+        if self.mask is not None:
+            ids[draw < MASKED] = self.mask
         replaced = (draw >= MASKED) & (draw < MASKED + REPLACED)
         ids[replaced] = generator.integers(self.vocabulary, size=replaced.sum())
         kept = (draw < MASKED + REPLACED) | (draw >= CHANGED)
+        if self.mask is None:
+            kept &= draw >= MASKED
         lengths = np.bincount(row[kept], minlength=len(captions))
         # If all words of a caption were dropped, which ends the original code, the first one stays.
         kept[first[lengths == 0]] = True

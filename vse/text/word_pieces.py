@@ -63,7 +63,8 @@ class WordPieces:
                 f"{name}: its word pieces lack [CLS], [SEP] or [MASK], or [PAD] is not the first of them; give a BERT "
                 "such as bert-base-uncased"
             )
-        _, self.start, self.end, self.mask = special
+        _, start, end, self.mask = special
+        self.opening, self.closing = [start], [end]
 
     @classmethod
     def find(cls, name: str, cache_folder: Path | None = None) -> WordPieces:
@@ -110,21 +111,22 @@ class WordPieces:
         return int(self.shape["max_position_embeddings"]) - 2
 
     def encode(self, captions: Sequence[str]) -> tuple[TokenIds, np.ndarray]:
-        """Encode captions as [CLS], the pieces of their words, [SEP], cut to `longest` pieces.
+        """Encode captions as [CLS], the pieces of their words, cut to `longest`, [SEP].
 
         Returns:
             The ids, and where a word begins: [tokens of all captions] bool.
         """
         # The library's threads would not survive in forked loader processes.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        ids, words = [], []
+        ids, words, longest = [], [], self.longest
+        before, after = [-1] * len(self.opening), [-2] * len(self.closing)
         for encoding in self.tokenizer.encode_batch(list(captions), add_special_tokens=False):
-            ids.append([self.start, *encoding.ids[: self.longest], self.end])
-            words.append([-1, *encoding.word_ids[: self.longest], -2])
+            ids.append([*self.opening, *encoding.ids[:longest], *self.closing])
+            words.append([*before, *encoding.word_ids[:longest], *after])
         offsets = np.zeros(len(ids) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in ids], out=offsets[1:])
         word = np.fromiter(chain.from_iterable(words), np.int32, offsets[-1])
-        begins = np.diff(word, prepend=0) != 0
+        begins = np.diff(word, prepend=-3) != 0
         return TokenIds(np.fromiter(chain.from_iterable(ids), np.int32, offsets[-1]), offsets), begins
 
     def to_state(self) -> dict[str, Any]:

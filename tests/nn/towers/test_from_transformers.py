@@ -55,7 +55,7 @@ def test_real_text_models_have_their_published_sizes(tmp_path: Path) -> None:
     assert size_of(bert) == 109_482_240
     assert "network.encoder.layer.11.attention.self.query.weight" in bert.state_dict()
     assert size_of(clip) == 63_165_952
-    assert (bert.dimensions, bert.longest, clip.dimensions, clip.longest) == (768, 512, 512, 77)
+    assert (bert.dimensions, clip.dimensions) == (768, 512)
 
 
 def test_clips_towers_are_those_of_the_whole_model(model_folder: ModelFolder) -> None:
@@ -118,6 +118,18 @@ def test_weights_come_from_a_file_too(model_folder: ModelFolder) -> None:
     assert all(torch.equal(found[key], value) for key, value in expected.items())
 
 
+@pytest.mark.parametrize("kind", ["bert", "clip", "siglip"])
+def test_a_checkpoint_needs_no_folder_of_a_text_tower(kind: str, model_folder: ModelFolder) -> None:
+    folder = model_folder(kind)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    values = json.loads(getattr(config, "text_config", config).to_json_string(use_diff=False))
+    expected = build_text_tower(f"hf:{folder}").state_dict()
+    bare = build_text_tower("hf:gone", pretrained=False, config=values).state_dict()
+    assert {name: value.shape for name, value in bare.items()} == {
+        name: value.shape for name, value in expected.items()
+    }
+
+
 def test_another_size_resamples_the_positions(model_folder: ModelFolder) -> None:
     for kind in ("vit", "clip", "siglip", "dinov2"):
         assert build_image_tower(f"hf:{model_folder(kind)}", 64).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 64, 16)
@@ -128,7 +140,7 @@ def test_an_unreachable_model_names_what_to_fetch(monkeypatch: pytest.MonkeyPatc
         raise OSError("no route")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", no_network)
-    with pytest.raises(InputError, match=r"hf:owner/model: no such folder.*download config\.json.*as hf:FOLDER"):
+    with pytest.raises(InputError, match=r"owner/model: no such folder.*download its config\.json.*and give their folder"):
         build_image_tower("hf:owner/model")
 
 

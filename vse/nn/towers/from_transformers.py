@@ -7,6 +7,7 @@ SigLIP's text towers.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from vse.data.decoding import PictureInput
 from vse.errors import InputError
-from vse.extras import library
+from vse.extras import hub_folder, library
 from vse.nn.backbones import read_weights
 from vse.nn.towers.parts import (
     ImageFeatures,
@@ -27,6 +28,7 @@ from vse.nn.towers.parts import (
     layers_of,
     repeated_blocks,
 )
+from vse.text.word_pieces import first_line
 
 PICTURE_TOWERS = ("vit", "deit", "swin", "swinv2", "dinov2", "dinov2_with_registers", "dinov3_vit", "clip", "siglip")
 """`model_type` of configurations whose pictures' tokens are known."""
@@ -41,32 +43,13 @@ UNUSED = ("pooler.", "embeddings.mask_token")
 """Parameters that no token depends on; files may lack them."""
 
 
-def folder_of(name: str, files: list[str]) -> Path:
-    """The folder `name`, or the hub's model of that name in the cache, fetched if need be.
-
-    Raises:
-        InputError: there is neither, and no network.
-    """
-    if Path(name).is_dir():
-        return Path(name)
-    hub = library("huggingface_hub", f"hf:{name}", "bert")
-    try:
-        return Path(hub.snapshot_download(name, allow_patterns=files))
-    except Exception as problem:  # the hub's client raises what it likes
-        raise InputError(
-            f"hf:{name}: no such folder, not in the cache of the Hugging Face hub, and it cannot be fetched "
-            f"({type(problem).__name__}); download {', '.join(files)} of {name} on another machine and give their "
-            "folder as hf:FOLDER"
-        ) from None
-
-
 def picture_input(name: str, size: int | None) -> PictureInput:
     """What the model's own preprocessing says.
 
     Raises:
         InputError: the folder does not tell how pictures are prepared.
     """
-    folder = folder_of(name, CONFIGURATION)
+    folder = hub_folder(name, CONFIGURATION)
     settings = _json(folder / "preprocessor_config.json") or _json(folder / "processor_config.json").get(
         "image_processor", {}
     )
@@ -113,13 +96,16 @@ def build_picture_tower(name: str, size: int, weights: Path | None, pretrained: 
     )
 
 
-def build_text_tower(name: str, weights: Path | None, pretrained: bool) -> Parts:
-    """A text model; `network.config.max_position_embeddings` bounds the length of a caption.
+def build_text_tower(name: str, pretrained: bool, config: Mapping[str, Any] | None = None) -> Parts:
+    """A text model.
+
+    Args:
+        config: its configuration as plain values, for a model without weights; default: the folder's.
 
     Raises:
         InputError: a model of another type, or weights that cannot be found, read or fitted.
     """
-    network, kind = _load(name, "text", weights, pretrained)
+    network, kind = _load(name, "text", None, pretrained) if pretrained or config is None else _random_text(config)
     blocks = repeated_blocks(network)
     return Parts(
         network,
@@ -134,13 +120,13 @@ def build_text_tower(name: str, weights: Path | None, pretrained: bool) -> Parts
 def _load(name: str, side: Literal["vision", "text"], weights: Path | None, pretrained: bool) -> tuple[Any, str]:
     transformers = library("transformers", f"hf:{name}", "bert")
     from_folder = pretrained and weights is None
-    folder = folder_of(name, [*CONFIGURATION, WEIGHTS] if from_folder else CONFIGURATION)
+    folder = hub_folder(name, [*CONFIGURATION, WEIGHTS] if from_folder else CONFIGURATION)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
         config = transformers.AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as problem:
-        raise InputError(f"hf:{name}: {_first_line(problem)}; expected a folder with config.json") from None
+        raise InputError(f"hf:{name}: {first_line(problem)}; expected a folder with config.json") from None
     kind = config.model_type.removesuffix("_vision_model").removesuffix("_text_model")
     known = PICTURE_TOWERS if side == "vision" else TEXT_TOWERS
     if kind not in known:
@@ -158,7 +144,7 @@ def _load(name: str, side: Literal["vision", "text"], weights: Path | None, pret
             None if state else folder, config=config, output_loading_info=True, dtype=torch.float32, **state
         )
     except (OSError, ValueError, RuntimeError) as problem:
-        raise InputError(f"hf:{name}: {_first_line(problem)}; expected the folder of a model with {WEIGHTS}") from None
+        raise InputError(f"hf:{name}: {first_line(problem)}; expected the folder of a model with {WEIGHTS}") from None
     missing = [key for key in found["missing_keys"] if not key.startswith(UNUSED)]
     if missing or found["mismatched_keys"]:
         key = missing[0] if missing else found["mismatched_keys"][0][0]
@@ -166,6 +152,15 @@ def _load(name: str, side: Literal["vision", "text"], weights: Path | None, pret
             f"{weights or folder}: lacks {key}, or it has another shape; expected the weights of hf:{name}"
         )
     return network, kind
+
+
+def _random_text(config: Mapping[str, Any]) -> tuple[Any, str]:
+    transformers = library("transformers", "--text_tower", "bert")
+    values = transformers.AutoConfig.for_model(**config)
+    kind = values.model_type.removesuffix("_text_model")
+    named = {"clip": "CLIPTextModel", "siglip": "SiglipTextModel"}
+    model = getattr(transformers, named[kind]) if kind in named else transformers.MODEL_MAPPING[type(values)]
+    return model(values), kind
 
 
 def _run_pictures(network: Any, pixels: Tensor, prefix: int, kind: str, settings: dict[str, Any]) -> ImageFeatures:
@@ -198,7 +193,3 @@ def _json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _first_line(problem: Exception) -> str:
-    return str(problem).strip().partition("\n")[0].rstrip(".")

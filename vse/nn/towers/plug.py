@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vse.data.decoding import RandomCrop, TowerTransform
 from vse.data.images import picture_splits
-from vse.data.loading import Reader
+from vse.data.loading import Reader, Text
 from vse.nn.towers.tower import ImageTower, TextTower, build_image_tower, build_text_tower, picture_input
-from vse.options import TowerOptions
+from vse.options import DataOptions, TowerOptions
+from vse.text.tower_pieces import TowerPieces
 
 
-def with_image_tower(reader: Reader, options: TowerOptions, use_restval: bool = False) -> Reader:
-    """Make a reader open pictures for the image tower; without a tower it stays as it is.
+def with_towers(reader: Reader, options: TowerOptions, use_restval: bool = False) -> Reader:
+    """Make a reader read what the towers want: pictures and pieces; without towers it stays as it is.
 
     Args:
-        use_restval: add MS-COCO's restval images to train.
+        use_restval: add MS-COCO's restval images to train, where there is an image tower.
 
     Raises:
         InputError: no such tower, or a library is missing.
     """
+    return _with_text_tower(_with_image_tower(reader, options, use_restval), options)
+
+
+def _with_image_tower(reader: Reader, options: TowerOptions, use_restval: bool) -> Reader:
     if options.image_tower is None:
         return reader
     reads = picture_input(options.image_tower, options.image_size)
     transform = TowerTransform(reads, RandomCrop(options.smallest_crop))
     return replace(reader, open_split=picture_splits(transform, use_restval, options.skip_broken))
+
+
+def _with_text_tower(reader: Reader, options: TowerOptions) -> Reader:
+    name = options.text_tower
+    if name is None:
+        return reader
+
+    def locate_pieces(data: DataOptions, folder: Path) -> TowerPieces:
+        return TowerPieces.find(name.removeprefix("hf:"), folder)
+
+    return replace(reader, locate_text=locate_pieces, text_of_state=_pieces_of_state, augment=True)
+
+
+def _pieces_of_state(state: Mapping[str, Any]) -> TowerPieces:
+    return TowerPieces(state["tokenizer"], state["config"], state["mask"])
 
 
 def plug_image_tower(
@@ -56,10 +78,11 @@ def plug_image_tower(
     return tower, tower.shape
 
 
-def plug_text_tower(options: TowerOptions, pooled: bool, pretrained: bool) -> TextTower:
+def plug_text_tower(options: TowerOptions, text: Text, pooled: bool, pretrained: bool) -> TextTower:
     """Build the text tower.
 
     Args:
+        text: the `TowerPieces` that captions are read with.
         pooled: the network reads one vector a caption, not words.
         pretrained: with the tower's weights; False where a checkpoint brings them.
 
@@ -67,12 +90,14 @@ def plug_text_tower(options: TowerOptions, pooled: bool, pretrained: bool) -> Te
         InputError: see `vse.nn.towers.tower.build_text_tower`.
     """
     assert options.text_tower is not None
+    assert isinstance(text, TowerPieces)
     tower = build_text_tower(
         options.text_tower,
         trained=options.text_tower_train,
         pooled=pooled,
         checkpointing=options.gradient_checkpointing,
         pretrained=pretrained,
+        config=text.config,
     )
     tower.rate, tower.layer_decay = options.text_tower_lr, options.layer_decay
     return tower

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,6 @@ class TextTower(Tower):
     ) -> None:
         super().__init__(name, parts, trained, pooled, checkpointing)
         self.dimensions = int(self.network.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        self.longest = int(self.network.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
         self.train()
 
     @staticmethod
@@ -226,11 +226,13 @@ def build_text_tower(
     pooled: bool = False,
     checkpointing: bool = False,
     pretrained: bool = True,
+    config: Mapping[str, Any] | None = None,
 ) -> TextTower:
     """The text tower `hf:FOLDER` or `hf:NAME` on the Hugging Face hub.
 
     Args:
         pretrained: with weights; False where a checkpoint brings them.
+        config: what a checkpoint says of its shape, so that the folder is not needed; only without `pretrained`.
 
     Raises:
         InputError: no such tower, a library is missing, or weights that cannot be fetched, read or fitted.
@@ -238,5 +240,5 @@ def build_text_tower(
     library, _, folder = name.partition(":")
     if library != "hf":
         raise InputError(f"{name}: no such text tower; expected hf:FOLDER of a BERT, CLIP or SigLIP")
-    parts = from_transformers.build_text_tower(folder, None, pretrained)
+    parts = from_transformers.build_text_tower(folder, pretrained, config)
     return TextTower(name, parts, trained, pooled, checkpointing)
