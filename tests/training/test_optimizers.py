@@ -116,7 +116,8 @@ def test_cosine_falls_from_one_to_almost_nothing_after_a_linear_warm_up() -> Non
         ({"lr_milestones": (2,)}, "belong together"),
         ({"schedule": "milestones", "lr_milestones": (5, 2)}, "--lr_milestones 5 2: expected ascending"),
         ({"schedule": "milestones", "lr_milestones": (10,)}, "between 1 and 9"),
-        ({"lr_warmup_steps": 40}, "the run has 40 steps"),
+        ({"lr_warmup_steps": 41}, "the run has 40 steps"),
+        ({"lr_warmup_steps": 40, "schedule": "cosine"}, "the run has 40 steps"),
     ],
 )
 def test_schedules_that_make_no_sense_are_refused(changed: dict[str, object], complaint: str) -> None:

@@ -80,7 +80,7 @@ def learning_rate_factor(
     if list(milestones) != sorted(set(milestones)) or any(epoch >= epochs for epoch in milestones):
         given = " ".join(map(str, milestones))
         raise InputError(f"--lr_milestones {given}: expected ascending epochs between 1 and {epochs - 1}")
-    if warmup >= total:
+    if warmup > total or (warmup == total and options.schedule == "cosine"):
         raise InputError(f"--lr_warmup_steps {warmup}: the run has {total} steps; choose fewer")
 
     def factor(epoch: float) -> float:

@@ -140,7 +140,7 @@ def test_an_unreachable_model_names_what_to_fetch(monkeypatch: pytest.MonkeyPatc
         raise OSError("no route")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", no_network)
-    with pytest.raises(InputError, match=r"owner/model: no such folder.*download its config\.json.*and give their folder"):
+    with pytest.raises(InputError, match=r"owner/model: no such folder.*download its config\.json.*give their folder"):
         build_image_tower("hf:owner/model")
 
 
