@@ -65,9 +65,9 @@ def find_captions(options: Options) -> Path:
             return path
         if (path / "train_caps.txt").is_file():
             return path / "train_caps.txt"
-    from vse.data.datasets import find_data_set  # imports torch
+    from vse.data.preparing import prepare_data_set  # imports torch
 
-    return find_data_set(options.data_path, options.data_name) / "train_caps.txt"
+    return prepare_data_set(options.data_path, options.data_name) / "train_caps.txt"
 
 
 if __name__ == "__main__":

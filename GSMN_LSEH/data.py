@@ -20,8 +20,8 @@ from vse.data.boxes import Boxes, read_boxes
 from vse.data.datasets import Extra, Split
 from vse.data.loading import Reader, Text, regions_of
 from vse.errors import InputError
-from vse.text.captions import TokenIds
 from vse.text.ragged import Ragged
+from vse.text.token_ids import TokenIds
 from vse.text.vocabulary import Vocabulary
 from vse.text.words import Words
 
@@ -76,7 +76,13 @@ def add_graphs(
         return data
     read = read_boxes(split, stand_in=stand_in)
     if legacy_boxes:
-        per_image = round(split.captions_per_image) if legacy_rows else 1
+        counts = split.captions_per_image
+        if counts.min() < counts.max():
+            raise InputError(
+                f"--legacy_boxes: the images of {split.name} have {counts.min()} to {counts.max()} captions; the "
+                "original code knows only sets with equally many, leave the flag out"
+            )
+        per_image = int(counts[0]) if legacy_rows else 1
         split.image_extras["boxes"] = partial(_legacy, read, np.arange(len(split.images)) // per_image)
     else:
         split.image_extras["boxes"] = read.divided

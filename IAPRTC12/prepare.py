@@ -24,7 +24,8 @@ from tabulate import tabulate
 from vse import REPOSITORY
 from vse.cli import run
 from vse.console import say
-from vse.data.pictures import Pictures, inside, seeded_splits, write_index
+from vse.data.index_writer import write_index
+from vse.data.pictures import Pictures, inside, seeded_splits
 from vse.errors import InputError
 from vse.files import writable_folder, write_atomically
 from vse.text.tokens import tokenise
@@ -123,7 +124,7 @@ def parse_annotation(text: str, source: Path) -> Annotation:
             name = tag[1].upper()
             fields[name] = fields.get(name) or content
     picture = fields.get("IMAGE") or f"{source.parent.name}/{source.stem}.jpg"
-    picture = inside(picture, source).removeprefix("images/")
+    picture = inside(picture, str(source)).removeprefix("images/")
     return Annotation(int(source.stem), picture, fields.get("DESCRIPTION", ""))
 
 

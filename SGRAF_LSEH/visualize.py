@@ -40,7 +40,7 @@ from vse.evaluation.script import open_models
 from vse.files import writable_folder, write_atomically
 from vse.nn.attention import attention_over_regions, inner_products
 from vse.options import EvaluationOptions
-from vse.text.captions import encode
+from vse.text.token_ids import encode
 from vse.text.tokens import tokenise
 from vse.tools.pages import embedded, save_page
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vse.data.datasets import find_vocabulary
 from vse.data.images import SquareTransform, picture_splits
 from vse.data.loading import OpenSplit, Reader
+from vse.data.vocabularies import locate_vocabulary, prepare_vocabulary
 from vse.errors import InputError
 from vse.options import DataOptions
 from vse.text.augmented import MaskedWords
@@ -26,13 +26,17 @@ def reader(open_images: OpenSplit, text_encoder: str, bert: str) -> Reader:
         bert: folder or hub name of the BERT whose word pieces are read.
     """
     if text_encoder == "bigru":
-        return Reader(open_images, locate_words, words_of_state, augment=True)
+        return Reader(open_images, locate_words, prepare_words, words_of_state, augment=True)
 
     def locate_pieces(data: DataOptions, folder: Path) -> WordPieces:
         with bert_option():
+            return WordPieces.find(bert)
+
+    def prepare_pieces(data: DataOptions, folder: Path) -> WordPieces:
+        with bert_option():
             return WordPieces.find(bert, folder)
 
-    return Reader(open_images, locate_pieces, word_pieces_of_state, augment=True)
+    return Reader(open_images, locate_pieces, prepare_pieces, word_pieces_of_state, augment=True)
 
 
 def open_grids(source: str, input_scale_factor: float, skip_broken: bool) -> OpenSplit:
@@ -50,8 +54,13 @@ def bert_option() -> Iterator[None]:
 
 
 def locate_words(data: DataOptions, folder: Path) -> MaskedWords:
-    """Find the vocabulary of a data set; training builds one where there is none."""
-    return MaskedWords(*find_vocabulary(data.vocab_path, data.data_name, folder))
+    """Find the vocabulary of a data set."""
+    return MaskedWords(locate_vocabulary(data.vocab_path, data.data_name, folder))
+
+
+def prepare_words(data: DataOptions, folder: Path) -> MaskedWords:
+    """Find the vocabulary of a data set, or build it."""
+    return MaskedWords(*prepare_vocabulary(data.vocab_path, data.data_name, folder))
 
 
 def words_of_state(state: Mapping[str, Any]) -> MaskedWords:

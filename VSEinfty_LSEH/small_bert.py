@@ -16,7 +16,7 @@ import torch
 
 from vse.cli import run
 from vse.console import say
-from vse.data.datasets import find_data_set
+from vse.data.preparing import prepare_data_set
 from vse.extras import library
 from vse.files import writable_folder
 from vse.text.captions import read_captions
@@ -58,7 +58,7 @@ def choose_pieces(words: Iterable[str], most: int) -> list[str]:
 def main(options: Options) -> None:
     """Write the folder that `--bert` names."""
     tokenizers, transformers = (library(name, "a small BERT", "bert") for name in ("tokenizers", "transformers"))
-    captions = read_captions(find_data_set(options.data_path, options.data_name) / "train_caps.txt")
+    captions = read_captions(prepare_data_set(options.data_path, options.data_name) / "train_caps.txt")
     normalise = tokenizers.normalizers.BertNormalizer(lowercase=True).normalize_str
     split = tokenizers.pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     pieces = choose_pieces((word for caption in captions for word, _ in split(normalise(caption))), options.pieces)

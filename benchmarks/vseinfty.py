@@ -24,7 +24,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from vse.data.batches import PairBatch
 from vse.losses import ObjectiveOptions, build_objective, resolve
 from vse.text.augmented import AugmentedCaptions
-from vse.text.captions import TokenIds, encode, read_captions
+from vse.text.captions import read_captions
+from vse.text.token_ids import TokenIds, encode
 from vse.text.vocabulary import Vocabulary
 from vse.training.step import TrainingStep
 from VSEinfty_LSEH.loss import DEFAULTS

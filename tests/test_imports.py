@@ -30,9 +30,6 @@ LEVELS = {
 """Room -> its level; a module imports from its own level and from those below. Other modules of `vse/` are the root."""
 
 INSIDE_FUNCTIONS = {
-    ("vse.data.datasets", "vse.data.demo"): "only the demo needs the drawing library, which is slow to import",
-    ("vse.data.datasets", "vse.data.listings"): "only raw data sets need the libraries that read them",
-    ("vse.data.pictures", "vse.text.captions"): "converting features does without torch",
     ("vse.descriptions.prepare", "vse.descriptions.svd"): "its libraries take seconds to import",
     ("vse.tools.judge", "vse.descriptions.svd"): "its libraries take seconds to import",
     ("vse.__main__", "vse.cli"): "listing the commands does without the parser",

@@ -13,6 +13,7 @@ from vse.exits import run_to_end
 
 COMMANDS = {
     "check": "vse.tools.check",
+    "prepare": "vse.tools.prepare",
     "features": "vse.tools.features",
     "convert": "vse.tools.convert",
     "compare": "vse.tools.compare",

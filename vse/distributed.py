@@ -47,10 +47,23 @@ def choose_device(name: str | None) -> torch.device:
 
 @contextmanager
 def first_process_first() -> Iterator[None]:
-    """The first process goes ahead, the others follow: what it makes and keeps (vocabulary, vectors) is made once."""
-    several = dist.is_initialized() and dist.get_world_size() > 1
-    if several and dist.get_rank() > 0:
-        dist.barrier()
-    yield
-    if several and dist.get_rank() == 0:
-        dist.barrier()
+    """Let the first process go ahead and the others follow: what it makes and keeps (vocabulary, vectors) is made once.
+
+    Raises:
+        InputError: in the other processes, if the first one has failed.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        yield
+        return
+    succeeded = [False]
+    if dist.get_rank() > 0:
+        dist.broadcast_object_list(succeeded, src=0)
+        if not succeeded[0]:
+            raise InputError("the first process could not prepare the data; see its message")
+        yield
+        return
+    try:
+        yield
+        succeeded = [True]
+    finally:
+        dist.broadcast_object_list(succeeded, src=0)

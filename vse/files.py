@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import secrets
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import orjson
 
 from vse.errors import InputError
 
@@ -241,3 +244,33 @@ def move_aside(path: str | Path, flag: str) -> Path:
             f"{flag} {path}: holds an earlier run that cannot be moved aside ({problem.strerror}); give another folder"
         ) from None
     return aside
+
+
+def sha256(path: str | Path) -> str:
+    """Hash the content of a file, hexadecimal.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror}); give a file that you may read") from None
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file, with or without a byte order mark.
+
+    Raises:
+        InputError: it cannot be read, or is not JSON.
+    """
+    try:
+        return orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror}); expected a JSON file") from None
+    except orjson.JSONDecodeError as problem:
+        raise InputError(f"{path}, line {problem.lineno}: not JSON ({problem.msg}); use another copy of it") from None

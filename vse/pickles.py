@@ -113,6 +113,22 @@ class SafeUnpickler(pickle._Unpickler):
             raise Refused("it is cut off within a name")
         self.append(self.find_class(module[:-1].decode(), name[:-1].decode()))
 
+    def call(self) -> None:
+        """Call what is offered; each entry of its arguments is one operation more, for it may be read again."""
+        arguments = self.stack[-1]
+        self.count(sum(len(argument) for argument in arguments if isinstance(argument, (list, tuple, dict))))
+        pickle._Unpickler.dispatch[pickle.REDUCE[0]](self)  # type: ignore[arg-type]
+
+    def count(self, operations: int) -> None:
+        """Count operations.
+
+        Raises:
+            Refused: there are too many.
+        """
+        self.operations += operations
+        if self.operations > MAX_OPERATIONS:
+            raise Refused(f"it holds more than {MAX_OPERATIONS} objects")
+
     def build(self) -> None:
         """Give a stand-in its state; nothing else has one that a file may set."""
         state = self.stack.pop()
@@ -150,9 +166,7 @@ class _Operations:
         self.reader = reader
 
     def __getitem__(self, code: int) -> Callable[[SafeUnpickler], None]:
-        self.reader.operations += 1
-        if self.reader.operations > MAX_OPERATIONS:
-            raise Refused(f"it holds more than {MAX_OPERATIONS} objects")
+        self.reader.count(1)
         return _KNOWN[code]
 
 
@@ -167,12 +181,13 @@ _KNOWN: dict[int, Callable[[Any], None]] = {
         *(pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3),
         *(pickle.EMPTY_LIST, pickle.LIST, pickle.APPEND, pickle.APPENDS, pickle.EMPTY_DICT),
         *(pickle.PUT, pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE, pickle.GET, pickle.BINGET, pickle.LONG_BINGET),
-        *(pickle.STACK_GLOBAL, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.REDUCE),
+        *(pickle.STACK_GLOBAL, pickle.INST, pickle.OBJ, pickle.NEWOBJ),
         pickle.BINPERSID,
     )
 }
 _KNOWN |= {
     pickle.GLOBAL[0]: SafeUnpickler.look_up,
+    pickle.REDUCE[0]: SafeUnpickler.call,
     pickle.BUILD[0]: SafeUnpickler.build,
     pickle.SETITEM[0]: SafeUnpickler.set_item,
     pickle.SETITEMS[0]: SafeUnpickler.set_items,

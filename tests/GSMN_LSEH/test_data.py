@@ -14,7 +14,7 @@ from vse.data.batches import BatchRequest, EvaluationData, PairDataset
 from vse.data.boxes import Boxes
 from vse.data.datasets import Split, open_split
 from vse.errors import InputError
-from vse.text.captions import encode
+from vse.text.token_ids import encode
 from vse.text.vocabulary import Vocabulary
 from vse.text.words import Words
 

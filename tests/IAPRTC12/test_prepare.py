@@ -12,7 +12,7 @@ import pytest
 
 from IAPRTC12.prepare import Options, main, parse_annotation, read_id_list
 from vse.data.datasets import open_split
-from vse.data.pictures import folder_pictures
+from vse.data.index import folder_pictures
 from vse.errors import InputError
 from vse.text.vocabulary import SPECIAL_WORDS, Vocabulary
 
@@ -183,7 +183,7 @@ def test_the_prepared_folder_takes_features_with_one_caption_an_image(raw: Path,
         np.save(out / f"{split}_ims.npy", np.random.default_rng(0).normal(size=(count, 3, 4)).astype(np.float32))
     for split in ("train", "dev", "test"):
         opened = open_split(out, split)
-        assert opened.captions_per_image == 1
+        assert (opened.captions_per_image == 1).all()
         assert opened.caption_image.tolist() == list(range(len(opened.captions)))
 
 

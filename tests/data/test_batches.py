@@ -23,7 +23,7 @@ from vse.data.batches import (
 from vse.data.datasets import Split, open_split
 from vse.data.loading import check_regions
 from vse.errors import InputError
-from vse.text.captions import TokenIds, encode
+from vse.text.token_ids import TokenIds, encode
 from vse.text.vocabulary import Vocabulary
 
 META = torch.device("meta")

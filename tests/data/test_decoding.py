@@ -12,9 +12,10 @@ from PIL import Image
 from vse.data.batches import BatchRequest, PairDataset
 from vse.data.decoding import PictureInput, RandomCrop, TowerPictures, TowerTransform, cache_pictures, read_pixels
 from vse.data.images import open_picture, picture_splits
-from vse.data.pictures import Pictures, write_index
+from vse.data.index_writer import write_index
+from vse.data.pictures import Pictures
 from vse.errors import InputError
-from vse.text.captions import TokenIds
+from vse.text.token_ids import TokenIds
 
 
 def photo(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from vse.data.datasets import canonical_name, find_data_set, open_dev, open_split
 from vse.data.features import Features, feature_faults, open_features, rows_per_image
 from vse.errors import InputError
 
@@ -160,62 +159,3 @@ def test_check_finds_each_kind_of_broken_row(tmp_path: Path) -> None:
         strict=True,
     ):
         assert words in fault
-
-
-@pytest.mark.parametrize("captions", [1, 3, 5])
-def test_captions_per_image_are_derived(tmp_path: Path, make_data_set, captions: int) -> None:
-    folder = make_data_set(tmp_path / "x", captions=captions)
-    split = open_split(folder, "train")
-    assert split.captions_per_image == captions
-    np.testing.assert_array_equal(split.caption_image, np.arange(24 * captions) // captions)
-
-
-def test_dev_is_cut_to_its_first_thousand_images(tmp_path: Path, make_data_set) -> None:
-    folder = make_data_set(tmp_path / "x", images=(2, 1010, 2), regions=0)
-    dev = open_dev(folder)
-    assert len(dev.images) == 1000
-    assert len(dev.captions) == len(dev.caption_image) == 5000
-    assert len(open_dev(make_data_set(tmp_path / "y")).images) == 8
-
-
-def test_img_dim_is_only_checked(tmp_path: Path, make_data_set) -> None:
-    folder = make_data_set(tmp_path / "x", regions=4, size=6)
-    open_split(folder, "train", img_dim=6)
-    open_split(folder, "train", img_dim=24)
-    with pytest.raises(InputError, match=r"contradict --img_dim 2048"):
-        open_split(folder, "train", img_dim=2048)
-
-
-@pytest.mark.parametrize(
-    ("name", "folder"),
-    [
-        ("f30k", "f30k_precomp"),
-        ("f30k_precomp", "f30k"),
-        ("f30k", "f30k/precomp"),
-        ("IAPRTC_precomp", "iaprtc12_precomp"),
-        ("IAPRTC12_precomp", "IAPR"),
-        ("iaprtc12", "IAPRTC12_precomp"),
-        ("coco", "precomp"),
-        ("own", "."),
-        (None, "."),
-    ],
-)
-def test_a_data_set_is_found_under_every_name_it_goes_by(
-    tmp_path: Path, make_data_set, name: str | None, folder: str
-) -> None:
-    make_data_set(tmp_path / folder)
-    assert find_data_set(tmp_path, name).resolve() == (tmp_path / folder).resolve()
-
-
-def test_a_missing_data_set_lists_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"looked for f30k_precomp, .*f30k/precomp, .*precomp") as refusal:
-        find_data_set(tmp_path, "f30k_precomp")
-    assert str(tmp_path) in str(refusal.value)
-    with pytest.raises(InputError, match="no such folder"):
-        find_data_set(tmp_path / "nothing", "f30k")
-
-
-def test_names_of_one_data_set_are_the_same() -> None:
-    assert {canonical_name(n) for n in ("iaprtc12", "IAPRTC12", "IAPRTC", "IAPR", "IAPRTC_precomp")} == {"iaprtc12"}
-    assert canonical_name("f30k_precomp") == "f30k"
-    assert canonical_name("mine") == "mine"

@@ -1,4 +1,4 @@
-"""Reading how public data sets list their pictures, and indexing a raw set."""
+"""Which files of a folder list its pictures, and that every form gives each caption its own picture."""
 
 from __future__ import annotations
 
@@ -6,26 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from vse.data.datasets import find_data_set
-from vse.data.listings import csv_pictures, index_named_set, index_raw_set, karpathy_pictures, read_pictures
-from vse.data.pictures import folder_pictures, write_index
+from vse.data.listings import raw_pictures, raw_source, read_pictures
 from vse.errors import InputError
-
-
-def karpathy(*splits: str, captions: int = 2) -> dict[str, Any]:
-    entries = [
-        {
-            "split": split,
-            "filename": f"photo{place}.jpg",
-            "imgid": place,
-            "sentences": [{"raw": f"caption {number} of photo {place}"} for number in range(captions)],
-        }
-        for place, split in enumerate(splits)
-    ]
-    return {"images": entries, "dataset": "toy"}
 
 
 def write_json(path: Path, content: object) -> Path:
@@ -34,201 +20,228 @@ def write_json(path: Path, content: object) -> Path:
     return path
 
 
-@pytest.fixture
-def coco(tmp_path: Path) -> Path:
-    """Eight images in MS-COCO's layout; image 10 + i has 5 captions, image 13 six."""
-    root = tmp_path / "coco"
-    (root / "images").mkdir(parents=True)
-    annotation_id = 100
-    ids: dict[str, list[int]] = {"train": [], "restval": [], "dev": [], "test": []}
-    for part, splits in {"train2014": ["train"] * 4, "val2014": ["restval", "dev", "test", "test"]}.items():
-        images: list[dict[str, object]] = []
-        annotations: list[dict[str, object]] = []
-        for split in splits:
-            image_id = 10 + (0 if part == "train2014" else 4) + len(images)
-            images.append({"id": image_id, "file_name": f"COCO_{part}_{image_id:012}.jpg"})
-            for _ in range(6 if image_id == 13 else 5):
-                caption = f"a  caption {annotation_id}\n"
-                annotations.append({"id": annotation_id, "image_id": image_id, "caption": caption})
-                ids[split].append(annotation_id)
-                annotation_id += 1
-        write_json(root / f"annotations/captions_{part}.json", {"images": images, "annotations": annotations})
-    for split, annotation_ids in ids.items():
-        np.save(root / f"annotations/coco_{split}_ids.npy", np.array(annotation_ids))
-    return root
-
-
-def test_karpathy_file_gives_splits_ids_and_every_sentence(tmp_path: Path) -> None:
-    file = write_json(tmp_path / "dataset.json", karpathy("train", "val", "train", "test", captions=3))
-    splits = karpathy_pictures(file, tmp_path / "images")
-    assert {name: split.ids.tolist() for name, split in splits.items()} == {"train": [0, 2], "dev": [1], "test": [3]}
-    assert splits["train"].paths == [tmp_path / "images/photo0.jpg", tmp_path / "images/photo2.jpg"]
-    assert splits["train"].captions[3] == "caption 0 of photo 2"
-    assert splits["train"].caption_image.tolist() == [0, 0, 0, 1, 1, 1]
-
-
-def test_karpathy_coco_entries_use_cocoid_and_filepath(tmp_path: Path) -> None:
-    content = karpathy("train", "val")
-    content["images"][1] |= {"cocoid": 391895, "filepath": "val2014"}
-    (tmp_path / "images/val2014").mkdir(parents=True)
-    splits = karpathy_pictures(write_json(tmp_path / "dataset_coco.json", content), tmp_path / "images")
-    assert splits["dev"].ids.tolist() == [391895]
-    assert splits["dev"].names == ["val2014/photo1.jpg"]
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"filename": "../photo.jpg"}, "leads out"),
-        ({"filename": "/etc/hostname"}, "leads out"),
-        ({"filename": "..\\photo.jpg"}, "leads out"),
-        ({"filename": "C:\\photo.jpg"}, "leads out"),
-        ({"filename": ""}, "leads out"),
-        ({"filename": None}, "image 1 of the list"),
-        ({"filename": "photo0.jpg"}, "listed twice"),
-        ({"cocoid": 0}, "listed twice"),
-        ({"split": "../../train"}, "unknown split"),
-        ({"sentences": [{"tokens": []}]}, "image 1 of the list"),
-        ({"sentences": "none"}, "image 1 of the list"),
-        ({"sentences": [{"raw": "a\0b"}]}, "NUL"),
-    ],
-)
-def test_damaged_karpathy_entries_are_refused_in_one_sentence(
-    tmp_path: Path, change: dict[str, object], complaint: str
-) -> None:
-    content = karpathy("train", "train")
-    content["images"][1] |= change
-    with pytest.raises(InputError, match=complaint) as refused:
-        karpathy_pictures(write_json(tmp_path / "dataset.json", content), tmp_path)
-    assert "dataset.json" in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("text", ["", "{", '{"images": 3}', "[]", '{"images": [3]}', '{"images": []}', "\xff"])
-def test_what_is_no_karpathy_file_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "dataset.json"
-    path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=r"dataset\.json"):
-        karpathy_pictures(path, tmp_path)
-
-
-def test_images_without_sentences_are_left_out(tmp_path: Path) -> None:
-    content = karpathy("train", "train")
-    content["images"][0]["sentences"] = []
-    assert karpathy_pictures(write_json(tmp_path / "d.json", content), tmp_path)["train"].names == ["photo1.jpg"]
-
-
-def test_table_with_splits_keeps_captions_of_an_image_together(tmp_path: Path) -> None:
-    table = tmp_path / "captions.csv"
-    table.write_text(
-        'image,caption,split\nb.png,"one, two",train\na.png,x,val\nb.png,"a ""b""\nc",train\n', "utf-8-sig"
-    )
-    splits = csv_pictures(table, tmp_path)
-    assert splits["train"].captions == ["one, two", 'a "b" c']
-    assert splits["train"].names == ["b.png"]
-    assert splits["dev"].ids.tolist() == [1]
-
-
-def test_table_without_splits_is_divided_by_the_seed_alone(tmp_path: Path) -> None:
-    table = tmp_path / "captions.tsv"
-    table.write_text("image\tcaption\n" + "".join(f"{i}.png\ta, b\n" for i in range(40)), "utf-8")
-    first, again, other = (csv_pictures(table, tmp_path, seed=seed) for seed in (0, 0, 1))
-    assert {name: len(split.names) for name, split in first.items()} == {"train": 32, "dev": 4, "test": 4}
-    assert first["test"].names == again["test"].names != other["test"].names
-    assert sorted(name for split in first.values() for name in split.names) == sorted(f"{i}.png" for i in range(40))
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("file,text\na,b\n", "line 1"),
-        ("", "line 1"),
-        ("image,caption\na.png,one,two\n", "line 2"),
-        ("image,caption,split\na.png,x\n", "unknown split"),
-        ("image,caption,split\na.png,x,train\na.png,y,test\n", "line 3"),
-        ("image,caption\n../a.png,x\nb.png,x\nc.png,x\n", "leads out"),
-        ("image,caption\na.png,x\nb.png,y\n", "too few"),
-        ("image,caption\na.png,\xff\n", "UTF-8"),
-        ("image,caption\n", "too few"),
-    ],
-)
-def test_damaged_tables_are_refused_with_their_line(tmp_path: Path, text: str, complaint: str) -> None:
-    table = tmp_path / "captions.csv"
-    table.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=complaint):
-        csv_pictures(table, tmp_path)
-
-
-def test_coco_through_its_id_files(coco: Path) -> None:
-    index_raw_set(coco)
-    splits = folder_pictures(coco)
-    assert {name: len(split.names) for name, split in splits.items()} == {
-        "train": 4,
-        "restval": 1,
-        "trainrestval": 5,
-        "dev": 1,
-        "test": 2,
+def karpathy(*splits: str) -> dict[str, Any]:
+    return {
+        "images": [
+            {"split": split, "filename": f"{place}.jpg", "sentences": [{"raw": f"photo {place}"}]}
+            for place, split in enumerate(splits)
+        ]
     }
-    train = splits["train"]
-    assert train.ids.tolist() == [10, 11, 12, 13]
-    assert train.captions[0] == "a caption 100"
-    assert train.captions_per_image.tolist() == [5, 5, 5, 6]
-    assert train.paths[0] == coco / "images/train2014/COCO_train2014_000000000010.jpg"
-    assert splits["trainrestval"].paths[-1] == coco / "images/val2014/COCO_val2014_000000000014.jpg"
-    assert splits["trainrestval"].caption_image[-5:].tolist() == [4] * 5
 
 
-def test_coco_splits_by_the_karpathy_file_equal_those_by_id_files(coco: Path) -> None:
-    index_raw_set(coco)
-    by_ids = folder_pictures(coco)
-    sentids = {
-        split: np.load(coco / f"annotations/coco_{split}_ids.npy").tolist()
-        for split in ("train", "restval", "dev", "test")
-    }
-    for path in (*coco.glob("*_caps.txt"), *coco.glob("annotations/*.npy")):
-        path.unlink()
-    entries = [{"split": split.replace("dev", "val"), "sentids": ids} for split, ids in sentids.items()]
-    write_json(coco / "dataset_coco.json", {"images": entries})
-    index_raw_set(coco)
-    by_json = folder_pictures(coco)
-    assert by_json.keys() == by_ids.keys()
-    for split, pictures in by_json.items():
-        assert pictures.captions == by_ids[split].captions
-        assert pictures.names == by_ids[split].names
+def blip(split: str, *names: str) -> list[dict[str, object]]:
+    return [{"image": f"images/{name}", "caption": [f"{split} {name}"]} for name in names]
 
 
-def test_coco_ids_that_the_annotations_do_not_have_are_refused(coco: Path) -> None:
-    np.save(coco / "annotations/coco_dev_ids.npy", np.array([7]))
-    with pytest.raises(InputError, match=r"coco_dev_ids\.npy: id 7 is not in captions_val2014\.json"):
-        index_raw_set(coco)
-    np.save(coco / "annotations/coco_dev_ids.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match=r"coco_dev_ids\.npy"):
-        index_raw_set(coco)
-
-
-def test_an_index_reads_back_as_it_was(tmp_path: Path) -> None:
-    splits = karpathy_pictures(write_json(tmp_path / "d.json", karpathy("train", "val", "train")), tmp_path / "images")
+def test_the_name_decides_between_karpathys_files(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    (tmp_path / "out").mkdir()
-    write_index(splits, tmp_path / "out")
-    back = read_pictures(tmp_path / "out", tmp_path / "images")
-    assert back.keys() == splits.keys()
-    for split, pictures in back.items():
-        assert pictures.captions == splits[split].captions
-        assert pictures.paths == splits[split].paths
-        assert np.array_equal(pictures.ids, splits[split].ids)
+    for name in ("flickr8k", "flickr30k", "coco", "mine"):
+        write_json(tmp_path / f"dataset_{name}.json", karpathy("train", "val", "test"))
+    for data_name, file in (("f30k_precomp", "flickr30k"), ("f8k", "flickr8k"), ("coco", "coco"), ("mine", "mine")):
+        assert raw_source(tmp_path, data_name) == [tmp_path / f"dataset_{file}.json"]
+    with pytest.raises(InputError, match=r"name the data set that is meant with --data_name \(coco, f30k, f8k, mine\)"):
+        raw_source(tmp_path)
 
 
-def test_an_unknown_raw_folder_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"captions_\*2014\.json, dataset\*\.json, captions\.csv"):
-        index_raw_set(tmp_path)
+def test_a_karpathy_file_of_another_data_set_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "dataset_flickr8k.json", karpathy("train"))
+    with pytest.raises(InputError, match=r"dataset_flickr8k\.json: not the data set coco"):
+        raw_source(tmp_path, "coco")
+    assert raw_source(tmp_path, "own") == [tmp_path / "dataset_flickr8k.json"]
 
 
-def test_a_raw_set_is_found_by_name_and_becomes_a_data_set_folder(coco: Path) -> None:
-    index_named_set(coco.parent, "coco")
-    assert find_data_set(coco.parent, "coco") == coco
-    written = (coco / "train_caps.txt").stat().st_mtime_ns
-    index_named_set(coco, None)
-    assert (coco / "train_caps.txt").stat().st_mtime_ns == written
-    index_named_set(coco.parent, "f30k")
-    assert not any(coco.parent.glob("*_caps.txt"))
+def test_several_files_of_one_kind_are_refused(tmp_path: Path) -> None:
+    for name in ("captions.csv", "results.csv"):
+        (tmp_path / name).write_text("image,caption\n")
+    with pytest.raises(InputError, match=r"several caption files, captions\.csv, results\.csv"):
+        raw_source(tmp_path)
+
+
+def test_the_kind_that_is_read_and_the_others_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").mkdir()
+    write_json(tmp_path / "dataset.json", karpathy("train", "val", "test"))
+    (tmp_path / "results.csv").write_text("image_name| comment_number| comment\n")
+    raw_pictures(tmp_path)
+    printed = capsys.readouterr().out
+    assert "captions are read from dataset.json" in printed
+    assert "results.csv is not read" in printed
+
+
+def test_flickr8ks_lemmas_are_not_its_captions(tmp_path: Path) -> None:
+    for name in ("Flickr8k.token.txt", "Flickr8k.lemma.token.txt"):
+        (tmp_path / name).write_text("a.jpg#0\tx\n")
+    assert raw_source(tmp_path) == [tmp_path / "Flickr8k.token.txt"]
+
+
+def test_flickr8k_as_it_unpacks_has_its_official_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "Flicker8k_Dataset").mkdir()
+    captions = "".join(f"p{k}.jpg#{c}\tcaption {c} of {k}\n" for k in range(5) for c in range(2))
+    (tmp_path / "Flickr8k.token.txt").write_text(captions)
+    for split, numbers in (("train", (4, 1)), ("dev", (0,)), ("test", (3,))):
+        (tmp_path / f"Flickr_8k.{split}Images.txt").write_text("".join(f"p{k}.jpg\n" for k in numbers))
+    splits = raw_pictures(tmp_path)
+    assert {name: split.names for name, split in splits.items()} == {
+        "dev": ["p0.jpg"],
+        "train": ["p1.jpg", "p4.jpg"],
+        "test": ["p3.jpg"],
+    }
+    assert splits["train"].captions == ["caption 0 of 1", "caption 1 of 1", "caption 0 of 4", "caption 1 of 4"]
+    assert len(splits["train"].sources) == 4
+    assert "1 images that are in no split left out: p2.jpg" in capsys.readouterr().err
+
+
+def test_lists_of_a_split_each_make_one_data_set(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / "images" / name).touch()
+    for split, name in (("train", "a.jpg"), ("val", "b.jpg"), ("test", "c.jpg")):
+        write_json(tmp_path / f"flickr30k_{split}.json", blip(split, name))
+    splits = raw_pictures(tmp_path)
+    assert {name: (split.names, split.captions) for name, split in splits.items()} == {
+        "dev": (["b.jpg"], ["val b.jpg"]),
+        "test": (["c.jpg"], ["test c.jpg"]),
+        "train": (["a.jpg"], ["train a.jpg"]),
+    }
+    assert sorted(image for split in splits.values() for image in split.ids.tolist()) == [0, 1, 2]
+
+
+def test_lists_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "flickr30k_train.json", blip("train", "a.jpg"))
+    write_json(tmp_path / "coco_val.json", blip("val", "b.jpg"))
+    with pytest.raises(InputError, match="several caption files"):
+        raw_source(tmp_path)
+
+
+def test_an_image_in_the_lists_of_two_splits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for split in ("train", "test"):
+        write_json(tmp_path / f"flickr30k_{split}.json", blip(split, "a.jpg"))
+    with pytest.raises(InputError, match=r"images/a\.jpg is in two splits"):
+        raw_pictures(tmp_path)
+
+
+def test_image_folders_of_hugging_face_are_read(tmp_path: Path) -> None:
+    for split in ("train", "validation", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "metadata.jsonl").write_text(f'{{"file_name": "0.jpg", "text": "a {split}"}}\n')
+        (tmp_path / split / "0.jpg").touch()
+    splits = raw_pictures(tmp_path)
+    assert {name: split.captions for name, split in splits.items()} == {
+        "train": ["a train"],
+        "dev": ["a validation"],
+        "test": ["a test"],
+    }
+    assert all(path.is_file() for split in splits.values() for path in split.paths)
+
+
+def test_captions_of_mscocos_form_may_be_ones_own(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 9 - k, "file_name": f"{k}.jpg"} for k in range(4)],
+        "annotations": [{"id": 50 + k, "image_id": 6 + k % 4, "caption": f"text {k}"} for k in range(8)],
+    }
+    test = read_pictures(write_json(tmp_path / "mine_test.json", content), tmp_path)["test"]
+    assert test.names == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert test.ids.tolist() == [9, 8, 7, 6]
+    assert test.captions[:2] == ["text 3", "text 7"]
+    assert test.caption_ids is not None
+    assert test.caption_ids.tolist()[:2] == [53, 57]
+
+
+def test_restval_images_can_be_added_to_train(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    write_json(tmp_path / "dataset_mine.json", karpathy("train", "restval", "val"))
+    splits = raw_pictures(tmp_path)
+    assert splits["trainrestval"].names == ["0.jpg", "1.jpg"]
+
+
+def test_a_folder_without_caption_files_lists_what_was_looked_for(tmp_path: Path) -> None:
+    assert raw_source(tmp_path) == []
+    with pytest.raises(InputError, match=r"captions_\*2014\.json, .*dataset\*\.json, .*captions\.csv"):
+        raw_pictures(tmp_path)
+
+
+# Random sources against an independent reading
+
+TEXTS = st.text("abc é'\"", min_size=1, max_size=6).filter(str.strip)
+
+
+@st.composite
+def drawn_images(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Images with distinct names and ids in any order, each with a split and captions with ids."""
+    names = draw(st.lists(st.from_regex(r"[a-z0-9_]{1,6}", fullmatch=True), min_size=1, max_size=8, unique=True))
+    ids = draw(st.lists(st.integers(0, 10**9), min_size=len(names), max_size=len(names), unique=True))
+    counts = draw(st.lists(st.integers(1, 4), min_size=len(names), max_size=len(names)))
+    numbers = iter(draw(st.lists(st.integers(0, 10**9), min_size=sum(counts), max_size=sum(counts), unique=True)))
+    return [
+        {
+            "name": f"{name}.jpg",
+            "id": image_id,
+            "split": draw(st.sampled_from(["train", "val", "test"])),
+            "captions": [(next(numbers), draw(TEXTS)) for _ in range(count)],
+        }
+        for name, image_id, count in zip(names, ids, counts, strict=True)
+    ]
+
+
+def as_karpathy(images: list[dict[str, Any]]) -> object:
+    return {
+        "images": [
+            {
+                "filename": image["name"],
+                "split": image["split"],
+                "cocoid": image["id"],
+                "sentids": [number for number, _ in image["captions"]],
+                "sentences": [{"raw": text} for _, text in image["captions"]],
+            }
+            for image in images
+        ]
+    }
+
+
+def as_coco(images: list[dict[str, Any]], order: list[int]) -> object:
+    annotations = [
+        {"id": number, "image_id": image["id"], "caption": text}
+        for image in images
+        for number, text in image["captions"]
+    ]
+    mixed = [annotation for _, annotation in sorted(zip(order, annotations, strict=False), key=lambda pair: pair[0])]
+    return {"images": [{"id": image["id"], "file_name": image["name"]} for image in images], "annotations": mixed}
+
+
+def as_table(images: list[dict[str, Any]]) -> str:
+    lines = ["cocoid\tfilename\tsplit\tcaption"]
+    longest = max(len(image["captions"]) for image in images)
+    for place in range(longest):  # the captions of an image are no neighbours
+        for image in images:
+            if place < len(image["captions"]):
+                text = image["captions"][place][1]
+                lines.append(f"{image['id']}\t{image['name']}\t{image['split']}\t{text}")
+    return "\n".join(lines) + "\n"
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn_images(), st.sampled_from(["karpathy", "coco", "table"]), st.permutations(range(32)))
+def test_drawn_sources_pair_as_they_were_written(
+    tmp_path: Path, images: list[dict[str, Any]], form: str, order: list[int]
+) -> None:
+    file = tmp_path / ("own_test.json" if form == "coco" else "own.json" if form == "karpathy" else "own.tsv")
+    if form == "table":
+        file.write_text(as_table(images), encoding="utf-8")
+    else:
+        write_json(file, as_karpathy(images) if form == "karpathy" else as_coco(images, order))
+    found = set()
+    for split, pictures in read_pictures(file, tmp_path / "images").items():
+        numbers = [None] * len(pictures.captions) if pictures.caption_ids is None else pictures.caption_ids.tolist()
+        for caption, image, number in zip(pictures.captions, pictures.caption_image.tolist(), numbers, strict=True):
+            found.add((split, pictures.names[image], int(pictures.ids[image]), caption, number))
+    assert found == {
+        (
+            "test" if form == "coco" else {"val": "dev"}.get(image["split"], image["split"]),
+            image["name"],
+            image["id"],
+            " ".join(text.split()),
+            None if form == "table" else number,
+        )
+        for image in images
+        for number, text in image["captions"]
+    }

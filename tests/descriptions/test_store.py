@@ -16,7 +16,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from vse.descriptions import store as descriptions
 from vse.descriptions import svd
-from vse.descriptions.prepare import find_or_make
 from vse.descriptions.store import ARRAY, RECORD, TEXT, load, save
 from vse.descriptions.vectors import Descriptions
 from vse.errors import InputError
@@ -217,7 +216,7 @@ def test_a_copied_text_still_belongs_to_its_array(
     np.testing.assert_array_equal(load(folder, captions_file, ROWS), made)
     hashed: list[Path] = []
     monkeypatch.setattr(
-        descriptions, "_sha256", lambda path, sha256=descriptions._sha256: hashed.append(path) or sha256(path)
+        descriptions, "sha256", lambda path, sha256=descriptions.sha256: hashed.append(path) or sha256(path)
     )
     load(folder, captions_file, ROWS)
     assert hashed == [captions_file]  # the new time stamp was noted
@@ -339,72 +338,9 @@ def test_missing_vectors_are_refused_with_the_command_that_makes_them(captions_f
         load(captions_file.parent, captions_file, ROWS)
 
 
-# Finding or making
-
-
-def test_missing_vectors_are_made_beside_the_captions(
-    captions_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_vectors_are_read_without_writing_on_demand(captions_file: Path, made: np.ndarray) -> None:
     folder = captions_file.parent
-    vectors = find_or_make(folder, captions_file, ROWS, tmp_path / "output")
-    printed = capsys.readouterr().out
-    assert len(printed.splitlines()) == 1
-    assert "train_svd.txt" in printed
-    assert is_mapped(vectors)
-    assert {path.name for path in folder.iterdir()} == {"train_caps.txt", TEXT, ARRAY, RECORD}
-    assert not (tmp_path / "output").exists()
-    np.testing.assert_array_equal(find_or_make(folder, captions_file, ROWS), vectors)
-    assert capsys.readouterr().out == ""
-
-
-def test_vectors_of_these_captions_are_found_in_output(
-    captions_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    output = tmp_path / "output"
-    output.mkdir()
-    made = svd.fit(captions_file.read_text(encoding="utf-8").splitlines())
-    save(made, output, captions_file)
-    monkeypatch.setattr(svd, "fit", None)
-    np.testing.assert_array_equal(find_or_make(captions_file.parent, captions_file, ROWS, output), made.vectors)
-    assert not (captions_file.parent / TEXT).exists()
-
-
-def test_a_read_only_data_set_gets_its_vectors_in_output(
-    captions_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Vectors of other captions in `output` stay: those of this set go into a folder of its name."""
-    folder, output = captions_file.parent, tmp_path / "output"
-    write = descriptions.write_atomically
-    monkeypatch.setattr(
-        descriptions,
-        "write_atomically",
-        lambda path, *of: (refuse_to_write if path.parent == folder else write)(path, *of),
-    )
-    vectors = find_or_make(folder, captions_file, ROWS, output)
-    assert is_mapped(vectors)
-    assert (output / TEXT).exists()
-    other = write_captions(tmp_path / "other", seed=3)
-    monkeypatch.setattr(
-        descriptions,
-        "write_atomically",
-        lambda path, *of: (refuse_to_write if path.parent in (folder, other.parent) else write)(path, *of),
-    )
-    find_or_make(other.parent, other, ROWS, output)
-    assert (output / "other" / TEXT).exists()
-    monkeypatch.setattr(svd, "fit", None)
-    np.testing.assert_array_equal(find_or_make(folder, captions_file, ROWS, output), vectors)
-    find_or_make(other.parent, other, ROWS, output)
-
-
-def test_without_any_writable_folder_training_still_gets_vectors(
-    captions_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(descriptions, "write_atomically", refuse_to_write)
-    vectors = find_or_make(captions_file.parent, captions_file, ROWS, tmp_path / "output")
-    assert len(vectors) == ROWS
-    assert "not kept" in capsys.readouterr().out
-
-
-def test_captions_of_another_number_are_refused(captions_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="12 captions, the data set has 13"):
-        find_or_make(captions_file.parent, captions_file, ROWS + 1, tmp_path / "output")
+    for name in (ARRAY, RECORD):
+        (folder / name).unlink()
+    np.testing.assert_array_equal(load(folder, captions_file, ROWS, keep=False), made)
+    assert {path.name for path in folder.iterdir()} == {"train_caps.txt", TEXT}

@@ -14,7 +14,8 @@ from tests.parity.golden import GOLDEN, GoldenFile, relative
 from vse.data.batches import PairBatch
 from vse.evaluation.scoring import evaluating
 from vse.losses import build_objective, resolve
-from vse.text.captions import read_captions, token_ids
+from vse.text.captions import read_captions
+from vse.text.token_ids import encode
 from vse.text.vocabulary import Vocabulary
 from vse.training.step import TrainingStep
 
@@ -103,9 +104,10 @@ def test_original_checkpoints_read_the_notation_of_bytes() -> None:
     captions_file = folder / "f30k_precomp" / "test_caps.txt"
     vocabulary = Vocabulary.load(folder / "vocab" / "f30k_precomp_vocab.pkl", "bytes-repr")
     expected = np.load(folder / "expected.npz", allow_pickle=False)
-    ids = token_ids(captions_file, vocabulary)
+    captions = read_captions(captions_file)
+    ids = encode(captions, vocabulary)
     np.testing.assert_array_equal(ids.ids, expected["token_ids_flat"])
     np.testing.assert_array_equal(ids.lengths, expected["token_lengths"])
-    clean = token_ids(captions_file, Vocabulary.load(folder / "vocab" / "f30k_precomp_vocab.pkl"))
-    assert len(clean) == len(read_captions(captions_file))
+    clean = encode(captions, Vocabulary.load(folder / "vocab" / "f30k_precomp_vocab.pkl"))
+    assert len(clean) == len(captions)
     assert not np.array_equal(clean.lengths, ids.lengths)

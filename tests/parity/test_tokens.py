@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vse.text.captions import encode
+from vse.text.token_ids import encode
 from vse.text.tokens import TOKENISERS, tokenise
 from vse.text.vocabulary import Vocabulary
 

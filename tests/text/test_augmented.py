@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vse.text.augmented import AugmentedCaptions, MaskedWords
-from vse.text.captions import TokenIds
+from vse.text.token_ids import TokenIds
 from vse.text.vocabulary import Vocabulary
 
 
@@ -86,11 +86,9 @@ def test_a_batch_depends_on_the_generator_alone() -> None:
 
 
 def test_the_mask_is_the_last_id_of_a_vocabulary(tmp_path: Path) -> None:
-    file = tmp_path / "train_caps.txt"
-    file.write_text("a dog\na cat sleeps\n")
     vocabulary = Vocabulary.build(["a dog", "a cat sleeps"], 1)
     words = MaskedWords(vocabulary)
-    captions = words.captions(file)
+    captions = words.captions(["a dog", "a cat sleeps"], tmp_path / "train_caps.txt")
     assert len(words) == len(vocabulary) + 1
     assert captions.mask == len(vocabulary)
     assert captions.begins.all()

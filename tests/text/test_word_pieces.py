@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vse.errors import InputError
+from vse.text.captions import read_captions
 from vse.text.word_pieces import WordPieces
 
 
@@ -61,9 +62,9 @@ def refuse(captions: object) -> None:
 
 def test_cached_ids_are_those_of_the_captions(bert_folder: Path, captions_file: Path, tmp_path: Path) -> None:
     pieces = WordPieces.find(str(bert_folder), tmp_path)
-    first = pieces.captions(captions_file)
+    first = pieces.captions(read_captions(captions_file), captions_file)
     pieces.encode = refuse  # type: ignore[assignment, method-assign]
-    again = pieces.captions(captions_file)
+    again = pieces.captions(read_captions(captions_file), captions_file)
     assert np.array_equal(again.tokens.ids, first.tokens.ids)
     assert np.array_equal(again.begins, first.begins)
 
@@ -73,7 +74,7 @@ def test_a_cache_of_other_captions_is_not_read(
     bert_folder: Path, captions_file: Path, tmp_path: Path, change: str
 ) -> None:
     pieces = WordPieces.find(str(bert_folder), tmp_path)
-    pieces.captions(captions_file)
+    pieces.captions(read_captions(captions_file), captions_file)
     [cache] = tmp_path.glob("*.npz")
     if change == "damaged cache":
         cache.write_bytes(cache.read_bytes()[:50])
@@ -81,12 +82,17 @@ def test_a_cache_of_other_captions_is_not_read(
         captions_file.write_text("a dog\nanother park\n")
     pieces.encode = refuse  # type: ignore[assignment, method-assign]
     with pytest.raises(AssertionError):
-        pieces.captions(captions_file)
+        pieces.captions(read_captions(captions_file), captions_file)
 
 
 def test_without_a_cache_folder_nothing_is_written(pieces: WordPieces, captions_file: Path) -> None:
-    pieces.captions(captions_file)
+    pieces.captions(read_captions(captions_file), captions_file)
     assert [file.name for file in captions_file.parent.iterdir()] == ["train_caps.txt"]
+
+
+def test_captions_of_unknown_pieces_are_refused(pieces: WordPieces, captions_file: Path) -> None:
+    with pytest.raises(InputError, match=r"train_caps\.txt: 100% of the words are unknown"):
+        pieces.captions(["一 男 人"], captions_file)
 
 
 def test_a_folder_without_a_bert_is_refused(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_the_training_bank_holds_the_scores_of_training_queries(checkpoint: Path
     assert [block.shape for block in banks.captions()] == [(120, IMAGES)]
     split = models[0].trained.reader.open_split(models[0].data.split.captions_file.parent, "train")
     train = Model(models[0].trained, models[0].network, models[0].text, replace(models[0].data, split=split))
-    train.data.captions = models[0].text.captions(split.captions_file)
+    train.data.captions = models[0].text.captions(split.captions, split.captions_file)
     images = encode_split(train.network, train.data.images(), train.data.texts(), torch.device("cpu"))[0]
     captions = encode_split(train.network, models[0].data.images(), models[0].data.texts(), torch.device("cpu"))[1]
     torch.testing.assert_close(next(iter(banks.images())), score_matrix(train.network, images, captions))

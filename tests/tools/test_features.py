@@ -281,17 +281,21 @@ def test_none_writes_captions_and_ids_for_training_on_pictures(photos: Path, tmp
     out = extract(photos, tmp_path / "out", model="none")
     assert sorted(content(out)) == sorted(
         [f"{split}_{kind}.txt" for split in ("train", "dev", "test") for kind in ("caps", "ids", "names")]
-        + ["id_mapping.json", "pictures.json"]
+        + ["id_mapping.json", "index.json", "pictures.json"]
     )
     assert len(open_pictures(out, "train", CropTransform()).images) == 7
 
 
 @pytest.mark.usefixtures("resnet")
-def test_uneven_captions_are_cut_and_said(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_uneven_captions_are_cut_only_by_a_flag(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = tmp_path / "captions.csv"
     table.write_text(table.read_text() + "3.png,a third one,train\n")
-    assert open_split(extract(photos, tmp_path / "out"), "train").captions_per_image == 2
-    assert "train: 1 captions left out" in capsys.readouterr().out
+    assert open_split(extract(photos, tmp_path / "out"), "train").captions_per_image.tolist() == [2, 2, 2, 3, 2, 2, 2]
+    cut = open_split(extract(photos, tmp_path / "cut", captions_per_image=2), "train")
+    assert (cut.captions_per_image == 2).all()
+    assert "train: 1 captions left out by --captions_per_image 2" in capsys.readouterr().out
     with pytest.raises(InputError, match="no dev image has --captions_per_image 3"):
         extract(photos, tmp_path / "three", captions_per_image=3)
 
@@ -361,7 +365,7 @@ def test_region_features_make_a_data_set_folder(
         ({"grid": 3}, "2 x 2 cells at --image_size 64"),
         ({"weights": Path("absent.pth")}, r"absent\.pth: cannot be read"),
         ({"images": Path("absent")}, "absent: no such folder"),
-        ({"captions": Path("captions.txt")}, "expected a Karpathy"),
+        ({"captions": Path("captions.txt")}, r"captions\.txt: cannot be read"),
     ],
 )
 @pytest.mark.usefixtures("resnet")

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vse.data.pictures import folder_pictures, write_split
+from vse.data.index import folder_pictures
+from vse.data.index_writer import write_index
 from vse.errors import InputError
 from vse.evaluation.scoring import save_similarities
 from vse.tools.gallery import Options, main
@@ -155,7 +156,7 @@ def test_images_with_different_numbers_of_captions(tmp_path: Path, folder: Path)
         [caption for caption, wanted in zip(pictures.captions, kept, strict=True) if wanted],
         pictures.caption_image[kept],
     )
-    write_split("test", uneven, folder)
+    write_index({"test": uneven}, folder)
     save_similarities(tmp_path / "scores.npy", torch.eye(IMAGES)[:, torch.from_numpy(uneven.caption_image)])
     by_caption, by_image = sections(page_of(tmp_path, queries=100, answers=1))
     assert len(by_caption) == len(uneven.captions)
@@ -167,7 +168,7 @@ def test_images_with_different_numbers_of_captions(tmp_path: Path, folder: Path)
     [
         ({"split": "dev", "queries": 0}, "give at least 1"),
         ({"split": "train"}, r"\[8, 40\] scores, but the train split .* has 24 images and 120 captions; name what"),
-        ({"split": "val"}, "the folder has the splits dev, test, train"),
+        ({"split": "val"}, "the folder has the splits train, dev, test"),
     ],
 )
 def test_scores_of_another_split_are_refused(

@@ -74,7 +74,7 @@ HOST_FIELDS = frozenset({"lengths", "region_lengths"})
 
 
 class Captions(Protocol):
-    """The captions of a split as token ids: `vse.text.captions.TokenIds`, or word pieces."""
+    """The captions of a split as token ids: `vse.text.token_ids.TokenIds`, or word pieces."""
 
     def batch(self, captions: np.ndarray, generator: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         """Read captions by their numbers [B] -> ids [B, T] int64 padded with 0, lengths [B]; augment by `generator`."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vse.console import warn
-from vse.data.pictures import read_ids
+from vse.data.index import read_ids
 from vse.data.sources.entry import LARGEST_VALUE
 from vse.data.sources.layout import turned
 from vse.errors import InputError

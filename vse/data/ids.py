@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vse.data.datasets import find_data_set
+from vse.data.datasets import locate_data_set
 from vse.data.features import open_features, rows_per_image
-from vse.data.pictures import read_ids
+from vse.data.index import read_ids
 from vse.errors import InputError
 from vse.text.captions import read_captions
 
@@ -38,7 +38,7 @@ def find_folder(data: str) -> Path:
     Raises:
         InputError: there is none.
     """
-    return find_data_set(data, None) if Path(data).is_dir() else find_data_set(None, data)
+    return locate_data_set(data, None) if Path(data).is_dir() else locate_data_set(None, data)
 
 
 def open_split_ids(folder: Path, name: str, images: int | None = None) -> SplitIds:

@@ -17,7 +17,8 @@ from torchvision import transforms
 
 from vse.console import warn
 from vse.data.datasets import Split, open_split
-from vse.data.pictures import Pictures, folder_pictures, holds_pictures, inside, picture_folder, write_split
+from vse.data.index import folder_pictures, holds_pictures
+from vse.data.pictures import Pictures, first_of, inside, picture_folder
 from vse.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -221,14 +222,14 @@ def open_pictures(
 ) -> Split:
     """A split whose images are pictures: `vse.data.datasets.open_split` for raw-image training.
 
-    The folder is a data set folder with ids and `id_mapping.json` (see `vse.data.pictures.folder_pictures`); raw public
-    sets become one by `vse.data.listings.index_raw_set`.
+    The folder is a data set folder with ids and `id_mapping.json` (see `vse.data.index.folder_pictures`); raw public
+    sets become one by `vse.data.preparing.index_raw_set`.
 
     Args:
         first_images: keep only so many images with their captions; smaller splits stay whole.
         use_restval: add MS-COCO's restval images to train.
-        skip_broken: decode every picture once before the start; where some fail, the split without them is written
-            and opened as `{name}_unbroken`, and their number is reported.
+        skip_broken: decode every picture once before the start; leave those that fail out, with their captions, and
+            name them.
 
     Raises:
         InputError: files missing or not belonging together, or a picture that is not there.
@@ -239,19 +240,20 @@ def open_pictures(
     if name not in splits:
         raise InputError(f"{folder / f'{name}_caps.txt'}: no such file; the folder has the splits {', '.join(splits)}")
     pictures = splits[name]
+    lines = None
     if skip_broken:
-        sound = without_broken(pictures)
-        if len(sound.names) < len(pictures.names):
-            name, pictures = f"{name}_unbroken", sound
-            write_split(name, pictures, folder)
+        sound = find_sound(pictures)
+        lines = np.flatnonzero(sound[pictures.caption_image])
+        pictures = pictures.keep(sound)
     else:
         require_pictures(pictures)
     captions, caption_image, paths = pictures.captions, pictures.caption_image, pictures.paths
     if first_images is not None and first_images < len(paths):
         kept = int(np.searchsorted(caption_image, first_images))
         captions, caption_image, paths = captions[:kept], caption_image[:kept], paths[:first_images]
+        lines = None if lines is None else lines[:kept]
     captions_file = folder / f"{name}_caps.txt"
-    return Split(name, captions_file, captions, transform.images(paths, captions_file), caption_image)
+    return Split(name, captions_file, captions, transform.images(paths, captions_file), caption_image, lines)
 
 
 def picture_splits(transform: Transform, use_restval: bool = False, skip_broken: bool = False) -> Callable[..., Split]:
@@ -292,7 +294,7 @@ def picture_of(split: Split, image: int) -> Image.Image | None:
     try:
         names = file.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
         rows = len(names) // len(split.images)  # several where a file has a line for each of an image's rows
-        path = picture_folder(file.parent) / inside(names[image * rows], file)
+        path = picture_folder(file.parent) / inside(names[image * rows], str(file))
     except (OSError, InputError):
         return None
     if len(names) != rows * len(split.images):
@@ -316,22 +318,23 @@ def require_pictures(pictures: Pictures) -> None:
         )
 
 
-def without_broken(pictures: Pictures) -> Pictures:
-    """The pictures that can be decoded; how many cannot, and their names, go to stderr.
+def find_sound(pictures: Pictures) -> np.ndarray:
+    """Decode every picture -> [n] bool, which can be; name those that cannot.
 
     Raises:
         InputError: none can.
     """
     broken = find_broken(pictures.paths)
-    if not broken:
-        return pictures
-    if len(broken) == len(pictures.names):
+    sound = np.ones(len(pictures.names), dtype=bool)
+    sound[broken] = False
+    if not sound.any():
         raise InputError(
             f"{pictures.folder}: none of {len(broken)} pictures can be decoded; give the folder they are in"
         )
-    for place in broken:
-        warn(f"{pictures.paths[place]}: cannot be decoded, left out with its captions")
-    warn(f"{len(broken)} of {len(pictures.names)} pictures left out")
-    sound = np.ones(len(pictures.names), dtype=bool)
-    sound[broken] = False
-    return pictures.keep(sound)
+    if broken:
+        names = [pictures.names[place] for place in broken]
+        warn(
+            f"{pictures.folder}: {len(broken)} of {len(sound)} pictures left out with their captions, they cannot be "
+            f"decoded: {first_of(names)}"
+        )
+    return sound

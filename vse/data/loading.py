@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from vse.data.batches import Captions, EvaluationData, PairDataset
-from vse.data.datasets import DEV_IMAGES, Split, find_data_set, find_vocabulary, open_split
+from vse.data.datasets import DEV_IMAGES, Split, open_split
 from vse.data.features import Features
-from vse.descriptions.prepare import find_or_make
+from vse.data.index_writer import warn_of_shared_images
+from vse.data.preparing import prepare_data_set
+from vse.data.vocabularies import locate_vocabulary, prepare_vocabulary
+from vse.descriptions.prepare import prepare_svd
 from vse.distributed import first_process_first
 from vse.errors import InputError
 from vse.options import DataOptions
@@ -27,16 +32,21 @@ class Text(Protocol):
     def __len__(self) -> int:
         """Return the number of ids."""
 
-    def captions(self, path: Path) -> Captions:
-        """Read the captions of a file."""
+    def captions(self, captions: Sequence[str], source: Path) -> Captions:
+        """Encode captions that were read from `source`, and print the share of unknown words among them."""
 
     def to_state(self) -> dict[str, Any]:
         """Return plain values for a checkpoint."""
 
 
 def locate_words(data: DataOptions, folder: Path, tokeniser: str = "punkt") -> Words:
-    """Find the vocabulary of a data set; training builds one from train and dev captions where there is none."""
-    return Words(*find_vocabulary(data.vocab_path, data.data_name, folder, tokeniser=tokeniser))
+    """Find the vocabulary of a data set."""
+    return Words(locate_vocabulary(data.vocab_path, data.data_name, folder, tokeniser))
+
+
+def prepare_words(data: DataOptions, folder: Path, tokeniser: str = "punkt") -> Words:
+    """Find the vocabulary of a data set, or build it from its train and dev captions."""
+    return Words(*prepare_vocabulary(data.vocab_path, data.data_name, folder, tokeniser=tokeniser))
 
 
 def words_of_state(state: Mapping[str, Any]) -> Words:
@@ -56,7 +66,9 @@ class Reader:
     open_split: OpenSplit = open_split
     """Opens a split with the images that the network reads."""
     locate_text: Callable[[DataOptions, Path], Text] = locate_words
-    """(options, data set folder) -> the text of a data set."""
+    """(options, data set folder) -> the text that a checkpoint without text is evaluated with; writes nothing."""
+    prepare_text: Callable[[DataOptions, Path], Text] = prepare_words
+    """(options, data set folder) -> the text that a network is trained with, built where there is none."""
     text_of_state: Callable[[Mapping[str, Any]], Text] = words_of_state
     """The text that a checkpoint carries."""
     complete: Callable[[Any, Text], Any] = unchanged
@@ -82,28 +94,50 @@ class TrainingData:
 def open_training_data(data: DataOptions, reader: Reader, seed: int, needs_descriptions: bool) -> TrainingData:
     """Open train and dev split of the data set that the options name.
 
-    A vocabulary that is missing is built from train and dev captions; description vectors that are missing are made.
+    What is missing or out of date is made: the index of a raw data set, vocabulary, token ids, description vectors.
 
     Raises:
         InputError: something is missing, damaged or does not belong together.
     """
     with first_process_first():
-        folder = find_data_set(data.data_path, data.data_name)
-        train = reader.open_split(folder, "train", data.img_dim)
-        dev = reader.open_split(folder, "dev", data.img_dim, DEV_IMAGES)
-        text = reader.locate_text(data, folder)
-        descriptions = None
-        if needs_descriptions:
-            descriptions = find_or_make(folder, train.captions_file, len(train.captions))
+        folder = prepare_data_set(data.data_path, data.data_name)
+        train, dev = open_train_and_dev(folder, reader.open_split, data.img_dim)
+        text = reader.prepare_text(data, folder)
+        captions, dev_captions = (text.captions(split.captions, split.captions_file) for split in (train, dev))
+        descriptions = descriptions_of(train) if needs_descriptions else None
     augment = reader.augment or not isinstance(train.images, Features)
-    pairs = PairDataset(train, text.captions(train.captions_file), descriptions, seed, augment)
-    dev_data = EvaluationData(dev, text.captions(dev.captions_file), data.batch_size)
+    pairs = PairDataset(train, captions, descriptions, seed, augment)
+    dev_data = EvaluationData(dev, dev_captions, data.batch_size)
     return TrainingData(reader.complete(pairs, text), reader.complete(dev_data, text), text)
+
+
+def open_train_and_dev(folder: Path, open_named_split: OpenSplit, img_dim: int | None = None) -> tuple[Split, Split]:
+    """Open the split to train on, and the images of dev to validate on.
+
+    Raises:
+        InputError: as `open_named_split`; or their images have different shapes.
+    """
+    train = open_named_split(folder, "train", img_dim)
+    dev = open_named_split(folder, "dev", img_dim, DEV_IMAGES)
+    if train.images.shape != dev.images.shape:
+        raise InputError(
+            f"{folder}: an image of dev has shape {list(dev.images.shape)}, one of train {list(train.images.shape)}; "
+            "make the features of all splits in one way"
+        )
+    warn_of_shared_images(folder)
+    return train, dev
+
+
+def descriptions_of(split: Split) -> np.ndarray:
+    """Find or make the description vectors of a split's captions, float32 [M, K]."""
+    vectors = prepare_svd(split.captions_file)
+    return vectors if split.lines is None else vectors[split.lines]
 
 
 def open_evaluation_data(split: Split, reader: Reader, text: Text, batch_size: int) -> EvaluationData:
     """Read an open split as the network reads it."""
-    data: EvaluationData = reader.complete(EvaluationData(split, text.captions(split.captions_file), batch_size), text)
+    captions = text.captions(split.captions, split.captions_file)
+    data: EvaluationData = reader.complete(EvaluationData(split, captions, batch_size), text)
     return data
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from vse.descriptions import sentence
-from vse.descriptions.prepare import find_or_make
-from vse.descriptions.store import _sha256
+from vse.descriptions.prepare import prepare_svd
 from vse.descriptions.vectors import silence_noise
 from vse.errors import InputError
+from vse.files import sha256
 from vse.text.captions import read_captions
 
 
@@ -35,12 +35,12 @@ def prepare_descriptions(
     Raises:
         InputError: no such kind or file, or vectors that don't fit the captions.
     """
-    if kind == "svd":
-        return find_or_make(folder, captions_file, n_captions)
-    if kind == "sentence":
+    if kind in ("svd", "sentence"):
         captions = read_captions(captions_file)
         if len(captions) != n_captions:
             raise InputError(f"{captions_file}: {len(captions)} captions, the data set has {n_captions}")
+        if kind == "svd":
+            return prepare_svd(captions_file)
         return sentence.prepare(folder, captions_file, captions, sentence_encoder, device)
     return read_vectors(kind, n_captions, captions_file)
 
@@ -73,7 +73,7 @@ def read_vectors(path: str | Path, n_captions: int, captions_file: Path | None =
             known = json.loads(record.read_bytes()).get("captions_sha256")
         except (ValueError, AttributeError):
             known = None
-        if known is not None and known != _sha256(captions_file):
+        if known is not None and known != sha256(captions_file):
             raise InputError(
                 f"--descriptions {path}: {record.name} names other captions than {captions_file}; make them again"
             )

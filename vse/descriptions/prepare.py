@@ -1,47 +1,48 @@
-"""Semantic description vectors of a data set (LSEH): saved, read, checked against the captions, made where missing.
-
-Row i of `train_svd.txt` describes training caption i and, in LSEH, the image of pair i. Made by `vse.descriptions.svd`.
-"""
+"""Find the description vectors of training captions that LSEH reads (SVD), or make them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vse import REPOSITORY
 from vse.console import say
-from vse.descriptions.store import ARRAY, TEXT, _read_record, _sha256, load, save
+from vse.descriptions.store import ARRAY, TEXT, belongs_to, load, read_record, save
 from vse.errors import InputError
+from vse.files import sha256
 from vse.text.captions import read_captions
 
 
-def find_or_make(
-    folder: Path, captions_file: Path, n_captions: int, output: Path = REPOSITORY / "output"
-) -> np.ndarray:
-    """The vectors of the training captions of the data set in `folder`; made, with a line that says so, if missing.
+def prepare_svd(captions_file: Path, output: Path = REPOSITORY / "output") -> np.ndarray:
+    """Find the vectors of the captions of a file, or make and keep them -> float32 [M, K].
 
-    Looked for in the data set's folder, then in `output` and its subfolder of the data set's name; there they count
-    only if they were made from these captions. New ones are kept in the first of these places that can be written to
-    and holds no vectors of other captions.
+    Candidates are the file's folder, then `output` and its subfolder of the data set's name, where vectors count only
+    if they were made from these captions. Vectors in the file's folder that were made here from other captions are
+    made again. New ones are kept in the first of these places that can be written to and holds no vectors of other
+    captions.
 
     Raises:
-        InputError: as `load` does; captions_file does not hold n_captions captions.
+        InputError: as `load` does.
     """
-    if _holds_vectors(folder):
-        return load(folder, captions_file, n_captions)
-    other_places = (output, output / folder.resolve().name)
-    captions_sha256 = _sha256(captions_file)
-    for place in other_places:
-        if _holds_vectors(place) and _read_record(place).get("captions_sha256") == captions_sha256:
-            return load(place, captions_file, n_captions)
+    folder = captions_file.parent
     captions = read_captions(captions_file)
-    if len(captions) != n_captions:
-        raise InputError(f"{captions_file}: {len(captions)} captions, the data set has {n_captions}; expected its own")
+    other_places = (output, output / folder.resolve().name)
+    digest = sha256(captions_file)
+    made = _outdated_record(folder, digest)
+    if made is not None:
+        say(f"{folder / TEXT}: made from other captions than {captions_file.name} holds now")
+    elif _holds_vectors(folder):
+        return load(folder, captions_file, len(captions))
+    for place in other_places:
+        if _holds_vectors(place) and read_record(place).get("captions_sha256") == digest:
+            return load(place, captions_file, len(captions))
     from vse.descriptions.svd import fit  # its libraries take seconds to import
 
-    say(f"{folder / TEXT}: not there, made from {captions_file.name} now, once")
-    descriptions = fit(captions, source=captions_file)
+    say(f"{folder / TEXT}: made from {captions_file.name} now, once")
+    asked = {} if made is None else {"components": made["components"], "solver": made["solver"]}
+    descriptions = fit(captions, source=captions_file, **asked)
     for place in (folder, *other_places):
         read_only = place.is_dir() and not place.stat().st_mode & 0o222  # root could write all the same
         if read_only or (place == output and _holds_vectors(place)):
@@ -53,9 +54,20 @@ def find_or_make(
             continue
         if place != folder:
             say(f"{folder}: cannot be written to, the vectors are kept in {place}")
-        return load(place, captions_file, n_captions)
+        return load(place, captions_file, len(captions))
     say(f"{folder}, {output}: cannot be written to, the vectors are not kept")
     return descriptions.vectors
+
+
+def _outdated_record(folder: Path, digest: str) -> dict[str, Any] | None:
+    """Read how the vectors in a folder were made, if that was here and from other captions."""
+    record = read_record(folder)
+    text = folder / TEXT
+    if "solver" not in record or record["captions_sha256"] == digest:
+        return None
+    if text.exists() and not belongs_to(record, text):  # another text was put there
+        return None
+    return record
 
 
 def _holds_vectors(folder: Path) -> bool:

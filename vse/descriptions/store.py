@@ -1,4 +1,4 @@
-"""Semantic description vectors of a data set (LSEH): saved, read, checked against the captions, made where missing.
+"""Semantic description vectors of a data set (LSEH): saved, read, checked against the captions.
 
 Row i of `train_svd.txt` describes training caption i and, in LSEH, the image of pair i. Made by `vse.descriptions.svd`.
 """
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from vse.console import say
 from vse.descriptions.vectors import STOP_WORDS_ID, Descriptions, silence_noise
 from vse.errors import InputError
-from vse.files import write_atomically
+from vse.files import sha256, write_atomically
 
 TEXT, ARRAY, RECORD = "train_svd.txt", "train_svd.npy", "train_svd.json"
 
@@ -40,7 +40,7 @@ def save(descriptions: Descriptions, folder: Path, captions_file: Path) -> None:
         InputError: the folder cannot be written to, or captions_file cannot be read.
     """
     record = {
-        "captions_sha256": _sha256(captions_file),
+        "captions_sha256": sha256(captions_file),
         "rows": len(descriptions.vectors),
         "components": descriptions.vectors.shape[1],
         "solver": descriptions.solver,
@@ -63,24 +63,25 @@ def save(descriptions: Descriptions, folder: Path, captions_file: Path) -> None:
     _write_array_and_record(folder, descriptions.vectors, record, digest.hexdigest())
 
 
-def load(path: Path, captions_file: Path, n_captions: int) -> np.ndarray:
-    """The vectors of a data set's training captions, float32 [n_captions, K], memory-mapped where that is possible.
+def load(path: Path, captions_file: Path, n_captions: int, keep: bool = True) -> np.ndarray:
+    """Read the vectors of a data set's training captions, float32 [n_captions, K], memory-mapped where possible.
 
     train_svd.npy is read if there is no train_svd.txt, or if the JSON says that it belongs to this very text.
     Otherwise the text is parsed, once if the folder can be written to: `.npy` and JSON are then put beside it.
 
     Args:
         path: the folder of the vectors or one of the files.
+        keep: write what is read from the text beside it; without it nothing is written.
 
     Raises:
         InputError: no vectors, damaged ones, another number of rows than captions, or made from other captions.
     """
     folder = path if path.is_dir() else path.parent
     text, array = folder / TEXT, folder / ARRAY
-    record = _read_record(folder)
-    if record and text.exists() and not _belongs_to(record, text):
+    record = read_record(folder)
+    if record and text.exists() and not belongs_to(record, text, keep):
         record = {}  # the text was replaced: it stands for itself
-    if record and record["captions_sha256"] != _sha256(captions_file):
+    if record and record["captions_sha256"] != sha256(captions_file):
         raise InputError(
             f"{folder / RECORD}: the vectors were made from other captions than {captions_file}; delete the train_svd "
             "files there to have them made when training starts"
@@ -91,9 +92,11 @@ def load(path: Path, captions_file: Path, n_captions: int) -> np.ndarray:
         raise InputError(f"{text}: no such file; python SVDdescriptions.py --data_path {captions_file} makes it")
     say(f"{text}: no {ARRAY} of this text beside it, parsing")
     vectors = _parse_text(text, n_captions)
-    record = {"captions_sha256": _sha256(captions_file), "rows": n_captions, "components": vectors.shape[1]}
+    if not keep:
+        return vectors
+    record = {"captions_sha256": sha256(captions_file), "rows": n_captions, "components": vectors.shape[1]}
     with contextlib.suppress(InputError):
-        _write_array_and_record(folder, vectors, record, _sha256(text))
+        _write_array_and_record(folder, vectors, record, sha256(text))
         return _open_array(array, n_captions, record)
     return vectors
 
@@ -188,23 +191,32 @@ def _finite_rows(vectors: np.ndarray) -> np.ndarray:
     return np.isfinite(np.einsum("ij,ij->i", vectors, vectors))
 
 
-def _belongs_to(record: dict[str, Any], text: Path) -> bool:
-    """Whether the record and its `.npy` were made with this text, unedited; a copied text is known by its SHA-256."""
+def belongs_to(record: dict[str, Any], text: Path, keep: bool = False) -> bool:
+    """Whether the record and its `.npy` were made with this text, unedited; a copied text is known by its SHA-256.
+
+    Args:
+        keep: note a copied text in the record, so that it need not be hashed again.
+    """
     known, status = record["text"], text.stat()
     if status.st_size != known["bytes"]:
         return False
     if status.st_mtime_ns == known["modified_ns"]:
         return True
-    if _sha256(text) != known["sha256"]:
+    if sha256(text) != known["sha256"]:
         return False
-    known["modified_ns"] = status.st_mtime_ns
-    with contextlib.suppress(InputError):  # hashed again the next time
-        _write_record(text.parent, record)
+    if keep:
+        known["modified_ns"] = status.st_mtime_ns
+        with contextlib.suppress(InputError):  # hashed again the next time
+            _write_record(text.parent, record)
     return True
 
 
-def _read_record(folder: Path) -> dict[str, Any]:
-    """The JSON beside the vectors; empty if there is none."""
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read the JSON beside the vectors; empty if there is none.
+
+    Raises:
+        InputError: it is not what `save` writes.
+    """
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_bytes())
         text = record["text"]
@@ -226,14 +238,3 @@ def _write_array_and_record(folder: Path, vectors: np.ndarray, record: dict[str,
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:
     write_atomically(folder / RECORD, lambda file: file.write(json.dumps(record, indent=1).encode()))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read ({problem.strerror}); expected the training captions") from None
-    return digest.hexdigest()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vse import networks
 from vse.console import say
 from vse.data.batches import EvaluationData
-from vse.data.datasets import find_data_set, holds_splits
+from vse.data.datasets import holds_splits, locate_data_set
 from vse.data.loading import Text, open_evaluation_data
 from vse.distributed import choose_device
 from vse.evaluation.ranking import evaluate, ranks
@@ -77,7 +77,7 @@ def evaluation_folder(options: EvaluationOptions, trained_on: DataOptions) -> Pa
         data_path, data_name = trained_on.data_path, trained_on.data_name
     elif data_name is None and not holds_splits(Path(str(data_path))):
         data_name = trained_on.data_name
-    return find_data_set(data_path, data_name)
+    return locate_data_set(data_path, data_name)
 
 
 def split_name(options: EvaluationOptions, folder: Path) -> str:

@@ -1,6 +1,17 @@
-"""How many images and captions the published data sets hold, by which a folder is recognised."""
+"""The published data sets: the names they go by, and how many images and captions they hold."""
 
 from __future__ import annotations
+
+ALIASES = {
+    "f30k": ("f30k",),
+    "coco": ("coco",),
+    "f8k": ("f8k",),
+    "iaprtc12": ("iaprtc12", "IAPRTC12", "IAPRTC", "IAPR"),
+}
+"""Canonical name -> names its folder may bear, each also with `_precomp`."""
+
+KARPATHY_FILES = {"flickr8k": "f8k", "flickr30k": "f30k", "coco": "coco"}
+"""What follows `dataset_` in the name of a file of Karpathy's splits -> canonical name."""
 
 PUBLISHED_SETS: dict[str, dict[str, tuple[int, int]]] = {
     "f8k": {"train": (6_000, 30_000), "dev": (1_000, 5_000), "test": (1_000, 5_000)},
@@ -13,3 +24,15 @@ PUBLISHED_SETS: dict[str, dict[str, tuple[int, int]]] = {
 Five captions an image in the Karpathy splits (Karpathy and Li 2015), where COCO's train holds restval and its `test` is
 the first thousand images of `testall`; one in IAPR TC-12, whose sizes are those that the LSEH paper states.
 """
+
+
+def canonical_name(data_name: str) -> str:
+    """Map the names of a data set to one: `f30k_precomp` -> `f30k`, `IAPRTC` -> `iaprtc12`.
+
+    Other names only lose `_precomp`.
+    """
+    bare = data_name.removesuffix("_precomp")
+    for name, aliases in ALIASES.items():
+        if bare.lower() in {alias.lower() for alias in aliases}:
+            return name
+    return bare

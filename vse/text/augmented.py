@@ -5,6 +5,7 @@ The augmentation of VSE-infinity (Chen et al., CVPR 2021), for words and for wor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vse.text.captions import TokenIds, token_ids
+from vse.text.token_ids import TokenIds, kept_ids
 from vse.text.vocabulary import Vocabulary
 
 CHANGED, MASKED, REPLACED = 0.2, 0.1, 0.02
@@ -40,7 +41,7 @@ class AugmentedCaptions:
     keep_ends: bool
 
     def batch(self, captions: np.ndarray, generator: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Read captions by their numbers [B] -> ids [B, T] int64 padded with 0, lengths [B] > 0.
+        """Read captions by their numbers [B] -> ids [B, T] int64, padded, lengths [B] > 0.
 
         Args:
             generator: source of the augmentation; None reads captions as they are.
@@ -69,7 +70,7 @@ class AugmentedCaptions:
         kept[first[lengths == 0]] = True
         lengths = np.maximum(lengths, 1)
 
-        padded = np.zeros((len(captions), lengths.max()), dtype=np.int64)
+        padded = np.full((len(captions), lengths.max()), self.tokens.pad, dtype=np.int64)
         padded[np.arange(padded.shape[1]) < lengths[:, None]] = ids[kept]
         return torch.from_numpy(padded), torch.from_numpy(lengths)
 
@@ -79,7 +80,7 @@ class MaskedWords:
 
     Args:
         vocabulary: words and their ids.
-        cache_folder: where the token ids of caption files are kept; None keeps them in memory only.
+        cache_folder: where the ids of captions are kept; None keeps them in memory only.
     """
 
     def __init__(self, vocabulary: Vocabulary, cache_folder: Path | None = None) -> None:
@@ -89,13 +90,9 @@ class MaskedWords:
         """Count the ids, `<mask>` included."""
         return len(self.vocabulary) + 1
 
-    def captions(self, path: Path) -> AugmentedCaptions:
-        """Read the captions of a file.
-
-        Raises:
-            InputError: see `vse.text.captions.read_captions`.
-        """
-        tokens = token_ids(path, self.vocabulary, self.cache_folder)
+    def captions(self, captions: Sequence[str], source: Path) -> AugmentedCaptions:
+        """Encode captions and print the share of unknown words; see `vse.text.token_ids.kept_ids`."""
+        tokens = kept_ids(captions, source, self.vocabulary, self.cache_folder)
         return AugmentedCaptions(tokens, np.ones(len(tokens.ids), bool), len(self.vocabulary), len(self), False)
 
     def to_state(self) -> dict[str, Any]:

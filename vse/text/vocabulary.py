@@ -1,4 +1,4 @@
-"""The words a network knows and their ids; reading the vocabularies that the published code comes with."""
+"""The words that a network knows and their ids."""
 
 from __future__ import annotations
 
@@ -7,41 +7,50 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from vse.errors import InputError
 from vse.files import write_atomically
-from vse.published.vocabularies import _read_pickle
+from vse.published.vocabularies import SPECIAL_WORDS, read_vocabulary, words_in_order
 from vse.text.tokens import TOKENISERS, tokenise
-
-SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
-
-PAD, START, END, UNKNOWN = range(4)
 
 
 class Vocabulary:
     """Words and their ids, and the tokeniser that makes words of captions.
 
-    Calling it gives a word's id, that of `<unk>` for a word it does not hold.
+    Calling it gives a word's id, that of `<unk>` for a word it does not hold. The ids of the special words are `pad`,
+    `start`, `end` and `unknown`: 0 to 3 in every vocabulary that is built here, anything in one that was read.
 
     Args:
-        words: in the order of their ids, `<pad>`, `<start>`, `<end>`, `<unk>` first.
+        words: in the order of their ids, the four special words among them.
         tokeniser: one of `vse.text.tokens.TOKENISERS`.
+        made_from: name of each caption file that the vocabulary was built from -> its SHA-256; empty: not known.
+        threshold: how often a word occurs at least in those files; None: not known.
 
     Raises:
-        InputError: special words not first, a word twice, or an unknown tokeniser.
+        InputError: a special word missing, no other words, a word twice, or an unknown tokeniser.
     """
 
-    def __init__(self, words: Sequence[str], tokeniser: str = "punkt") -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        tokeniser: str = "punkt",
+        made_from: Mapping[str, str] | None = None,
+        threshold: int | None = None,
+    ) -> None:
         if tokeniser not in TOKENISERS:
             raise InputError(f"vocabulary of tokeniser {tokeniser!r}; expected one of {', '.join(TOKENISERS)}")
-        if tuple(words[:4]) != SPECIAL_WORDS:
-            raise InputError(f"vocabulary whose first words are not {' '.join(SPECIAL_WORDS)}; build it anew")
-        self.tokeniser = tokeniser
+        self.tokeniser, self.made_from, self.threshold = tokeniser, dict(made_from or {}), threshold
         self.word2idx = {word: index for index, word in enumerate(words)}
         self.idx2word = dict(enumerate(words))
         if len(self.word2idx) != len(words):
             raise InputError("vocabulary with a word twice; build it anew")
+        missing = [word for word in SPECIAL_WORDS if word not in self.word2idx]
+        if missing:
+            raise InputError(f"vocabulary without {' '.join(missing)}; build it anew")
+        if len(words) == len(SPECIAL_WORDS):
+            raise InputError(f"vocabulary without any word but {' '.join(SPECIAL_WORDS)}; build it anew")
+        self.pad, self.start, self.end, self.unknown = (self.word2idx[word] for word in SPECIAL_WORDS)
 
     @property
     def idx(self) -> int:
@@ -52,11 +61,12 @@ class Vocabulary:
         return len(self.idx2word)
 
     def __call__(self, word: str) -> int:
-        return self.word2idx.get(word, UNKNOWN)
+        return self.word2idx.get(word, self.unknown)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Ids as text, words separated by blanks, without padding, start and end."""
-        return " ".join(self.idx2word[int(index)] for index in ids if int(index) not in (PAD, START, END))
+        """Write ids as text, words separated by blanks, without padding, start and end."""
+        unwritten = (self.pad, self.start, self.end)
+        return " ".join(self.idx2word[int(index)] for index in ids if int(index) not in unwritten)
 
     @property
     def digest(self) -> str:
@@ -81,17 +91,26 @@ class Vocabulary:
 
     @classmethod
     def build(cls, captions: Iterable[str], threshold: int = 4, tokeniser: str = "punkt") -> Vocabulary:
-        """The words that occur at least `threshold` times in `captions`, in order of first occurrence.
+        """Count the words that occur at least `threshold` times in `captions`, in order of first occurrence.
 
-        HAL's published code builds its vocabulary from clean captions and then reads captions as bytes' notation;
+        HAL's original code builds its vocabulary from clean captions and then reads captions as bytes' notation;
         so `bytes-repr` counts the words of `ascii-lower`.
+
+        Raises:
+            InputError: no word occurs so often.
         """
         counted = "ascii-lower" if tokeniser == "bytes-repr" else tokeniser
         counts = Counter(word for caption in captions for word in tokenise(caption, counted))
-        return cls([*SPECIAL_WORDS, *(word for word, count in counts.items() if count >= threshold)], tokeniser)
+        words = [word for word, count in counts.items() if count >= threshold and word not in SPECIAL_WORDS]
+        if not words:
+            raise InputError(
+                f"none of the {len(counts)} words of the captions occurs {threshold} times; expected more captions, "
+                "with blanks between their words"
+            )
+        return cls([*SPECIAL_WORDS, *words], tokeniser, threshold=threshold)
 
     def save(self, path: Path) -> None:
-        """Write the field's JSON (word2idx, idx2word, idx) with the tokeniser added.
+        """Write the field's JSON (word2idx, idx2word, idx), with the tokeniser and what the words were counted in.
 
         Raises:
             InputError: the file cannot be written.
@@ -101,66 +120,38 @@ class Vocabulary:
             "idx2word": {str(index): word for index, word in self.idx2word.items()},
             "idx": self.idx,
             "tokeniser": self.tokeniser,
+            "threshold": self.threshold,
+            "made_from": self.made_from,
         }
         write_atomically(path, lambda file: file.write(json.dumps(content).encode()))
 
     @classmethod
     def load(cls, path: Path, tokeniser: str = "punkt") -> Vocabulary:
-        """Read a JSON vocabulary, ours or a published one, or a published pickle, of which nothing is executed.
+        """Read a vocabulary of ours or of the original code, JSON or pickle; nothing in the file is executed.
 
         Args:
-            tokeniser: what captions will be read with. A file of ours says which one it belongs to; a published file
-                does not, and goes with any.
+            tokeniser: how captions will be read. A file of ours names its own; one of the original code does not, and
+                goes with any.
 
         Raises:
             InputError: not a vocabulary, or one of another tokeniser.
         """
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"{path}: the vocabulary cannot be read ({error.strerror}); give a .json or .pkl vocabulary"
-            ) from None
-        fields = _read_pickle(content, path) if Path(path).suffix == ".pkl" else _read_json(content, path)
-        words = _words(fields, path)
+        path = Path(path)
+        fields = read_vocabulary(path)
+        words = words_in_order(fields, path)
         theirs = fields.get("tokeniser", tokeniser)
         if theirs != tokeniser:
             raise InputError(
                 f"{path}: the vocabulary was built with tokeniser {theirs!r}, but captions are to be read with "
                 f"{tokeniser!r}; ask for {theirs!r}, or give another folder with --vocab_path to build a new one"
             )
+        made_from, threshold = fields.get("made_from"), fields.get("threshold")
         try:
-            return cls(words, tokeniser)
+            return cls(
+                words,
+                tokeniser,
+                made_from if isinstance(made_from, dict) else None,
+                threshold if isinstance(threshold, int) else None,
+            )
         except InputError as problem:
             raise InputError(f"{path}: {problem}") from None
-
-
-def _words(fields: Mapping[str, Any], path: Path) -> list[str]:
-    """Words in the order of their ids."""
-
-    def refuse(problem: str) -> NoReturn:
-        raise InputError(
-            f"{path}: {problem}; expected a vocabulary with word2idx, idx2word and idx, give or build another"
-        )
-
-    word2idx, idx2word, idx = (fields.get(name) for name in ("word2idx", "idx2word", "idx"))
-    if not isinstance(word2idx, dict) or not isinstance(idx2word, dict) or type(idx) is not int:
-        refuse("lacks word2idx, idx2word or idx")
-    if not all(isinstance(word, str) and type(index) is int for word, index in word2idx.items()):
-        refuse("word2idx does not map words to integers")
-    words = sorted(word2idx, key=word2idx.__getitem__)
-    if [word2idx[word] for word in words] != list(range(idx)):
-        refuse("word2idx does not number its words 0, 1, 2, ... up to idx")
-    if {str(index): word for index, word in idx2word.items()} != {str(index): w for index, w in enumerate(words)}:
-        refuse("idx2word contradicts word2idx")
-    return words
-
-
-def _read_json(content: bytes, path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError):
-        raise InputError(f"{path}: not a JSON file; expected a vocabulary, give or build another") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{path}: not a JSON object; expected a vocabulary, give or build another")
-    return fields

@@ -18,7 +18,7 @@ from vse.errors import InputError
 from vse.extras import hub_folder, library
 from vse.files import write_atomically
 from vse.text.augmented import AugmentedCaptions
-from vse.text.captions import TokenIds, read_captions
+from vse.text.token_ids import TokenIds, report_unknown
 
 SHAPE = [
     "vocab_size",
@@ -46,7 +46,7 @@ class WordPieces:
         tokenizer: a tokenizer of the tokenizers library, as JSON.
         shape: the values of `SHAPE`.
         name: folder or name on the hub of the BERT, which holds its weights.
-        cache_folder: where the ids of caption files are kept; None keeps them in memory only.
+        cache_folder: where the ids of captions are kept; None keeps them in memory only.
 
     Raises:
         InputError: the word pieces are not those of a BERT, or a library is missing.
@@ -87,22 +87,27 @@ class WordPieces:
         """Count the ids."""
         return int(self.tokenizer.get_vocab_size())
 
-    def captions(self, path: Path) -> AugmentedCaptions:
-        """Read the captions of a file.
+    def captions(self, captions: Sequence[str], source: Path) -> AugmentedCaptions:
+        """Encode captions and print the share of unknown pieces.
 
         Their ids are kept in `cache_folder`, under a name derived from the captions and the word pieces.
 
+        Args:
+            source: the file that the captions were read from, for messages and for the name of the kept file.
+
         Raises:
-            InputError: see `vse.text.captions.read_captions`.
+            InputError: most pieces are unknown.
         """
-        captions = read_captions(path)
-        key = hashlib.sha256(json.dumps([captions, self.tokenizer.to_str(), self.longest]).encode()).hexdigest()
-        cached = None if self.cache_folder is None else self.cache_folder / f"{path.stem}_pieces_{key[:16]}.npz"
+        key = hashlib.sha256(json.dumps([list(captions), self.tokenizer.to_str(), self.longest]).encode()).hexdigest()
+        cached = None if self.cache_folder is None else self.cache_folder / f"{source.stem}_pieces_{key[:16]}.npz"
         encoded = None if cached is None else _read_cache(cached, key)
         if encoded is None:
             encoded = self.encode(captions)
             if cached is not None:
                 _write_cache(cached, key, *encoded)
+        unknown = self.tokenizer.token_to_id("[UNK]")
+        if unknown is not None:
+            report_unknown(encoded[0], unknown, source)
         return AugmentedCaptions(*encoded, self.mask, len(self), keep_ends=True)
 
     @property

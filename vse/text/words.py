@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vse.text.captions import TokenIds, token_ids
+from vse.text.token_ids import TokenIds, kept_ids
 from vse.text.vocabulary import Vocabulary
 
 
@@ -14,7 +15,7 @@ class Words:
 
     Args:
         vocabulary: words and their ids.
-        cache_folder: where the token ids of caption files are kept; None keeps them in memory only.
+        cache_folder: where the ids of captions are kept; None keeps them in memory only.
     """
 
     def __init__(self, vocabulary: Vocabulary, cache_folder: Path | None = None) -> None:
@@ -24,13 +25,9 @@ class Words:
         """Return the number of ids."""
         return len(self.vocabulary)
 
-    def captions(self, path: Path) -> TokenIds:
-        """Read the captions of a file, with `<start>` and `<end>` around each.
-
-        Raises:
-            InputError: as `vse.text.captions.read_captions`.
-        """
-        return token_ids(path, self.vocabulary, self.cache_folder)
+    def captions(self, captions: Sequence[str], source: Path) -> TokenIds:
+        """Encode captions and print the share of unknown words; see `vse.text.token_ids.kept_ids`."""
+        return kept_ids(captions, source, self.vocabulary, self.cache_folder)
 
     def to_state(self) -> dict[str, Any]:
         """Return plain values for a checkpoint."""

@@ -2,151 +2,104 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
 import tyro
 from tabulate import tabulate
-from tqdm import tqdm
 
-from vse.data.datasets import Split, find_data_set, open_split
-from vse.data.features import Features
-from vse.descriptions.store import load as load_descriptions
-from vse.errors import InputError
+from vse.data.datasets import search_data_set
 from vse.published.sets import PUBLISHED_SETS
-from vse.published.sizes import load_array, read_sizes
-
-BLOCK_BYTES = 2**26
+from vse.tools.inspection import Findings, inspect
 
 
 @dataclass
 class Options:
-    """Check a data set: files, row counts, captions per image, broken rows, description vectors."""
+    """Check a data set: counts, captions per image, unknown words, duplicates, broken rows, what was made from what."""
 
     path: Annotated[str, tyro.conf.Positional]
-    """Folder of the data set, or the folder that holds it."""
+    """Folder of the data set, or the folder that holds it; nothing is written into it."""
     data_name: str | None = None
     """Data set under PATH, when PATH holds several."""
+    json: bool = False
+    """Print the findings as JSON."""
 
 
 def main(options: Options) -> None:
-    """Print a table of the splits and one line per problem; exit status 2 if there is any."""
-    folder = find_data_set(options.path, options.data_name)
-    names = sorted(path.name.removesuffix("_caps.txt") for path in folder.glob("*_caps.txt"))
-    rows, problems = [], []
-    counts: dict[str, tuple[int, int]] = {}
-    for name in sorted(names, key=_SPLIT_ORDER.get):  # type: ignore[arg-type]
-        try:
-            split = open_split(folder, name)
-        except InputError as problem:
-            problems.append(str(problem))
-            continue
-        counts[name] = (len(split.images), len(split.captions))
-        rows.append(_row(split))
-        problems += _broken_rows(split)
-        problems += _companions(folder, split)
-    print(f"{folder}\n{tabulate(rows, headers='keys')}")
-    problems += _descriptions(folder, counts)
-    print(_recognised(counts))
-    for sentence in problems:
-        print(f"problem: {sentence}")
-    if problems:
+    """Print a table of the splits, what each derived file was made from, and a line for each problem.
+
+    The exit status is 2 if there is any problem.
+
+    Raises:
+        InputError: no such data set, or a raw one that cannot be read.
+    """
+    with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
+        folder = search_data_set(options.path, options.data_name)
+        findings = inspect(folder, options.data_name)
+    counts = {row["split"]: (row["images"], row["captions"]) for row in findings.splits}
+    if options.json:
+        print(json.dumps({"folder": str(folder), "counts_of": recognised(counts), **findings.plain()}, indent=1))
+    else:
+        _print(folder, findings, counts)
+    if findings.problems:
         sys.exit(2)
-    print("no problems found")
 
 
-class _Order(dict[str, int]):
-    def __missing__(self, name: str) -> int:
-        return len(self)
+def _print(folder: Path, findings: Findings, counts: dict[str, tuple[int, int]]) -> None:
+    print(f"{folder}\n{_table(findings.splits)}\n")
+    print(f"the counts of {recognised(counts) or 'none of the published data sets'}")
+    for note in findings.notes:
+        print(note)
+    if findings.derived:
+        print("\n" + tabulate(findings.derived, headers="keys", disable_numparse=True) + "\n")
+    for sentence in findings.problems:
+        print(f"problem: {sentence}")
+    if not findings.problems:
+        print("no problems found")
 
 
-_SPLIT_ORDER = _Order(train=0, dev=1, test=2, testall=3)
+def _table(splits: list[dict[str, Any]]) -> str:
+    """Lay the facts out, a column for each split."""
+    columns = [_facts(split) for split in splits]
+    rows = [[name, *(column[name] for column in columns)] for name in (columns[0] if columns else ())]
+    return tabulate(
+        rows[1:], headers=rows[0] if rows else (), disable_numparse=True, stralign="right", colalign=("left",)
+    )
 
 
-def _row(split: Split) -> dict[str, object]:
-    features = split.images
-    assert isinstance(features, Features)
+def _facts(split: dict[str, Any]) -> dict[str, str]:
+    per_image = split["captions_per_image"]
+    features = split["features"] or {}
+    pictures = split["pictures"] or {}
+    unknown = split["unknown_words"]
     return {
-        "split": split.name,
-        "images": len(features),
-        "captions": len(split.captions),
-        "per image": f"{split.captions_per_image:g}",
-        "features": f"{list(features.array.shape)} {features.array.dtype}",
-        "rows per image": features.repeat,
-        "empty captions": sum(not caption for caption in split.captions),
+        "split": split["split"],
+        "images": f"{split['images']:,}",
+        "captions": f"{split['captions']:,}",
+        "per image": f"{per_image['min']} / {per_image['median']:g} / {per_image['max']}",
+        "empty": str(split["empty_captions"]),
+        "unknown words": "?" if unknown is None else f"{unknown:.1%}",
+        "captions also in train": "" if split["captions_in_train"] is None else f"{split['captions_in_train']:,}",
+        "images also elsewhere": ", ".join(f"{count:,} in {other}" for other, count in split["shared_images"].items())
+        or "0",
+        "one image is": f"{features['shape']} {features['dtype']}" if features else "a picture",
+        "NaN rows": str(features.get("not_finite", "")),
+        "zero rows": str(features.get("zero", "")),
+        "missing pictures": str(pictures.get("missing", "")),
+        "boxes": split["boxes"] or "none",
+        "ids": split["ids"] or "none",
     }
 
 
-def _broken_rows(split: Split) -> Iterator[str]:
-    """Rows with NaN or infinity (a problem: training refuses them) and all-zero rows."""
-    features = split.images
-    assert isinstance(features, Features)
-    array = features.array
-    block = max(1, BLOCK_BYTES // max(1, array[0].nbytes))
-    not_finite: list[int] = []
-    zero: list[int] = []
-    for first in tqdm(range(0, len(array), block), desc=f"reading {features.path.name}", disable=None, leave=False):
-        part = np.asarray(array[first : first + block], dtype=np.float32).reshape(-1, int(np.prod(features.shape)))
-        largest = np.abs(part).max(axis=1)  # NaN and infinity survive the maximum
-        not_finite += (first + np.flatnonzero(~np.isfinite(largest))).tolist()
-        zero += (first + np.flatnonzero(largest == 0)).tolist()
-    if not_finite:
-        yield (
-            f"{features.path}: {len(not_finite)} rows with NaN or infinity, first {not_finite[0]}; "
-            "extract the features of those images again"
-        )
-    if zero:
-        yield (
-            f"{features.path}: {len(zero)} all-zero rows, first {zero[0]}; "
-            "the extraction failed for those images, run it again or leave the images out"
-        )
-
-
-def _companions(folder: Path, split: Split) -> Iterator[str]:
-    """Boxes, sizes, ids and names, when there are any, must have a row for every image."""
-    features = split.images
-    assert isinstance(features, Features)
-    rows = len(features.array)
-    for suffix in ("ims_bbx.npy", "ims_size.npy"):
-        path = folder / f"{split.name}_{suffix}"
-        if not path.exists():
-            continue
-        try:
-            length = len(read_sizes(path) if suffix == "ims_size.npy" else load_array(path))
-        except InputError as problem:
-            yield str(problem)
-            continue
-        if length != rows:
-            yield f"{path}: {length} rows; expected one for each of the {rows} feature rows"
-    for suffix in ("ids.txt", "names.txt"):
-        path = folder / f"{split.name}_{suffix}"
-        if path.exists():
-            length = len(path.read_text(encoding="utf-8", errors="replace").splitlines())
-            if length not in (rows, len(features), len(split.captions)):
-                yield f"{path}: {length} lines; expected one for each of the {len(features)} images"
-
-
-def _descriptions(folder: Path, counts: dict[str, tuple[int, int]]) -> Iterator[str]:
-    if "train" not in counts:
-        return
-    if not any((folder / f"train_svd{suffix}").exists() for suffix in (".npy", ".txt")):
-        print("description vectors: none yet; training with LSEH makes them")
-        return
-    try:
-        vectors = load_descriptions(folder, folder / "train_caps.txt", counts["train"][1])
-        print(f"description vectors: {list(vectors.shape)}")
-    except InputError as problem:
-        yield str(problem)
-
-
-def _recognised(counts: dict[str, tuple[int, int]]) -> str:
+def recognised(counts: dict[str, tuple[int, int]]) -> str | None:
+    """Name the published data set that has these counts of images and captions."""
     for name, published in PUBLISHED_SETS.items():
         shared = [split for split in counts if published.get(split) == counts[split]]
         if "train" in shared:
             missing = [split for split in published if split not in shared]
-            return f"the counts of {name}" + (f", without a whole {', '.join(missing)}" if missing else ", complete")
-    return "counts of none of the published data sets"
+            return name + (f", without a whole {', '.join(missing)}" if missing else ", complete")
+    return None

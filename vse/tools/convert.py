@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from vse.console import say, warn
 from vse.data.feature_writer import SplitFiles, to_dtype
+from vse.data.index_writer import write_index, write_lines
 from vse.data.listings import read_pictures
 from vse.data.pairing import KINDS, Kind, pair
-from vse.data.pictures import Pictures, merge_restval, write_index, write_lines
+from vse.data.pictures import Pictures, merge_restval
 from vse.data.sources.collection import Collection, collect
 from vse.data.sources.entry import Axes, listing
 from vse.data.sources.open import open_source

@@ -20,7 +20,7 @@ from vse.data.ids import (
     open_split_ids,
     read_caption_image,
 )
-from vse.data.pictures import read_ids
+from vse.data.index import read_ids
 from vse.errors import InputError
 from vse.evaluation.arrays import Measure, holds_arrays, infinite, read_arrays, refuse, similarities
 from vse.evaluation.banks import (

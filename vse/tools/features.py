@@ -21,12 +21,13 @@ from tqdm import tqdm
 
 from vse.console import say
 from vse.data.feature_writer import SplitFiles, part_of, to_dtype
-from vse.data.images import require_pictures, without_broken
+from vse.data.images import find_sound, require_pictures
+from vse.data.index_writer import write_index
 from vse.data.listings import read_pictures
-from vse.data.pictures import Pictures, evenly, merge_restval, read_json, write_index
+from vse.data.pictures import Pictures, evenly, merge_restval
 from vse.distributed import choose_device, first_process_first, start
 from vse.errors import InputError
-from vse.files import writable_folder, write_atomically
+from vse.files import read_json, writable_folder, write_atomically
 from vse.nn.extractors import Extractor, build_extractor
 
 RECORD = "features.json"
@@ -46,7 +47,7 @@ class Options:
     images: Annotated[Path, tyro.conf.Positional]
     """Folder of the pictures."""
     captions: Path
-    """Karpathy JSON; a table (.csv, .tsv) of image, caption and perhaps split; or a prepared data set folder."""
+    """Caption table, JSON file or folder, in any form that docs/data.md lists."""
     out: Path
     """Data set folder to write; an extraction that was interrupted there goes on."""
     model: str = "fasterrcnn_resnet50_fpn_v2"
@@ -63,7 +64,7 @@ class Options:
     dtype: Literal["float32", "float16"] = "float16"
     """Precision of the features."""
     captions_per_image: int | None = None
-    """Keep so many captions of each image, leave images with fewer out; default: the smallest number in the split."""
+    """Keep this many captions of each image and leave out images with fewer; default: keep all captions."""
     dev: int | None = None
     """Validation images to draw for a table that names no splits; default: a tenth, at most 1,000."""
     test: int | None = None
@@ -150,7 +151,7 @@ def _splits(options: Options) -> dict[str, Pictures]:
     splits = {}
     for split, pictures in listed.items():
         if options.skip_broken:
-            pictures = without_broken(pictures)
+            pictures = pictures.keep(find_sound(pictures))
         else:
             require_pictures(pictures)
         splits[split] = evenly(pictures, options.captions_per_image)
@@ -160,7 +161,7 @@ def _splits(options: Options) -> dict[str, Pictures]:
             )
         dropped = len(pictures.captions) - len(splits[split].captions)
         if dropped:
-            say(f"{split}: {dropped} captions left out, so that every image has as many")
+            say(f"{split}: {dropped} captions left out by --captions_per_image {options.captions_per_image}")
     return splits
 
 
@@ -168,8 +169,7 @@ def _plan(splits: dict[str, Pictures], options: Options) -> dict[str, Any]:
     """What decides the features; an extraction goes on only where all of it is the same."""
     listing = {}
     for split, pictures in splits.items():
-        content = json.dumps([pictures.names, pictures.captions, pictures.ids.tolist()])
-        listing[split] = {"images": len(pictures.names), "sha256": hashlib.sha256(content.encode()).hexdigest()}
+        listing[split] = {"images": len(pictures.names), "sha256": pictures.digest}
     return {
         "model": options.model,
         "weights": _weights(options),

@@ -10,7 +10,7 @@ import tyro
 from torch import Tensor
 
 from vse.console import say
-from vse.data.datasets import Split, find_data_set
+from vse.data.datasets import Split, locate_data_set
 from vse.data.images import CropTransform, features_or_pictures, picture_of
 from vse.errors import InputError
 from vse.evaluation.ranking import Ranks, nearest, ranks
@@ -92,7 +92,7 @@ def main(options: Options) -> None:
     if options.queries < 1 or options.answers < 1:
         raise InputError("--queries and --answers count what is shown: give at least 1 of each")
     scores = load_similarities(options.similarities)
-    folder = find_data_set(options.data_path, options.data_name)
+    folder = locate_data_set(options.data_path, options.data_name)
     split = features_or_pictures(CropTransform())(folder, options.split)
     if len(scores) != len(split.images):
         raise InputError(

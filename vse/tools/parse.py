@@ -18,7 +18,7 @@ import tyro
 from tqdm import tqdm
 
 from vse.console import say
-from vse.data.datasets import find_data_set
+from vse.data.datasets import locate_data_set
 from vse.errors import InputError
 from vse.files import write_atomically
 from vse.text.captions import read_captions
@@ -48,7 +48,7 @@ def main(options: Options) -> None:
     Raises:
         InputError: no captions, no spaCy or no model, or a folder that cannot be written.
     """
-    folder = find_data_set(options.path, options.data_name)
+    folder = locate_data_set(options.path, options.data_name)
     parser = None
     for captions_file in sorted(folder.glob("*_caps.txt")):
         target = captions_file.with_suffix(".json")

@@ -1,0 +1,289 @@
+"""Caption tables: Flickr's .token files, comma, semicolon, tab and bar separated tables, and lists of splits."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vse.console import say
+from vse.data.pictures import SPLITS, left_out, split_name
+from vse.data.rows import Row, SplitOf
+from vse.errors import InputError
+
+IMAGE = "image"
+CAPTION = "caption"
+COLUMNS = {
+    IMAGE: "image image_name image_path image_file filename file_name filepath file_path img img_name img_path",
+    CAPTION: "caption captions caption_text title text comment raw sentence sentences description",
+    "split": "split set subset partition",
+    "id": "image_id img_id imgid cocoid",
+}
+"""What a column holds -> names that it bears in public tables, the most exact one first."""
+
+SEPARATORS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas"}
+
+UNQUOTED = "\t|"
+"""Separators of tables in which a quote mark is a character like any other."""
+
+TOKEN_LINE = re.compile(r"(.+)#(\d+)\t(.*)")
+"""A line of Flickr8k.token.txt or results_20130124.token: picture, number of the caption, caption."""
+
+MISSING_BAR = re.compile(r"\s*(\d+)\s+(\S.*)")
+"""What follows the picture in the row of Kaggle's results.csv that lacks its second bar: number and caption."""
+
+PICTURE = re.compile(r".+\.(jpe?g|png|gif|bmp|tiff?|webp|ppm)", re.IGNORECASE)
+
+SPLIT_LIST = re.compile(r"(?:.*[._-])?(train|dev|val|test)(?:images)?\.txt", re.IGNORECASE)
+"""Names of split lists: Flickr_8k.trainImages.txt, train.txt."""
+
+
+class Table(NamedTuple):
+    """The rows of a table, and whether they name splits."""
+
+    rows: list[Row]
+    has_splits: bool
+
+
+def read_table(file: Path) -> Table:
+    """Read a table of images and captions and say how it was read.
+
+    A `.token` file has lines `NAME#K<TAB>CAPTION`. Any other table begins with the names of its columns (`COLUMNS`), in
+    any case. Fields are separated by tabs or bars, and then never quoted, or by commas or semicolons, quoted by the
+    rules of CSV. A column of JSON lists holds all captions of an image.
+
+    Raises:
+        InputError: the line that cannot be read in one way only.
+    """
+    text = _read_text(file)
+    first = text.lstrip("\n").partition("\n")[0]
+    if TOKEN_LINE.fullmatch(first):
+        return Table(_token_rows(text, file), False)
+    separator, columns = _header(first, file)
+    unquoted = separator in UNQUOTED
+    records = list(_unquoted(text, separator, columns, file) if unquoted else _quoted(text, separator, file))
+    names = records[0].fields
+    places = _places(names, file)
+    rows = []
+    for number, fields in records[1:]:
+        where = f"{file}, line {number}"
+        if len(fields) != len(names):
+            remedy = "mend the line"
+            if not unquoted:
+                remedy = f"put captions that contain {SEPARATORS[separator]} in quotes"
+            raise InputError(f"{where}: {len(fields)} fields, the first line has {len(names)}; {remedy}")
+        split = split_name(fields[places["split"]], where) if "split" in places else None
+        image_id = fields[places["id"]].strip() if "id" in places else ""
+        rows.append(
+            Row(
+                fields[places[IMAGE]].strip(),
+                [fields[places[CAPTION]]],
+                where,
+                split,
+                int(image_id) if re.fullmatch(r"\d{1,18}", image_id) else None,
+            )
+        )
+    listed = _read_lists(rows, file)
+    read = ", ".join(f"{what} from {names[place].strip()!r}" for what, place in places.items())
+    say(f"{file}: {len(rows)} rows, separated by {SEPARATORS[separator]}; {read}" + (", lists of captions" * listed))
+    return Table(rows, "split" in places)
+
+
+def _read_text(file: Path) -> str:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as problem:
+        raise InputError(f"{file}: cannot be read ({problem.strerror}); expected a caption table") from None
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{file}: byte {problem.start} is not valid UTF-8; convert the file to UTF-8") from None
+    text = text.replace("\r\n", "\n")
+    return text if "\n" in text else text.replace("\r", "\n")
+
+
+def _token_rows(text: str, file: Path) -> list[Row]:
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        parts = TOKEN_LINE.fullmatch(line)
+        if parts is None:
+            raise InputError(f"{file}, line {number}: {line[:40]!r} is not NAME#NUMBER, a tab and a caption; mend it")
+        rows.append(Row(parts[1], [parts[3]], f"{file}, line {number}"))
+    say(f"{file}: {len(rows)} rows NAME#NUMBER, tab, caption")
+    return rows
+
+
+# Columns
+
+
+def _header(line: str, file: Path) -> tuple[str, int]:
+    """Find the separator with which the first line names an image and a caption column -> it, number of columns."""
+    read = {}
+    for separator in SEPARATORS:
+        names = _fields(line, separator)
+        if any(name in _synonyms(IMAGE) for name in names) and any(name in _synonyms(CAPTION) for name in names):
+            read[separator] = len(names)
+    if len(read) == 1:
+        return next(iter(read.items()))
+    columns = max((_fields(line, separator) for separator in SEPARATORS), key=len)
+    advice = ""
+    if PICTURE.fullmatch(columns[0]):
+        advice = "; the line seems to be a row, put the names of the columns before it"
+    raise InputError(
+        f"{file}, line 1: columns {columns}; expected image (or filename, filepath, ...), caption (or title, text, "
+        f"comment, ...) and perhaps split{advice}"
+    )
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    if separator in UNQUOTED:
+        fields = line.split(separator)
+    else:
+        fields = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    return [re.sub(r"[\s-]+", "_", field.strip().strip('"').lower()) for field in fields]
+
+
+def _synonyms(what: str) -> list[str]:
+    return COLUMNS[what].split()
+
+
+def _places(header: Sequence[str], file: Path) -> dict[str, int]:
+    """Find the column of each kind; of several the one with the exact name."""
+    names = [re.sub(r"[\s-]+", "_", name.strip().strip('"').lower()) for name in header]
+    places = {}
+    for what in COLUMNS:
+        found = [place for place, name in enumerate(names) if name in _synonyms(what)]
+        exact = [place for place in found if names[place] == _synonyms(what)[0]]
+        found = exact if len(exact) == 1 else found
+        if len(found) > 1 and what != "id":
+            several = ", ".join(header[place].strip() for place in found)
+            raise InputError(f"{file}, line 1: columns {several} may each be the {what}; name the right one {what!r}")
+        if len(found) == 1:
+            places[what] = found[0]
+    return places
+
+
+# Rows
+
+
+class Record(NamedTuple):
+    """The fields of a row and the line on which it begins."""
+
+    line: int
+    fields: list[str]
+
+
+def _unquoted(text: str, separator: str, columns: int, file: Path) -> Iterator[Record]:
+    mended = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        fields = line.split(separator)
+        if separator == "|" and (columns, len(fields)) == (3, 2) and (parts := MISSING_BAR.fullmatch(fields[1])):
+            fields = [fields[0], parts[1], parts[2]]
+            mended.append(str(number))
+        yield Record(number, fields)
+    if mended:
+        say(f"{file}, line {', '.join(mended)}: the second bar is missing; read as number and caption")
+
+
+def _quoted(text: str, separator: str, file: Path) -> Iterator[Record]:
+    lines = text.split("\n")
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=separator, skipinitialspace=True, strict=True)
+    before = columns = long = 0
+    try:
+        for fields in reader:
+            first, before = before + 1, reader.line_num
+            if not any(field.strip() for field in fields):
+                continue
+            columns = columns or len(fields)
+            for inner in range(first, before):
+                swallowed = next(csv.reader([lines[inner]], delimiter=separator), [])
+                if len(swallowed) == columns and any(PICTURE.fullmatch(field.strip()) for field in swallowed):
+                    raise InputError(
+                        f"{file}, line {first}: the quote mark that begins here is not closed before line {inner + 1}, "
+                        "which is a row; write the quote marks of a caption twice, and put it in quotes"
+                    )
+            long += before > first
+            yield Record(first, fields)
+    except csv.Error as problem:
+        raise InputError(
+            f"{file}, line {before + 1}: {problem}; write the quote marks of a caption twice, and put it in quotes"
+        ) from None
+    if long:
+        say(f"{file}: {long} captions go over several lines, which are joined")
+
+
+def _read_lists(rows: list[Row], file: Path) -> bool:
+    """Take captions that are lists of captions apart, if all are."""
+    lists = [_list_of(row.captions[0].strip()) for row in rows]
+    if all(texts is None for texts in lists):
+        return False
+    for row, texts in zip(rows, lists, strict=True):
+        if texts is None:
+            raise InputError(f"{row.where}: {row.captions[0][:40]!r} is not a list of captions, as other rows have")
+        row.captions = texts
+    return True
+
+
+def _list_of(text: str) -> list[str] | None:
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, list) and value and all(isinstance(caption, str) for caption in value):
+            return value
+    return None
+
+
+# Lists of splits
+
+
+def split_lists(table: Path, rows: Sequence[Row]) -> tuple[SplitOf | None, tuple[Path, ...]]:
+    """Read the lists of pictures beside a table that names no splits, such as Flickr_8k.trainImages.txt.
+
+    A list has a picture a line, with or without its suffix. A list that names none of the table's pictures is not one.
+
+    Returns:
+        name of an image -> its split; and the files. None and () where there are no lists.
+
+    Raises:
+        InputError: two lists of one split, or a picture in two of them.
+    """
+    names = {_stem(row.name): row.name for row in rows}
+    split_of: dict[str, str] = {}
+    files: dict[str, Path] = {}
+    for path in sorted(table.parent.glob("*.txt")):
+        kind = SPLIT_LIST.fullmatch(path.name)
+        if kind is None or path == table:
+            continue
+        lines = [line.strip() for line in _read_text(path).split("\n") if line.strip()]
+        if not any(_stem(line) in names for line in lines):
+            continue
+        split = SPLITS[kind[1].lower()]
+        if split in files:
+            raise InputError(f"{path}: a second list of {split} pictures beside {files[split].name}; keep one of them")
+        files[split] = path
+        unknown = [line for line in lines if _stem(line) not in names]
+        if unknown:
+            left_out(path, f"pictures without captions in {table.name}", unknown)
+        for line in lines:
+            if split_of.setdefault(_stem(line), split) != split:
+                raise InputError(f"{path}: {line} is in the list of {split_of[_stem(line)]} as well; choose one")
+    if not files:
+        return None, ()
+    say(f"{table}: splits of {', '.join(path.name for path in files.values())}")
+    return lambda name: split_of.get(_stem(name)), tuple(files.values())
+
+
+def _stem(name: str) -> str:
+    base = re.split(r"[/\\]", name.strip())[-1]
+    return base.rpartition(".")[0] if PICTURE.fullmatch(base) else base

@@ -1,0 +1,51 @@
+"""`python -m vse prepare DATA`: make what training makes of a data set before it starts, and say what was written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal
+
+import tyro
+
+from vse.console import say
+from vse.data.images import CropTransform, features_or_pictures
+from vse.data.loading import Reader, open_training_data, prepare_words
+from vse.options import DataOptions
+
+CLOCK_STEP = 10_000_000
+"""Nanoseconds by which the time of a file may lag behind the clock."""
+
+
+@dataclass
+class Options:
+    """Make the index of a raw data set, the vocabulary, token ids and description vectors, as training would."""
+
+    path: Annotated[str | None, tyro.conf.Positional] = None
+    """Folder of the data set, or the folder that holds it; default: the repository's data/ folder."""
+    data_name: str | None = None
+    """Data set under PATH, when PATH holds several; without both the embedded demo."""
+    vocab_path: str | None = None
+    """Folder of the vocabulary files; default: the data set's own folder."""
+    tokeniser: Literal["punkt", "ascii-lower", "bytes-repr"] = "punkt"
+    """How captions are read; HAL's original code has bytes-repr."""
+    descriptions: bool = True
+    """Make the description vectors, which the objective lseh reads."""
+
+
+def main(options: Options) -> None:
+    """Prepare and report.
+
+    Raises:
+        InputError: what training would refuse.
+    """
+    started = time.time_ns() - CLOCK_STEP
+    data = DataOptions(options.path, options.data_name, options.vocab_path)
+    reader = Reader(
+        features_or_pictures(CropTransform()), prepare_text=partial(prepare_words, tokeniser=options.tokeniser)
+    )
+    training = open_training_data(data, reader, seed=0, needs_descriptions=options.descriptions)
+    folder = training.pairs.split.captions_file.parent
+    written = sorted(path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mtime_ns > started)
+    say(f"{folder}: ready to train on; written: {', '.join(written) or 'nothing, all was there and up to date'}")
