@@ -23,7 +23,11 @@ LEVELS = {
     "nn": 5,
     "networks": 6,
     "evaluation": 7,
+    "extraction": 7,
+    "exported": 7,
     "training": 8,
+    "model": 8,
+    "search": 8,
     "tools": 8,
     "__main__": 8,
 }

@@ -36,9 +36,21 @@ K  components of a description vector
 S  size of a similarity vector (SGRAF)
 """
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 """Folder of the checkout: holds `data/` (data sets), `output/` (description vectors) and the network folders."""
+
+PUBLIC = {"load": "vse.model", "Model": "vse.model"}
+"""Public name -> its module, imported when the name is first used: torch takes a second."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name."""
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'vse' has no attribute {name!r}")
+    return getattr(import_module(PUBLIC[name]), name)

@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "vse.tools.compare",
     "evaluate": "vse.tools.evaluate",
     "experiment": "vse.tools.experiment",
+    "export": "vse.tools.export",
     "gallery": "vse.tools.gallery",
     "judge": "vse.tools.judge",
     "parse": "vse.tools.parse",
@@ -49,6 +50,11 @@ def main() -> None:
     module.main(parse(module.Options, description=module.Options.__doc__))
 
 
+def command_line() -> None:
+    """Be the console command `vse`."""
+    run_to_end(main)
+
+
 def summary(module: str) -> str:
     """Return the first line of a command's options; it is read from the source, because importing takes seconds."""
     tree = ast.parse((Path(__file__).parents[1] / f"{module.replace('.', '/')}.py").read_text("utf-8"))
@@ -57,4 +63,4 @@ def summary(module: str) -> str:
 
 
 if __name__ == "__main__":
-    run_to_end(main)
+    command_line()

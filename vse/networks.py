@@ -129,12 +129,17 @@ def load(path: str | Path, expected: NetworkFolder | None = None) -> Trained:
     Raises:
         InputError: missing, damaged, of another network, or of the original code without `expected`.
     """
-    from vse.checkpoints import digest
-    from vse.losses import read_saved
     from vse.published import checkpoints
 
-    path = Path(path)
-    checkpoint = checkpoints.load(path, None if expected is None else expected.name)
+    return of_checkpoint(checkpoints.load(Path(path), None if expected is None else expected.name), expected)
+
+
+def of_checkpoint(checkpoint: Checkpoint, expected: NetworkFolder | None = None) -> Trained:
+    """Find the network of a checkpoint that was read and resolve its options; see `load`."""
+    from vse.checkpoints import digest
+    from vse.losses import read_saved
+
+    path = checkpoint.path
     if checkpoint.published and expected is None:
         raise InputError(f"{path}: a checkpoint of the original code does not name its network; give it")
     described = expected or folder(checkpoint.network)

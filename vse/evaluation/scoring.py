@@ -85,13 +85,13 @@ def encode_split(
             caption_rows.append(caption_batch.caption_ids.cpu())
             with autocast():
                 captions.append(kept(network.encode_captions(caption_batch.to(device))))
-    return _assemble(image_rows, images), _assemble(caption_rows, captions)
+    return assemble(image_rows, images), assemble(caption_rows, captions)
 
 
 EncodingT = TypeVar("EncodingT", bound=Encoding)
 
 
-def _assemble(rows: list[Tensor], parts: list[EncodingT]) -> EncodingT:
+def assemble(rows: list[Tensor], parts: list[EncodingT]) -> EncodingT:
     """Put the rows of all batches where they belong; release each batch once it has been copied."""
     total = sum(len(part) for part in rows)
     if not torch.equal(torch.cat(rows).sort().values, torch.arange(total)):

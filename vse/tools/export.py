@@ -1,0 +1,133 @@
+"""`python -m vse export MODEL --out FOLDER`: a trained model as a folder to give to others, in the Hub's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from jinja2 import Environment
+
+from vse.console import say
+from vse.errors import InputError
+from vse.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, open_exported, write_exported
+from vse.files import writable_folder
+from vse.model import Model, load
+from vse.records import environment
+
+CARD_TEMPLATE = """---
+library_name: vse
+license: {{ license }}
+pipeline_tag: feature-extraction
+tags: [image-text-retrieval, visual-semantic-embeddings, {{ network }}]
+---
+# {{ network }} on {{ data_name }}
+
+{{ network }} scores how well an image and a caption fit.
+{%- if pairwise %} Its scores need image and caption at once.{% else %} An item is one vector of {{ size }} numbers.
+{%- endif %} It reads {{ images }}.
+
+```python
+import vse
+
+model = vse.load("FOLDER")  # this folder, or hf:owner/name
+captions = model.encode_text(["a dog on the grass"])
+```
+
+| | |
+|---|---|
+| network | {{ network }}, {{ parameters }} parameters |
+| objective | {{ objective }} |
+| trained on | {{ data }} |
+| vocabulary | {{ words }} |
+| score on dev | {{ score }} |
+| images | {{ images }} |
+| made of pictures by | {{ extraction }} |
+| commit of the training | {{ commit }} |
+| weights (SHA-256) | `{{ digest }}` |
+
+## Limits
+
+The model knows the data set that it was trained on and the words of its vocabulary; it reads other words as one unknown
+word. The licence above is that of this folder's weights as the exporter states it; the pictures and captions of the
+training data have their owners and their licences.
+"""
+
+
+@dataclass
+class Options:
+    """Export a trained model: weights alone, configuration, vocabulary and model card, in the Hub's form."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """Checkpoint of this repository, such as runs/x/model_best.pth.tar."""
+    out: str
+    """Folder to write; files of an earlier export in it are replaced."""
+    license: str = "other"
+    """Licence of the weights, as the model card states it; the data set's licence may bind you."""
+    features: str | None = None
+    """Data set folder, or its features.json, that says how features are made of pictures; default: the training
+    data's."""
+
+
+def main(options: Options) -> None:
+    """Write the folder and load it again, which must give the same weights to the bit.
+
+    Raises:
+        InputError: not a checkpoint with the shape of its images, or a folder that cannot be written.
+    """
+    if not options.license.strip() or not options.license.isprintable():
+        raise InputError(f"--license {options.license!r}: expected an identifier such as apache-2.0")
+    model = load(options.model, device="cpu", features=options.features)
+    folder = writable_folder(options.out, "--out")
+    commit = environment(torch.device("cpu"))["commit"]
+    write_exported(model.trained, folder, model.extraction, model_card(model, options.license), commit)
+    if open_exported(folder).digest != model.digest:
+        raise InputError(f"{folder}: what was written does not read as it was; the disk is not to be trusted")
+    size = (folder / WEIGHTS).stat().st_size
+    say(f"{WEIGHTS} ({size / 1e6:.1f} MB), {CONFIG}, {VOCABULARY} and {CARD}: {folder}")
+
+
+def model_card(model: Model, licence: str) -> str:
+    """Write the model card of a model, from the record of its training where it has one."""
+    trained = model.trained
+    record: Mapping[str, Any] = trained.record or {}
+    data = (record.get("data") or {}).get("train") or {}
+    name = Path(data["folder"]).name if "folder" in data else trained.data.data_name or "unknown data"
+    captions = f"{name}, {data['images']} images, {data['captions']} captions" if "images" in data else name
+    made = model.extraction
+    return (
+        Environment(autoescape=False)
+        .from_string(CARD_TEMPLATE)
+        .render(
+            license=licence.strip(),
+            network=trained.folder.name,
+            data_name=name,
+            pairwise=model.pairwise,
+            size=trained.saved.get("embed_size", "unknown"),
+            images="pictures" if model.reads_pictures else f"features of shape {list(model.image_shape)}",
+            parameters=f"{sum(parameter.numel() for parameter in model.network.parameters()):,}",
+            objective=_objective(trained.saved),
+            data=captions,
+            words=f"{len(model.text)} ids",
+            score=_score(record),
+            extraction="nothing says" if made is None else f"{made['model']} (`python -m vse features`)",
+            commit=(record.get("environment") or {}).get("commit") or "not recorded",
+            digest=model.digest,
+        )
+    )
+
+
+def _objective(saved: Mapping[str, Any]) -> str:
+    """Name the objective and the constants that it was given."""
+    name = saved.get("loss") or saved.get("objective") or "not recorded"
+    constants = [f"{key} {saved[key]}" for key in ("margin", "semantic_weight", "max_violation") if key in saved]
+    return ", ".join([str(name), *constants])
+
+
+def _score(record: Mapping[str, Any]) -> str:
+    if record.get("best_score") is None:
+        return "not recorded"
+    return f"{record.get('selected_by')} {record['best_score']:.1f} (epoch {record.get('best_epoch')})"
