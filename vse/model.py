@@ -114,7 +114,8 @@ class Model:
         """Return the words that the network does not know, each once, in order; it reads them all as one."""
         if isinstance(self.text, WordPieces):
             tokenizer = self.text.tokenizer
-            unknown = tokenizer.token_to_id("[UNK]")
+            name = getattr(tokenizer.model, "unk_token", None)  # None where bytes make up any word, as in CLIP
+            unknown = None if name is None else tokenizer.token_to_id(name)
             found = [
                 caption[slice(*span)]
                 for caption in captions
