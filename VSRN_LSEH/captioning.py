@@ -21,7 +21,7 @@ PAD, START, END = 0, 1, 2
 """Token ids that all vocabularies of the field share."""
 
 
-class Memory(NamedTuple):
+class DecoderMemory(NamedTuple):
     """What all steps of the decoder share: the attended regions, and weights that are sliced once."""
 
     regions: Tensor  # [B, R, H] states of the region reader
@@ -65,7 +65,7 @@ class Attention(nn.Module):
         self.linear1 = nn.Linear(2 * size, size)
         self.linear2 = nn.Linear(size, 1, bias=False)
 
-    def forward(self, states: Tensor, memory: Memory) -> Tensor:
+    def forward(self, states: Tensor, memory: DecoderMemory) -> Tensor:
         """Attend from decoder states [B, beam, H] -> contexts [B, beam, H], weighted means of the regions."""
         queries = linear(states, memory.query_weight)
         hidden = (memory.keys.unsqueeze(1) + queries.unsqueeze(2)).tanh_()
@@ -91,14 +91,14 @@ class AttentionDecoder(nn.Module):
         self.out = nn.Linear(size, vocab_size)
         nn.init.xavier_normal_(self.out.weight)
 
-    def remember(self, regions: Tensor, lengths: Tensor | None = None) -> Memory:
+    def remember(self, regions: Tensor, lengths: Tensor | None = None) -> DecoderMemory:
         """Prepare the states of the region reader [B, R, H], the first `lengths` [B] of each image, for all steps."""
         region_weight, query_weight = self.attention.linear1.weight.chunk(2, dim=1)
         keys = linear(regions, region_weight, self.attention.linear1.bias)
         input_weight, state_weight, _, state_bias = self.rnn.all_weights[0]
         context_weight = input_weight[:, self.embedding.embedding_dim :]
         padding = None if lengths is None else ~word_mask(lengths, regions.shape[1], regions.device)
-        return Memory(regions, keys, query_weight, context_weight, state_weight, state_bias, padding)
+        return DecoderMemory(regions, keys, query_weight, context_weight, state_weight, state_bias, padding)
 
     def word_gates(self, words: Tensor) -> Tensor:
         """Compute the words' share of the GRU's input product: ids [...] -> [..., 3H]."""
@@ -106,7 +106,7 @@ class AttentionDecoder(nn.Module):
         word_weight = input_weight[:, : self.embedding.embedding_dim]
         return linear(self.dropout(self.embedding(words)), word_weight, input_bias)
 
-    def step(self, word_gates: Tensor, states: Tensor, memory: Memory) -> Tensor:
+    def step(self, word_gates: Tensor, states: Tensor, memory: DecoderMemory) -> Tensor:
         """Read one word: its gates [B, beam, 3H] and the states before it [B, beam, H] -> the states after it.
 
         Dropout on word vectors and on contexts together equals the original dropout on their concatenation.
