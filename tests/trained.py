@@ -15,6 +15,9 @@ from vse.text.vocabulary import Vocabulary
 
 CAPTIONS = ("a red dog in the park", "a dog", "the black cat sleeps on a sofa", "two boats")
 
+DATA_SET_WORDS = "there is near , and it . the with one this in green blue car boat house tree street river field beach"
+"""Words of the data set that `tests/conftest.py` writes."""
+
 SIZES: dict[str, dict[str, Any]] = {
     "VSEpp": {},
     "VSRN": {"no_captioning": True, "region_norm_axis": "features"},
@@ -38,7 +41,7 @@ def write_checkpoint(
     """Write a checkpoint with random weights; `state_shape=False` leaves the shape out, as earlier versions did."""
     folder = networks.folder(name)
     chosen = with_values(folder.options(), {"embed_size": 8, "word_dim": 6, **SIZES[name], **options})
-    vocabulary = Vocabulary.build(CAPTIONS, threshold=1).to_state()
+    vocabulary = Vocabulary.build([*CAPTIONS, DATA_SET_WORDS], threshold=1).to_state()
     text = folder.reader(chosen).text_of_state(vocabulary)
     torch.manual_seed(0)
     network = folder.build(chosen, shape, text, False)

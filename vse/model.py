@@ -21,8 +21,9 @@ from vse.data.datasets import Split
 from vse.data.feature_writer import to_dtype
 from vse.data.features import Features
 from vse.data.images import RawImages
+from vse.data.index_writer import write_index
 from vse.data.loading import Text
-from vse.data.pictures import Pictures, write_index
+from vse.data.pictures import Pictures
 from vse.distributed import choose_device
 from vse.errors import InputError
 from vse.evaluation.ranking import nearest
@@ -32,7 +33,7 @@ from vse.extraction import extract, find_extraction
 from vse.networks import Trained
 from vse.nn.network import Encoding, Network
 from vse.options import DataOptions
-from vse.text.captions import TokenIds, encode
+from vse.text.token_ids import TokenIds, encode
 from vse.text.tokens import tokenise
 from vse.text.vocabulary import Vocabulary
 from vse.text.word_pieces import WordPieces
@@ -185,7 +186,7 @@ class Model:
         """Encode the images and captions of a split, each in its order."""
         self._check_shape(split.images.shape, str(split.captions_file.parent))
         data = self.trained.reader.complete(
-            EvaluationData(split, self.text.captions(split.captions_file), self.batch_size), self.text
+            EvaluationData(split, self.text.captions(split.captions, split.captions_file), self.batch_size), self.text
         )
         return self._encode_images(data), self._encode_captions(data)
 
