@@ -15,6 +15,7 @@ from typing import Literal
 
 from vse import REPOSITORY
 from vse.cli import run
+from vse.ranges import AtLeast1
 
 
 @dataclass
@@ -27,22 +28,18 @@ class Options:
     """Folder of the results."""
     solver: Literal["exact", "randomized"] = "exact"
     """exact, or the published randomized one: about twenty times slower, and not converged."""
-    components: int = 400
+    components: AtLeast1 = 400
     """Length of a vector."""
-    threads: int = 1
+    threads: AtLeast1 = 1
     """Threads of the linear algebra libraries; more rarely help."""
 
 
 def main(options: Options) -> None:
     from vse.console import say, warn
     from vse.descriptions.store import ARRAY, RECORD, TEXT, save
-    from vse.errors import InputError
     from vse.files import writable_folder
     from vse.text.captions import read_captions
 
-    for name in ("components", "threads"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name} {getattr(options, name)}: expected 1 or more")
     output = writable_folder(options.output, "--output")
     captions_file = find_captions(options)
     captions = read_captions(captions_file)

@@ -1,6 +1,6 @@
 """How GSMN's objectives differ from the library's defaults: the two constants of LSEH."""
 
-from vse.losses import NetworkDefaults
+from vse.options import NetworkDefaults
 
 DEFAULTS = NetworkDefaults(constants={"lseh": {"margin": 0.07, "semantic_weight": 0.05}})
 """From Gong & Cosma's original code."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from vse.errors import InputError
 from vse.networks import NetworkFolder
 from vse.options import DataOptions, EncoderOptions, Switch
+from vse.ranges import AtLeast1, Positive
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from GSMN_LSEH.model import GSMN
@@ -24,15 +25,15 @@ class NetworkOptions(EncoderOptions):
     """Read captions in both directions (published recipe: yes)."""
     no_txtnorm: Switch = False
     """Do not normalise words."""
-    lambda_softmax: float = 9.0
+    lambda_softmax: Positive = 9.0
     """Factor of the attention's logits (published recipes: 20 for Flickr30K, 10 for MS-COCO)."""
-    num_block: int = 16
+    num_block: AtLeast1 = 16
     """Blocks of features that are compared apart, the size of a matching vector."""
-    feat_dim: int | None = None
+    feat_dim: AtLeast1 | None = None
     """The published code's second name of --num_block; refused if it differs."""
-    hid_dim: int = 32
+    hid_dim: AtLeast1 = 32
     """Size of a convolved matching vector, a multiple of 8."""
-    out_dim: int = 1
+    out_dim: AtLeast1 = 1
     """Outputs of the read-out, averaged."""
     is_sparse: Switch = False
     """Words are neighbours where a parse connects them, else all of a caption's are."""

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from GSMN_LSEH import loss
 from GSMN_LSEH.network import FOLDER, NetworkOptions
 from vse.cli import run
-from vse.losses import ObjectiveOptions, build_objective, resolve
-from vse.options import DataOptions, TrainingOptions, on_demo
+from vse.options import DataOptions, ObjectiveOptions, TrainingOptions, on_demo
 
 DEMO = {
     "bi_gru": True,
@@ -44,6 +43,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
+    from vse.losses import build_objective, resolve
     from vse.training.loop import train
 
     options.objective = resolve(options.objective, loss.DEMO if on_demo(options.data) else loss.DEFAULTS)

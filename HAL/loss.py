@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from vse.errors import InputError
-from vse.losses import NetworkDefaults, ObjectiveOptions
+from vse.options import NetworkDefaults, ObjectiveOptions
 
 DEFAULTS = NetworkDefaults(loss="hal")
 """The constants of HAL in the library are those that its original code has for MS-COCO."""

@@ -23,8 +23,8 @@ from HAL.loss import HALOptions
 from HAL.network import FOLDER, NetworkOptions
 from vse.cli import run
 from vse.files import write_atomically
-from vse.losses import build_objective, resolve
 from vse.options import DataOptions, Switch, TrainingOptions, on_demo
+from vse.ranges import AtLeast1
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from vse.training.runs import Run
@@ -44,9 +44,9 @@ DEMO = {
 class HALTrainingOptions(TrainingOptions):
     """The training run."""
 
-    num_epochs: int = 15
+    num_epochs: AtLeast1 = 15
     """Passes over the training captions."""
-    lr_update: int = 8
+    lr_update: AtLeast1 = 8
     """Epochs between divisions of the learning rate by ten."""
     save_all: Switch = False
     """Keep every epoch's model as Epoch-N-model.pth.tar, N from 1."""
@@ -66,6 +66,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
+    from vse.losses import build_objective, resolve
     from vse.training.loop import train
     from vse.training.recipe import Recipe
 

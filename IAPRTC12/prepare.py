@@ -28,6 +28,7 @@ from vse.data.index_writer import write_index
 from vse.data.pictures import Pictures, inside, seeded_splits
 from vse.errors import InputError
 from vse.files import writable_folder, write_atomically
+from vse.ranges import AtLeast0
 from vse.text.tokens import tokenise
 from vse.text.vocabulary import Vocabulary
 
@@ -52,11 +53,11 @@ class Options:
     """Ids of the validation images."""
     test_ids: Path | None = None
     """Ids of the test images."""
-    dev: int = 1000
+    dev: AtLeast0 = 1000
     """Without lists: images drawn for validation."""
-    test: int = 1000
+    test: AtLeast0 = 1000
     """Without lists: images drawn for test; all others are for training."""
-    seed: int = 0
+    seed: AtLeast0 = 0
     """Without lists: the seed they are drawn with."""
     clauses: bool = False
     """Every clause of a description is a caption of its own. Not the benchmark, whose images have one caption each."""

@@ -19,13 +19,14 @@ from SGRAF_LSEH.network import FOLDER
 from vse.cli import run
 from vse.networks import Trained
 from vse.options import EvaluationOptions
+from vse.ranges import AtLeast1
 
 
 @dataclass
 class Options(EvaluationOptions):
     """What to evaluate, and what to write."""
 
-    rerank: int | None = None
+    rerank: AtLeast1 | None = None
     """Score each query's best K candidates by the cosine of global vectors only, the others follow in that order."""
 
 

@@ -1,6 +1,6 @@
 """How SGRAF's objectives differ from the library's defaults: the hardest negative is the default."""
 
-from vse.losses import NetworkDefaults
+from vse.options import NetworkDefaults
 
 DEFAULTS = NetworkDefaults(max_violation=True)
 """In its original code a flag turned the hardest negatives off, and the recipes do not give it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vse.networks import NetworkFolder
 from vse.options import EncoderOptions, Switch
+from vse.ranges import AtLeast1, Positive
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from SGRAF_LSEH.model import SGRAF
@@ -21,15 +22,15 @@ class NetworkOptions(EncoderOptions):
 
     module_name: Literal["SGR", "SAF"] = "SGR"
     """SGR reasons over a graph of word-region similarities, SAF filters them."""
-    sim_dim: int = 256
+    sim_dim: AtLeast1 = 256
     """Size of a similarity vector."""
     bi_gru: bool = True
     """Read captions in both directions (in the original code the flag turns it off; here --no_bi_gru does)."""
     no_txtnorm: Switch = False
     """Do not normalise words."""
-    sgr_step: int = 3
+    sgr_step: AtLeast1 = 3
     """SGR: steps of graph reasoning."""
-    memory_budget: float = 0.25
+    memory_budget: Positive = 0.25
     """GB that the temporaries of one block of images x captions may take."""
 
 

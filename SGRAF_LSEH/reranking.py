@@ -11,7 +11,6 @@ from torch import Tensor
 from SGRAF_LSEH.model import SGRAF
 from vse.console import say
 from vse.distributed import choose_device
-from vse.errors import InputError
 from vse.evaluation.scoring import best_candidates, candidate_recall, encode_split, ensemble, score_candidates
 from vse.evaluation.script import Model, progress_bar
 from vse.options import EvaluationOptions
@@ -27,12 +26,7 @@ def rerank(models: Sequence[Model], count: int, options: EvaluationOptions) -> t
 
     Returns:
         Scores [N, M], and how much was scored and what recall the candidates allow, for `--json`.
-
-    Raises:
-        InputError: `count` is below 1.
     """
-    if count < 1:
-        raise InputError(f"--rerank {count}: expected how many candidates of a query to score, 1 or more")
     device = choose_device(options.device)
     networks = [cast(SGRAF, model.network.to(device)) for model in models]
     encodings = [

@@ -19,8 +19,8 @@ from pathlib import Path
 from SGRAF_LSEH import loss
 from SGRAF_LSEH.network import FOLDER, NetworkOptions
 from vse.cli import run
-from vse.losses import ObjectiveOptions, build_objective, resolve
-from vse.options import DataOptions, TrainingOptions, on_demo
+from vse.options import DataOptions, ObjectiveOptions, TrainingOptions, on_demo
+from vse.ranges import AtLeast1, NonNegative
 
 DEMO = {
     # SAF with the sum of hinges leaves the plateau within a hundred steps; with hardest negatives it takes epochs.
@@ -39,13 +39,13 @@ DEMO = {
 class SGRAFTrainingOptions(TrainingOptions):
     """The training run."""
 
-    num_epochs: int = 40
+    num_epochs: AtLeast1 = 40
     """Passes over the training captions."""
-    learning_rate: float = 0.0004
+    learning_rate: NonNegative = 0.0004
     """Initial learning rate."""
-    lr_update: int = 20
+    lr_update: AtLeast1 = 20
     """Epochs between divisions of the learning rate by ten."""
-    val_step: int = 1000
+    val_step: AtLeast1 = 1000
     """Steps between validations; every epoch ends with one too."""
     logger_name: str = "runs/{data}_{module}/checkpoint"
     """Run folder; {data} and {module} are replaced (the original code: runs/f30k_SGR/checkpoint for all)."""
@@ -74,6 +74,7 @@ def run_folder(options: Options) -> str:
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
+    from vse.losses import build_objective, resolve
     from vse.training.loop import train
     from vse.training.recipe import Recipe
 

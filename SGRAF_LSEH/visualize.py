@@ -40,6 +40,7 @@ from vse.evaluation.script import open_models
 from vse.files import writable_folder, write_atomically
 from vse.nn.attention import attention_over_regions, inner_products
 from vse.options import EvaluationOptions
+from vse.ranges import AtLeast0
 from vse.text.token_ids import encode
 from vse.text.tokens import tokenise
 from vse.tools.pages import embedded, save_page
@@ -62,9 +63,9 @@ class Options:
     """Folder of the vocabulary, for a published checkpoint that carries none; default: the data set's own folder."""
     split: str | None = None
     """Split; default: test."""
-    image: int = 0
+    image: AtLeast0 = 0
     """Image, counted from 0 in the split."""
-    caption: int | None = None
+    caption: AtLeast0 | None = None
     """Caption, its line in the caption file counted from 0; default: the image's first."""
     text: str | None = None
     """A caption of your own in place of one of the split's."""

@@ -1,6 +1,6 @@
 """How VSE-infinity's objectives differ from the library's defaults: the hardest negative is the default."""
 
-from vse.losses import NetworkDefaults
+from vse.options import NetworkDefaults
 
 DEFAULTS = NetworkDefaults(max_violation=True)
 """The original code of its LSEH variant has no other mode that runs."""

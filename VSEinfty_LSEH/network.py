@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vse.errors import InputError
 from vse.networks import NetworkFolder
 from vse.options import DataOptions, EncoderOptions, Switch
+from vse.ranges import Positive
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from vse.data.loading import Reader, Text
@@ -30,7 +31,7 @@ class NetworkOptions(EncoderOptions):
     """Grids: the CNN and what it was trained on (see README.md)."""
     backbone_path: str = ""
     """Grids: file of the CNN's weights; without it the detector starts at random, the others are fetched."""
-    input_scale_factor: float = 1.0
+    input_scale_factor: Positive = 1.0
     """Grids: pictures are squeezed into a square of 256 times so many pixels."""
     text_encoder: Literal["bert", "bigru"] = "bert"
     """bert: word pieces; bigru: words and a GRU in both directions."""

@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from vse.losses import Objective
-from vse.options import Switch, TrainingOptions
 from vse.training.optimizers import with_towers
 from vse.training.recipe import Recipe
 from VSEinfty_LSEH.backbones import GridTower
 from VSEinfty_LSEH.model import BERT_FACTOR, BertEncoder, GridEncoder, VSEinfty
+from VSEinfty_LSEH.options import ScheduleOptions
 
 WEIGHT_DECAY, WORDS_WEIGHT_DECAY = 1e-4, 0.01
-
-
-@dataclass
-class ScheduleOptions(TrainingOptions):
-    """The training run."""
-
-    learning_rate: float = 0.0008
-    """Initial learning rate."""
-    lr_update: int = 10
-    """Epoch at which the learning rate is divided by ten (counted from 0)."""
-    lr_update2: int = 20
-    """Epoch at which it is divided by ten once more."""
-    optim: Literal["adam", "sgd"] = "adam"
-    """adam is AdamW."""
-    vse_mean_warmup_epochs: int = 0
-    """The original name of --warmup_epochs with --warmup_form sum."""
-    embedding_warmup_epochs: int = 2
-    """Grids: first epochs, with the whole CNN frozen."""
-    backbone_warmup_epochs: int = 5
-    """Grids: epochs after which one more of the CNN's blocks is unfrozen, from the last to the first."""
-    bert_lr_factor: float | None = None
-    """BERT: share of the learning rate that it gets; default 0.1, with sgd 1, as published."""
-    backbone_lr_factor: float = 0.01
-    """Grids: share of the learning rate that the CNN gets."""
-    warmup: Literal["loss", "learning_rate"] = "loss"
-    """Grids: what grows from 0 in the epoch that unfreezes the CNN: the loss as published, or the learning rate."""
-    reset_start_epoch: Switch = False
-    """With --resume: take the weights only, like --init_model, and start at epoch 0."""
 
 
 def recipe(options: ScheduleOptions, grids: bool) -> Recipe:

@@ -19,6 +19,7 @@ from vse.console import say
 from vse.data.preparing import prepare_data_set
 from vse.extras import library
 from vse.files import writable_folder
+from vse.ranges import AtLeast0, AtLeast1
 from vse.text.captions import read_captions
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -34,15 +35,15 @@ class Options:
     """Data set whose training captions are read; without --data_path and --data_name the embedded demo."""
     output: str = "small_bert"
     """Folder to write config.json, vocab.txt and model.safetensors to."""
-    pieces: int = 4000
+    pieces: AtLeast1 = 4000
     """Pieces at most: letters first, then the most frequent words; other words are spelled."""
-    hidden_size: int = 128
+    hidden_size: AtLeast1 = 128
     """Size of the states."""
-    layers: int = 2
+    layers: AtLeast1 = 2
     """Transformer layers."""
-    heads: int = 4
+    heads: AtLeast1 = 4
     """Attention heads."""
-    seed: int = 0
+    seed: AtLeast0 = 0
     """Seed of the weights."""
 
 

@@ -15,11 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from vse.cli import run
-from vse.losses import GrowingGradient, ObjectiveOptions, build_objective, resolve
-from vse.options import DataOptions, on_demo
+from vse.options import DataOptions, ObjectiveOptions, on_demo
 from VSEinfty_LSEH import loss
 from VSEinfty_LSEH.network import FOLDER, NetworkOptions
-from VSEinfty_LSEH.schedule import ScheduleOptions
+from VSEinfty_LSEH.options import ScheduleOptions
 
 DEMO = {
     "text_encoder": "bigru",
@@ -43,6 +42,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
+    from vse.losses import GrowingGradient, build_objective, resolve
     from vse.training.loop import train
     from VSEinfty_LSEH.schedule import recipe
 

@@ -1,5 +1,5 @@
 """How VSE++'s objectives differ from the library's defaults: not at all."""
 
-from vse.losses import NetworkDefaults
+from vse.options import NetworkDefaults
 
 DEFAULTS = NetworkDefaults()

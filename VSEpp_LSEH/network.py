@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vse.networks import NetworkFolder
 from vse.options import EmbeddingOptions, Switch
+from vse.ranges import AtLeast1
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from vse.data.loading import Reader, Text
@@ -26,7 +27,7 @@ class NetworkOptions(EmbeddingOptions):
     """Pictures: state dict file of that network; default: torchvision's ImageNet weights."""
     finetune: Switch = False
     """Pictures: train the CNN as well."""
-    crop_size: int = 224
+    crop_size: AtLeast1 = 224
     """Pictures: side of the training crop; evaluation always crops 224."""
     use_restval: Switch = False
     """Pictures: train on MS-COCO's restval images too."""

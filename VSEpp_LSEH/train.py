@@ -13,8 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vse.cli import run
-from vse.losses import ObjectiveOptions, build_objective, resolve
-from vse.options import DataOptions, TrainingOptions
+from vse.options import DataOptions, ObjectiveOptions, TrainingOptions
 from VSEpp_LSEH import loss
 from VSEpp_LSEH.network import FOLDER, NetworkOptions
 
@@ -41,6 +40,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
+    from vse.losses import build_objective, resolve
     from vse.training.loop import train
     from vse.training.recipe import Recipe
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from vse.cli import run
 from vse.errors import InputError
 from vse.options import EvaluationOptions
+from vse.ranges import AtLeast0, AtLeast1
 from VSRN_LSEH.network import FOLDER
 
 
@@ -21,9 +22,9 @@ from VSRN_LSEH.network import FOLDER
 class Options(EvaluationOptions):
     """What to evaluate, and what to write."""
 
-    captions: int = 0
+    captions: AtLeast0 = 0
     """Generate captions of this many images, spread evenly over the split."""
-    beam_size: int = 5
+    beam_size: AtLeast1 = 5
     """Beam of the generated captions that are printed beside the greedy ones."""
 
 

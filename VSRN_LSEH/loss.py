@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from vse.errors import InputError
-from vse.losses import NetworkDefaults, ObjectiveOptions
+from vse.options import NetworkDefaults, ObjectiveOptions
+from vse.ranges import NonNegative
 
 DEFAULTS = NetworkDefaults()
 
@@ -15,9 +16,9 @@ DEFAULTS = NetworkDefaults()
 class LossOptions(ObjectiveOptions):
     """The objective's options, with the two names that VSRN's LSEH variant gives them."""
 
-    a: float | None = None
+    a: NonNegative | None = None
     """lseh: second name of --margin, which it wins over."""
-    b: float | None = None
+    b: NonNegative | None = None
     """lseh: second name of --semantic_weight, which it wins over."""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vse.errors import InputError
 from vse.networks import NetworkFolder
 from vse.options import DataOptions, EmbeddingOptions, Switch
+from vse.ranges import AtLeast1, Probability
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from vse.data.loading import Reader, Text
@@ -21,7 +22,7 @@ NAME = "VSRN"
 class NetworkOptions(EmbeddingOptions):
     """The network."""
 
-    embed_size: int = 2048
+    embed_size: AtLeast1 = 2048
     """Size of the joint embedding space, and of the regions while they are reasoned over."""
     final_batchnorm: Literal["published", "always", "never"] = "published"
     """BatchNorm after the GRU over regions, and none of the projected regions normalised: published: only
@@ -30,23 +31,23 @@ class NetworkOptions(EmbeddingOptions):
     """Normalise each feature over an image's regions (published) or each region over its features (repair)."""
     no_captioning: Switch = False
     """Train retrieval alone, without the caption-generation branch."""
-    dim_hidden: int = 512
+    dim_hidden: AtLeast1 = 512
     """Caption generation: size of its GRUs."""
-    dim_word: int = 300
+    dim_word: AtLeast1 = 300
     """Caption generation: size of its word vectors."""
-    input_dropout_p: float = 0.2
+    input_dropout_p: Probability = 0.2
     """Caption generation: dropout on the projected regions and on each step's input."""
     bidirectional: Literal[0, 1] = 0
     """Caption generation: 1 reads the regions in both directions."""
-    max_len: int = 60
+    max_len: AtLeast1 = 60
     """Caption generation: longest caption in tokens; a longer one is cut."""
     captioner_updates: Literal[1, 2] = 2
     """Updates a step of the caption-generation branch: 2 by its double listing as published, 1 as intended (repair)."""
-    dim_vid: int | None = None
+    dim_vid: AtLeast1 | None = None
     """Caption generation: size of what it reads; only checked, it is --embed_size."""
     rnn_type: Literal["gru"] = "gru"
     """Caption generation: published name of the only choice."""
-    rnn_dropout_p: float = 0.5
+    rnn_dropout_p: Probability = 0.5
     """Without effect, as published: dropout between the layers of GRUs that have one."""
 
 

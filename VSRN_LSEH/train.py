@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vse.cli import run
-from vse.losses import build_objective, resolve
 from vse.options import DataOptions, TrainingOptions
+from vse.ranges import AtLeast1, NonNegative
 from VSRN_LSEH import loss
 from VSRN_LSEH.loss import LossOptions
 from VSRN_LSEH.network import FOLDER, NetworkOptions
@@ -38,9 +38,9 @@ DEMO = {
 class VSRNTrainingOptions(TrainingOptions):
     """The training run."""
 
-    learning_rate: float = 0.0004
+    learning_rate: NonNegative = 0.0004
     """Initial learning rate."""
-    lr_update: int = 6
+    lr_update: AtLeast1 = 6
     """Epochs between divisions of the learning rate by ten."""
     selection: Literal["r1_r5", "rsum"] = "r1_r5"
     """The best model has the highest R@1 + R@5 of both directions on dev (published), or R@10 as well (repair)."""
@@ -58,6 +58,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Train; the run folder holds the result."""
+    from vse.losses import build_objective, resolve
     from vse.training.loop import train
     from vse.training.recipe import FIRST_RECALLS, RSUM, Recipe
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from vse.ranges import AtLeast0, AtLeast1, NonNegative, PositiveShare, Probability
+from vse.ranges import AtLeast0, AtLeast1, Finite, NonNegative, Positive, PositiveShare, Probability, Share
 
 Options = TypeVar("Options")
 
@@ -26,11 +27,11 @@ class DataOptions:
     """Data set: f30k, coco, iaprtc12 or a folder's name; without --data_path and --data_name the embedded demo."""
     vocab_path: str | None = None
     """Folder of the vocabulary files; default: the data set's own folder. A missing vocabulary is built and saved."""
-    batch_size: int = 128
+    batch_size: AtLeast1 = 128
     """Pairs in a training batch (of each process under torchrun), items in an evaluation batch."""
-    workers: int = 0
+    workers: AtLeast0 = 0
     """Loader processes; 0 reads in the main process. The number does not change the batches."""
-    img_dim: int | None = None
+    img_dim: AtLeast1 | None = None
     """Feature size that you expect; only checked, the file decides."""
 
 
@@ -38,17 +39,17 @@ class DataOptions:
 class TrainingOptions:
     """The training run."""
 
-    num_epochs: int = 30
+    num_epochs: AtLeast1 = 30
     """Passes over the training captions."""
-    learning_rate: float = 0.0002
+    learning_rate: NonNegative = 0.0002
     """Initial learning rate."""
-    lr_update: int = 15
+    lr_update: AtLeast1 = 15
     """Epochs between divisions of the learning rate by ten."""
-    grad_clip: float = 2.0
+    grad_clip: NonNegative = 2.0
     """Largest total gradient norm; 0 turns clipping off."""
-    val_step: int = 500
+    val_step: AtLeast1 = 500
     """Steps between validations; every epoch ends with one too."""
-    log_step: int = 10
+    log_step: AtLeast1 = 10
     """Steps between log lines."""
     logger_name: str = "runs/runX"
     """Run folder: options, metrics, TensorBoard events, checkpoints, vocabulary."""
@@ -58,7 +59,7 @@ class TrainingOptions:
     """Checkpoint, ours or of the original code, whose weights the run starts from."""
     resume: str | None = None
     """Checkpoint to resume from, or auto: the run folder's own if there is one."""
-    seed: int = 0
+    seed: AtLeast0 = 0
     """Seed of everything random: initial weights, order, dropout."""
     device: str | None = None
     """cuda, mps or cpu; default: the first of them that is available."""
@@ -126,11 +127,11 @@ class TowerOptions:
 class EncoderOptions:
     """The network."""
 
-    word_dim: int = 300
+    word_dim: AtLeast1 = 300
     """Size of the word vectors."""
-    embed_size: int = 1024
+    embed_size: AtLeast1 = 1024
     """Size of the joint space."""
-    num_layers: int = 1
+    num_layers: AtLeast1 = 1
     """Layers of the caption GRU."""
     no_imgnorm: Switch = False
     """Do not normalise images (VSE0), or their regions."""
@@ -169,12 +170,138 @@ class EvaluationOptions:
     """Write the scores to this .npy file, float32 [images, captions]."""
     json: str | None = None
     """Write all metrics to this file."""
-    batch_size: int = 128
+    batch_size: AtLeast1 = 128
     """Items encoded at a time."""
-    memory_budget: float = 1.0
+    memory_budget: Positive = 1.0
     """GB that a block of scores may take while it is computed."""
     device: str | None = None
     """cuda, mps or cpu; default: the first of them that is available."""
+
+
+SameImage = Literal["negative", "ignore", "positive", "zero_margin"]
+"""What other captions of an image are to an objective, when they meet in a batch."""
+WarmupForm = Literal["sum", "mean"]
+"""How a warm-up adds up the terms of all negatives."""
+
+
+@dataclass
+class ObjectiveOptions:
+    """Which objective, and its constants; one that is not given is the network's own, or else the objective's.
+
+    A flag sets the constant of its name, the field of the objective's class.
+    """
+
+    loss: str = "lseh"
+    """Training objective: lseh, lmh (max_hinge), sum_hinge, luwm, hal, infonce, soft_margin, sam, selhn, tal, unihn,
+    siglip, dcl, hn_nce, soft_labels, neighbor_retr, crcl (docs/objectives.md), or your own as FILE.py:ClassName."""
+    max_violation: bool | None = None
+    """lseh, sam, soft_margin: each query's hardest negative instead of all."""
+    same_image: SameImage | None = None
+    """Other captions of an image that meet in a batch: wrong answers (negative), ignored, or right ones (positive);
+    lseh also zero_margin. Default: the objective's published rule."""
+    false_negatives: Literal["gist"] | None = None
+    """gist: drop negatives whose descriptions are too close to the query's."""
+    gist_margin: NonNegative | None = None
+    """gist: drop a negative whose similarity is within this of the positive's, 0.05."""
+    gist_ratio: Positive | None = None
+    """gist: drop a negative whose similarity is above this share of the positive's, such as 0.95, instead."""
+    warmup_epochs: NonNegative | None = None
+    """First epochs (fractions too) that sum over all negatives; for objectives of hardest negatives."""
+    warmup_form: WarmupForm | None = None
+    """sum as in VSE-infinity, the default, or mean: the sum divided by the batch size."""
+    margin: NonNegative | None = None
+    """Margin of lmh, sum_hinge, selhn, tal, unihn, of an unrelated negative (lseh, sam), of the mining (luwm)."""
+    semantic_weight: NonNegative | None = None
+    """What similarity in meaning adds to the margin (lseh) or takes off it (sam)."""
+    semantic_normalise: Literal["rowmax", "cosine", "self"] | None = None
+    """lseh: what inner products of descriptions are divided by."""
+    semantic_symmetrise: bool | None = None
+    """lseh: average the similarities of both orders of a pair."""
+    same_image_key: Literal["image_ids", "legacy_div5"] | None = None
+    """lseh: legacy_div5 takes captions for one image's by id // 5, as the original code does."""
+    positive_coefficients: tuple[Finite, Finite, Finite] | None = None
+    """luwm: constant, linear and square coefficient of the positive."""
+    negative_coefficients: tuple[Finite, Finite, Finite] | None = None
+    """luwm: the same of the hardest negative."""
+    local_alpha: Positive | None = None
+    """hal: scale of the batch's negatives (Flickr30K: 60)."""
+    local_ep: Finite | None = None
+    """hal: threshold of the batch's negatives (Flickr30K: 0.7)."""
+    positive_term: Literal["published", "repaired"] | None = None
+    """hal: repaired pulls matching pairs that score 0 or less as well."""
+    memory_bank: bool | None = None
+    """hal: weight the pairs by a memory bank as well, from the second epoch on."""
+    mb_rate: PositiveShare | None = None
+    """hal: share of the training captions in the bank (0.05)."""
+    mb_k: AtLeast1 | None = None
+    """hal: nearest rows of the bank that count (250)."""
+    global_alpha: NonNegative | None = None
+    """hal: scale of the positives' weights (40)."""
+    global_beta: NonNegative | None = None
+    """hal: scale of the negatives' weights (40)."""
+    global_ep_posi: Finite | None = None
+    """hal: threshold of the positives' weights (0.2; it cancels out)."""
+    global_ep_nega: Finite | None = None
+    """hal: threshold of the negatives' weights (0.1)."""
+    global_weighting: Literal["published", "repaired"] | None = None
+    """hal: repaired mends the weighting by the bank (docs/differences.md)."""
+    temperature: Positive | None = None
+    """infonce, dcl, hn_nce, soft_labels, neighbor_retr: where the learned temperature starts; tal, crcl: fixed."""
+    sharpness: Positive | None = None
+    """soft_margin: how closely it follows a hinge; unihn: how much the hardest negative counts."""
+    epsilon: NonNegative | None = None
+    """selhn: distance of positive and hardest negative below which a query averages over its negatives."""
+    logit_scale: Positive | None = None
+    """siglip: where the learned scale starts."""
+    logit_bias: Finite | None = None
+    """siglip: where the learned bias starts."""
+    hardness: NonNegative | None = None
+    """hn_nce: how much harder negatives weigh more."""
+    soft_weight: NonNegative | None = None
+    """soft_labels: weight of the divergence from the descriptions' distribution."""
+    soft_temperature: Positive | None = None
+    """soft_labels: temperature of that distribution."""
+    centrality_scale: NonNegative | None = None
+    """neighbor_retr: how much a central item weighs more."""
+    neighbors: AtLeast1 | None = None
+    """neighbor_retr: wrong answers that may be right."""
+    neighbor_scale: Positive | None = None
+    """neighbor_retr: inverse temperature of its second and third term."""
+    plan_weight: Share | None = None
+    """neighbor_retr: share of the Sinkhorn plan in the targets."""
+    plan_temperature: Positive | None = None
+    """neighbor_retr: temperature of the plan."""
+    bank_size: AtLeast1 | None = None
+    """neighbor_retr: pairs in its bank, the last that were trained on."""
+    momentum: Share | None = None
+    """crcl: share of the old belief in the new one."""
+    belief_epochs: AtLeast0 | None = None
+    """crcl: first epochs, in which every pair is believed."""
+    complementary_weight: NonNegative | None = None
+    """crcl: weight of the term of the wrong answers."""
+    score_scale: Positive | None = None
+    """Show the objective tanh(scores / X): objectives of bounded scores on a network of unbounded ones (gsmn)."""
+
+
+@dataclass(frozen=True)
+class NetworkDefaults:
+    """How a network's recipe differs from the objectives' defaults; an entry counts where the objective has it."""
+
+    loss: str = "lseh"
+    max_violation: bool = False
+    warmup_epochs: float = 0.0
+    warmup_form: WarmupForm = "sum"
+    constants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name of an objective -> name of a constant -> the network's own value."""
+
+    def options(self) -> ObjectiveOptions:
+        """Return the options that say nothing but the network's objective: what a command line begins with."""
+        return ObjectiveOptions(loss=self.loss)
+
+    def shown(self) -> dict[str, Any]:
+        """Return the constants of the network's own objective, for `--help`."""
+        losses = importlib.import_module("vse.losses")  # its classes state the constants, and torch takes a second
+        return {name: value for name, value in vars(losses.resolve(self.options(), self)).items() if value is not None}
 
 
 def on_demo(options: DataOptions) -> bool:

@@ -154,7 +154,10 @@ def test_as_they_stand_the_scripts_evaluate_what_training_saves_alone_together_a
     assert reranked["r1"] <= summary["recall"]["image_to_text"] + 1e-6
     script("SGRAF_LSEH", "python evaluation.py --rerank 50 --save_similarities all.npy")
     np.testing.assert_allclose(np.load(done.folder / "all.npy"), a, atol=1e-6)
-    assert "expected how many candidates" in script("SGRAF_LSEH", "python evaluation.py --rerank 0", status=2).errors
+    assert (
+        "--rerank 0: expected a whole number, at least 1"
+        in script("SGRAF_LSEH", "python evaluation.py --rerank 0", status=2).errors
+    )
 
     script("SGRAF_LSEH", f"python IAPRTC12/trainIAPRTC12.py --data_path {tmp_path}/data{TINY}")
     done = script("SGRAF_LSEH", "python IAPRTC12/evaluationIAPRTC12.py")

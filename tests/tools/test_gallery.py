@@ -166,7 +166,6 @@ def test_images_with_different_numbers_of_captions(tmp_path: Path, folder: Path)
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"split": "dev", "queries": 0}, "give at least 1"),
         ({"split": "train"}, r"\[8, 40\] scores, but the train split .* has 24 images and 120 captions; name what"),
         ({"split": "val"}, "the folder has the splits train, dev, test"),
     ],

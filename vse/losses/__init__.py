@@ -12,14 +12,7 @@ from vse.losses.max_hinge import MaxHinge
 from vse.losses.memory_bank import MemoryBank
 from vse.losses.neighbor_retr import NeighborRetr
 from vse.losses.objective import Objective, Roles
-from vse.losses.options import (
-    NetworkDefaults,
-    ObjectiveOptions,
-    build_objective,
-    check_combination,
-    read_saved,
-    resolve,
-)
+from vse.losses.options import build_objective, check_combination, read_saved, resolve
 from vse.losses.pairs import BankScores, Pairs
 from vse.losses.sam import SAM
 from vse.losses.selhn import SelHN
@@ -31,6 +24,7 @@ from vse.losses.table import ALIASES, OBJECTIVES
 from vse.losses.tal import TAL
 from vse.losses.unihn import UniHN
 from vse.losses.wrappers import GrowingGradient, Rescaled, Warmup
+from vse.options import NetworkDefaults, ObjectiveOptions
 
 __all__ = [
     "ALIASES",

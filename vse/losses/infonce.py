@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from vse.losses.objective import Pairs, Roles, SameImage
+from vse.losses.objective import Pairs, Roles
 from vse.losses.temperature import TemperatureObjective, cross_entropy
+from vse.options import SameImage
 
 
 @dataclass(eq=False, repr=False)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from vse.errors import InputError
 from vse.losses.hinge import hinges
-from vse.losses.objective import Objective, Pairs, SameImage, described
+from vse.losses.objective import Objective, Pairs, described
 from vse.losses.semantics import Normalise, description_similarity
+from vse.options import SameImage
 
 
 @dataclass(eq=False, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,9 @@ from vse.errors import InputError
 from vse.losses.false_negatives import Gist
 from vse.losses.memory_bank import MemoryBank
 from vse.losses.pairs import BankScores, Pairs
+from vse.options import SameImage
 
-__all__ = ["BankScores", "Objective", "Pairs", "Roles", "SameImage"]
-
-SameImage = Literal["negative", "ignore", "positive", "zero_margin"]
+__all__ = ["BankScores", "Objective", "Pairs", "Roles"]
 
 
 class Roles(NamedTuple):

@@ -4,142 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 from vse.errors import InputError
 from vse.losses.false_negatives import Gist
 from vse.losses.hal import BANK
-from vse.losses.objective import Objective, SameImage
+from vse.losses.objective import Objective
 from vse.losses.table import OBJECTIVES, canonical_name, constants_of, objective_class
-from vse.losses.wrappers import Rescaled, Warmup, WarmupForm
-
-
-@dataclass
-class ObjectiveOptions:
-    """Which objective, and its constants; one that is not given is the network's own, or else the objective's.
-
-    A flag sets the constant of its name, the field of the objective's class.
-    """
-
-    loss: str = "lseh"
-    """Training objective: lseh, lmh (max_hinge), sum_hinge, luwm, hal, infonce, soft_margin, sam, selhn, tal, unihn,
-    siglip, dcl, hn_nce, soft_labels, neighbor_retr, crcl (docs/objectives.md), or your own as FILE.py:ClassName."""
-    max_violation: bool | None = None
-    """lseh, sam, soft_margin: each query's hardest negative instead of all."""
-    same_image: SameImage | None = None
-    """Other captions of an image that meet in a batch: wrong answers (negative), ignored, or right ones (positive);
-    lseh also zero_margin. Default: the objective's published rule."""
-    false_negatives: Literal["gist"] | None = None
-    """gist: drop negatives whose descriptions are too close to the query's."""
-    gist_margin: float | None = None
-    """gist: drop a negative whose similarity is within this of the positive's, 0.05."""
-    gist_ratio: float | None = None
-    """gist: drop a negative whose similarity is above this share of the positive's, such as 0.95, instead."""
-    warmup_epochs: float | None = None
-    """First epochs (fractions too) that sum over all negatives; for objectives of hardest negatives."""
-    warmup_form: WarmupForm | None = None
-    """sum as in VSE-infinity, the default, or mean: the sum divided by the batch size."""
-    margin: float | None = None
-    """Margin of lmh, sum_hinge, selhn, tal, unihn, of an unrelated negative (lseh, sam), of the mining (luwm)."""
-    semantic_weight: float | None = None
-    """What similarity in meaning adds to the margin (lseh) or takes off it (sam)."""
-    semantic_normalise: Literal["rowmax", "cosine", "self"] | None = None
-    """lseh: what inner products of descriptions are divided by."""
-    semantic_symmetrise: bool | None = None
-    """lseh: average the similarities of both orders of a pair."""
-    same_image_key: Literal["image_ids", "legacy_div5"] | None = None
-    """lseh: legacy_div5 takes captions for one image's by id // 5, as the original code does."""
-    positive_coefficients: tuple[float, float, float] | None = None
-    """luwm: constant, linear and square coefficient of the positive."""
-    negative_coefficients: tuple[float, float, float] | None = None
-    """luwm: the same of the hardest negative."""
-    local_alpha: float | None = None
-    """hal: scale of the batch's negatives (Flickr30K: 60)."""
-    local_ep: float | None = None
-    """hal: threshold of the batch's negatives (Flickr30K: 0.7)."""
-    positive_term: Literal["published", "repaired"] | None = None
-    """hal: repaired pulls matching pairs that score 0 or less as well."""
-    memory_bank: bool | None = None
-    """hal: weight the pairs by a memory bank as well, from the second epoch on."""
-    mb_rate: float | None = None
-    """hal: share of the training captions in the bank (0.05)."""
-    mb_k: int | None = None
-    """hal: nearest rows of the bank that count (250)."""
-    global_alpha: float | None = None
-    """hal: scale of the positives' weights (40)."""
-    global_beta: float | None = None
-    """hal: scale of the negatives' weights (40)."""
-    global_ep_posi: float | None = None
-    """hal: threshold of the positives' weights (0.2; it cancels out)."""
-    global_ep_nega: float | None = None
-    """hal: threshold of the negatives' weights (0.1)."""
-    global_weighting: Literal["published", "repaired"] | None = None
-    """hal: repaired mends the weighting by the bank (docs/differences.md)."""
-    temperature: float | None = None
-    """infonce, dcl, hn_nce, soft_labels, neighbor_retr: where the learned temperature starts; tal, crcl: fixed."""
-    sharpness: float | None = None
-    """soft_margin: how closely it follows a hinge; unihn: how much the hardest negative counts."""
-    epsilon: float | None = None
-    """selhn: distance of positive and hardest negative below which a query averages over its negatives."""
-    logit_scale: float | None = None
-    """siglip: where the learned scale starts."""
-    logit_bias: float | None = None
-    """siglip: where the learned bias starts."""
-    hardness: float | None = None
-    """hn_nce: how much harder negatives weigh more."""
-    soft_weight: float | None = None
-    """soft_labels: weight of the divergence from the descriptions' distribution."""
-    soft_temperature: float | None = None
-    """soft_labels: temperature of that distribution."""
-    centrality_scale: float | None = None
-    """neighbor_retr: how much a central item weighs more."""
-    neighbors: int | None = None
-    """neighbor_retr: wrong answers that may be right."""
-    neighbor_scale: float | None = None
-    """neighbor_retr: inverse temperature of its second and third term."""
-    plan_weight: float | None = None
-    """neighbor_retr: share of the Sinkhorn plan in the targets."""
-    plan_temperature: float | None = None
-    """neighbor_retr: temperature of the plan."""
-    bank_size: int | None = None
-    """neighbor_retr: pairs in its bank, the last that were trained on."""
-    momentum: float | None = None
-    """crcl: share of the old belief in the new one."""
-    belief_epochs: int | None = None
-    """crcl: first epochs, in which every pair is believed."""
-    complementary_weight: float | None = None
-    """crcl: weight of the term of the wrong answers."""
-    score_scale: float | None = None
-    """Show the objective tanh(scores / X): objectives of bounded scores on a network of unbounded ones (gsmn)."""
-
-
-@dataclass(frozen=True)
-class NetworkDefaults:
-    """How a network's recipe differs from the objectives' defaults; an entry counts where the objective has it."""
-
-    loss: str = "lseh"
-    max_violation: bool = False
-    warmup_epochs: float = 0.0
-    warmup_form: WarmupForm = "sum"
-    constants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Name of an objective -> name of a constant -> the network's own value."""
-
-    def options(self) -> ObjectiveOptions:
-        """Return the options that say nothing but the network's objective: what a command line begins with."""
-        return ObjectiveOptions(loss=self.loss)
-
-    def shown(self) -> dict[str, Any]:
-        """Return the constants of the network's own objective, for `--help`."""
-        return {name: value for name, value in vars(resolve(self.options(), self)).items() if value is not None}
-
+from vse.losses.wrappers import Rescaled, Warmup
+from vse.options import NetworkDefaults, ObjectiveOptions
 
 Options = TypeVar("Options", bound=ObjectiveOptions)
 
 _NOT_CONSTANTS = {"loss", "score_scale", "warmup_epochs", "warmup_form", "false_negatives", "gist_margin", "gist_ratio"}
 
 
-def resolve(options: Options, network: NetworkDefaults = NetworkDefaults()) -> Options:
+LIBRARY = NetworkDefaults()
+"""A network whose recipe is the objectives' defaults."""
+
+
+def resolve(options: Options, network: NetworkDefaults = LIBRARY) -> Options:
     """Return the options with every constant of the chosen objective filled in; constants of others stay None.
 
     The user's value wins over the network's, that over the objective's default. Resolved options say what trains: they

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from vse.losses.hinge import hinges
-from vse.losses.objective import Objective, Pairs, SameImage, described
+from vse.losses.objective import Objective, Pairs, described
 from vse.losses.semantics import description_similarity
+from vse.options import SameImage
 
 
 @dataclass(eq=False, repr=False)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from vse.errors import InputError
-from vse.losses.objective import Pairs, Roles, SameImage, described
+from vse.losses.objective import Pairs, Roles, described
 from vse.losses.semantics import description_similarity
 from vse.losses.temperature import TemperatureObjective, cross_entropy
+from vse.options import SameImage
 
 
 @dataclass(eq=False, repr=False)

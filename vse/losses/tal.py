@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from vse.errors import InputError
-from vse.losses.objective import Objective, Pairs, Roles, SameImage
+from vse.losses.objective import Objective, Pairs, Roles
 from vse.losses.queries import QueryObjective, log_sum_exp
 from vse.losses.sum_hinge import SumHinge
+from vse.options import SameImage
 
 
 @dataclass(eq=False, repr=False)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from vse.errors import InputError
 from vse.losses.objective import Objective, Pairs
-
-WarmupForm = Literal["sum", "mean"]
+from vse.options import WarmupForm
 
 
 class Wrapper(Objective):

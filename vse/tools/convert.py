@@ -23,6 +23,7 @@ from vse.data.sources.entry import Axes, listing
 from vse.data.sources.open import open_source
 from vse.errors import InputError
 from vse.files import writable_folder
+from vse.ranges import AtLeast0, AtLeast1
 
 
 @dataclass
@@ -50,9 +51,9 @@ class Options:
     """Precision of the features in TSV, and in LMDB with --dim; default: found out from their bytes."""
     axes: Axes = "auto"
     """Order of an image's axes: regions r, dimensions d, rows and columns h w; default: found out from all images."""
-    regions: int | None = None
+    regions: AtLeast1 | None = None
     """Keep at most so many regions of each image, the first ones; images with fewer are padded."""
-    captions_per_image: int | None = None
+    captions_per_image: AtLeast1 | None = None
     """Keep so many captions of each image, the first ones, and leave images with fewer out; default: all captions."""
     drop_missing: bool = False
     """Leave images of --captions without features out, with their captions, and name them."""
@@ -60,11 +61,11 @@ class Options:
     """Columns of a TSV file, in order; default: by their number. Others than image_id,image_w,... are ignored."""
     features_key: str | None = None
     """Name of the features in HDF5 or .npz; default: one of the usual names."""
-    dim: int | None = None
+    dim: AtLeast1 | None = None
     """LMDB values are bare numbers, so many for each region."""
     trust: bool = False
     """Keep values beyond 1e6 and boxes outside their picture."""
-    seed: int = 0
+    seed: AtLeast0 = 0
     """Seed of the splits, for a caption table that names none."""
     overwrite: bool = False
     """Replace feature files that are there."""

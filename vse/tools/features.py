@@ -29,6 +29,7 @@ from vse.distributed import choose_device, first_process_first, start
 from vse.errors import InputError
 from vse.files import read_json, writable_folder, write_atomically
 from vse.nn.extractors import Extractor, build_extractor
+from vse.ranges import AtLeast0, AtLeast1
 
 RECORD = "features.json"
 """What the features of a folder are; written last, so that a folder that has it is complete."""
@@ -55,27 +56,27 @@ class Options:
     none: captions and ids only."""
     weights: Path | None = None
     """File of the network's weights; default: the library's own."""
-    regions: int = 36
+    regions: AtLeast1 = 36
     """Regions per image, of a detector."""
-    grid: int | None = None
+    grid: AtLeast1 | None = None
     """Cells per side that the tokens of a tower are averaged to; default: all its tokens."""
-    image_size: int | None = None
+    image_size: AtLeast1 | None = None
     """Side of the square that a tower reads, in pixels; default: what it was trained on."""
     dtype: Literal["float32", "float16"] = "float16"
     """Precision of the features."""
-    captions_per_image: int | None = None
+    captions_per_image: AtLeast1 | None = None
     """Keep this many captions of each image and leave out images with fewer; default: keep all captions."""
-    dev: int | None = None
+    dev: AtLeast0 | None = None
     """Validation images to draw for a table that names no splits; default: a tenth, at most 1,000."""
-    test: int | None = None
+    test: AtLeast0 | None = None
     """Test images to draw likewise."""
-    seed: int = 0
+    seed: AtLeast0 = 0
     """Seed of that drawing."""
     skip_broken: bool = False
     """Leave out pictures that are missing or cannot be decoded, with their captions, and count them."""
-    batch_size: int = 8
+    batch_size: AtLeast1 = 8
     """Pictures in the network at a time."""
-    workers: int = 0
+    workers: AtLeast0 = 0
     """Processes that decode pictures."""
     device: str | None = None
     """cuda, mps or cpu; default: the first of them that is there."""

@@ -15,6 +15,7 @@ from vse.data.images import CropTransform, features_or_pictures, picture_of
 from vse.errors import InputError
 from vse.evaluation.ranking import Ranks, nearest, ranks
 from vse.evaluation.scoring import load_similarities
+from vse.ranges import AtLeast1
 from vse.tools.pages import embedded, save_page
 
 THUMBNAIL = 160
@@ -73,9 +74,9 @@ class Options:
     """Data set that was evaluated; without --data_path and --data_name the embedded demo."""
     split: str = "test"
     """Split that was evaluated."""
-    queries: int = 20
+    queries: AtLeast1 = 20
     """Queries in each direction, spread evenly over the split."""
-    answers: int = 5
+    answers: AtLeast1 = 5
     """Best answers to each query."""
     failures: bool = False
     """Only queries whose best answer is wrong."""
@@ -89,8 +90,6 @@ def main(options: Options) -> None:
     Raises:
         InputError: the scores cannot be read or are not those of the split.
     """
-    if options.queries < 1 or options.answers < 1:
-        raise InputError("--queries and --answers count what is shown: give at least 1 of each")
     scores = load_similarities(options.similarities)
     folder = locate_data_set(options.data_path, options.data_name)
     split = features_or_pictures(CropTransform())(folder, options.split)

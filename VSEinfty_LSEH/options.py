@@ -1,0 +1,37 @@
+"""Options of VSE-infinity's training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vse.options import Switch, TrainingOptions
+from vse.ranges import AtLeast0, AtLeast1, NonNegative
+
+
+@dataclass
+class ScheduleOptions(TrainingOptions):
+    """The training run."""
+
+    learning_rate: NonNegative = 0.0008
+    """Initial learning rate."""
+    lr_update: AtLeast1 = 10
+    """Epoch at which the learning rate is divided by ten (counted from 0)."""
+    lr_update2: AtLeast1 = 20
+    """Epoch at which it is divided by ten once more."""
+    optim: Literal["adam", "sgd"] = "adam"
+    """adam is AdamW."""
+    vse_mean_warmup_epochs: AtLeast0 = 0
+    """The original name of --warmup_epochs with --warmup_form sum."""
+    embedding_warmup_epochs: AtLeast0 = 2
+    """Grids: first epochs, with the whole CNN frozen."""
+    backbone_warmup_epochs: AtLeast0 = 5
+    """Grids: epochs after which one more of the CNN's blocks is unfrozen, from the last to the first."""
+    bert_lr_factor: NonNegative | None = None
+    """BERT: share of the learning rate that it gets; default 0.1, with sgd 1, as published."""
+    backbone_lr_factor: NonNegative = 0.01
+    """Grids: share of the learning rate that the CNN gets."""
+    warmup: Literal["loss", "learning_rate"] = "loss"
+    """Grids: what grows from 0 in the epoch that unfreezes the CNN: the loss as published, or the learning rate."""
+    reset_start_epoch: Switch = False
+    """With --resume: take the weights only, like --init_model, and start at epoch 0."""
