@@ -162,7 +162,7 @@ def read_edges(split: Split, captions: Captions) -> Extra:
 
 
 def _padded(edges: Ragged, captions: np.ndarray) -> Tensor:
-    return torch.from_numpy(edges.batch(captions, padding=-1))
+    return torch.from_numpy(edges.stack(captions, padding=-1))
 
 
 def published_ids(split: Split, vocabulary: Vocabulary) -> TokenIds | None:
@@ -181,14 +181,13 @@ def published_ids(split: Split, vocabulary: Vocabulary) -> TokenIds | None:
         raise InputError(f"{path}: {len(lines)} lines for {len(split.captions)} captions; {remedy}")
     lines = lines[: len(split.captions)]
     try:
-        rows = [np.array(line.strip().strip(",").split(","), dtype=np.int32) for line in lines]
-    except ValueError as problem:
+        rows = [[int(word) for word in line.strip().strip(",").split(",")] for line in lines]
+        ids = TokenIds.from_rows(rows, np.int32)
+    except (ValueError, OverflowError) as problem:
         raise InputError(f"{path}: {problem}; expected a line of comma separated word ids per caption") from None
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    ids = TokenIds(np.concatenate(rows), offsets)
-    if ids.ids.min() < 0 or ids.ids.max() >= len(vocabulary):
-        raise InputError(f"{path}: word id {ids.ids.max()}, the vocabulary has {len(vocabulary)} words; {remedy}")
+    outside = ids.values[(ids.values < 0) | (ids.values >= len(vocabulary))]
+    if len(outside):
+        raise InputError(f"{path}: word id {outside[0]}, the vocabulary has {len(vocabulary)} words; {remedy}")
     sample = range(min(len(rows), 100))
     found = sum(_share_of_words(split.captions[k], vocabulary.decode(ids[k])) for k in sample) / len(sample)
     if found < 0.5:

@@ -97,7 +97,7 @@ def cached_ids(file: Path | None) -> AugmentedCaptions:
         lengths = generator.lognormal(2.58, 0.38, 20_000).round().astype(int).clip(4, 80)
         offsets = np.concatenate([[0], lengths.cumsum()])
         tokens = TokenIds(generator.integers(5, size, offsets[-1]).astype(np.int32), offsets)
-    return AugmentedCaptions(tokens, np.ones(len(tokens.ids), bool), size - 1, size, keep_ends=True)
+    return AugmentedCaptions(tokens, np.ones(len(tokens.values), bool), size - 1, size, keep_ends=True)
 
 
 def loop(captions: AugmentedCaptions, chosen: np.ndarray, source: random.Random) -> Tensor:

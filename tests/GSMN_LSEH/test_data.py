@@ -74,7 +74,7 @@ def test_published_word_ids_are_read_and_must_belong_to_the_vocabulary(split: Sp
     beside(split, "precaps_stan.txt").write_text("\n".join(lines) + "\n")
     read = published_ids(split, words)
     assert read is not None
-    np.testing.assert_array_equal(read.ids, ids.ids)
+    np.testing.assert_array_equal(read.values, ids.values)
     np.testing.assert_array_equal(read.offsets, ids.offsets)
     special, rest = words.decode(()).split(), sorted(words.word2idx, key=words.word2idx.get)  # type: ignore[arg-type]
     assert special == []

@@ -106,7 +106,7 @@ def test_original_checkpoints_read_the_notation_of_bytes() -> None:
     expected = np.load(folder / "expected.npz", allow_pickle=False)
     captions = read_captions(captions_file)
     ids = encode(captions, vocabulary)
-    np.testing.assert_array_equal(ids.ids, expected["token_ids_flat"])
+    np.testing.assert_array_equal(ids.values, expected["token_ids_flat"])
     np.testing.assert_array_equal(ids.lengths, expected["token_lengths"])
     clean = encode(captions, Vocabulary.load(folder / "vocab" / "f30k_precomp_vocab.pkl"))
     assert len(clean) == len(captions)

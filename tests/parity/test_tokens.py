@@ -53,7 +53,7 @@ def test_hal_builds_its_vocabulary_from_clean_captions(ids, captions):
 @pytest.mark.parametrize(("reader", "tokeniser"), [("vsepp", "ascii-lower"), ("lseh", "punkt"), ("hal", "bytes-repr")])
 def test_token_ids_are_those_of_the_published_reader(ids, captions, reader, tokeniser):
     encoded = encode(captions, Vocabulary([str(word) for word in ids["words"]], tokeniser))
-    np.testing.assert_array_equal(encoded.ids, ids[f"{reader}.token_ids_flat"])
+    np.testing.assert_array_equal(encoded.values, ids[f"{reader}.token_ids_flat"])
     np.testing.assert_array_equal(encoded.lengths, ids[f"{reader}.token_lengths"])
 
 

@@ -20,7 +20,7 @@ def test_empty_and_unknown_captions_have_ids():
     words = Vocabulary.build(["red dog"], 1)
     ids = encode(["", "   ", "qwertz uiop", "Red DOG"], words)
     assert [ids[index].tolist() for index in range(len(ids))] == [[1, 2], [1, 2], [1, 3, 3, 2], [1, 4, 5, 2]]
-    assert ids.ids.dtype == np.int32
+    assert ids.values.dtype == np.int32
     assert ids.offsets.dtype == np.int64
     assert words.decode(ids[3]) == "red dog"
 
@@ -48,7 +48,7 @@ def test_kept_ids_are_used_until_captions_or_vocabulary_change(tmp_path, monkeyp
     monkeypatch.setattr(vse.text.token_ids, "encode", lambda *arguments: calls.append(1) or encode(*arguments))
     again = token_ids(CAPTIONS, vocabulary(), cache)
     assert calls == []
-    np.testing.assert_array_equal(first.ids, again.ids)
+    np.testing.assert_array_equal(first.values, again.values)
     np.testing.assert_array_equal(first.offsets, again.offsets)
     token_ids(CAPTIONS, vocabulary("ascii-lower"), cache)
     token_ids(CAPTIONS, Vocabulary.build(CAPTIONS, 2), cache)
@@ -65,7 +65,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
     flipped[200] ^= 255
     for damage in (b"", whole[:100], bytes(flipped), b"nonsense"):
         cached.write_bytes(damage)
-        np.testing.assert_array_equal(token_ids(CAPTIONS, vocabulary(), cache).ids, expected.ids)
+        np.testing.assert_array_equal(token_ids(CAPTIONS, vocabulary(), cache).values, expected.values)
         assert len(cached.read_bytes()) == len(whole)
 
 
@@ -77,7 +77,7 @@ def test_ids_that_do_not_fit_the_vocabulary_are_not_trusted(tmp_path):
         arrays = dict(file)
     for name, values in (("ids", arrays["ids"] + 99), ("offsets", arrays["offsets"][:-1]), ("key", np.array("other"))):
         np.savez(cached, **{**arrays, name: values})
-        np.testing.assert_array_equal(token_ids(CAPTIONS, vocabulary(), cache).ids, expected.ids)
+        np.testing.assert_array_equal(token_ids(CAPTIONS, vocabulary(), cache).values, expected.values)
 
 
 def test_without_a_writable_folder_nothing_is_kept(tmp_path):
@@ -85,7 +85,7 @@ def test_without_a_writable_folder_nothing_is_kept(tmp_path):
     blocked.write_text("a file where the folder should be")
     expected = encode(CAPTIONS, vocabulary())
     for cache in (None, blocked / "train_caps", tmp_path / "missing" / "train_caps"):
-        np.testing.assert_array_equal(token_ids(CAPTIONS, vocabulary(), cache).ids, expected.ids)
+        np.testing.assert_array_equal(token_ids(CAPTIONS, vocabulary(), cache).values, expected.values)
 
 
 def test_the_share_of_unknown_words_is_printed(capsys):

@@ -50,7 +50,7 @@ def test_a_clip_reads_as_its_own_tokenizer_does(clip_folder: Path) -> None:
 def test_captions_are_cut_to_the_towers_positions(clip_folder: Path) -> None:
     tokens, _ = TowerPieces.find(str(clip_folder)).encode(["abcdefghijklmnop"])
     assert tokens.lengths.tolist() == [9]
-    assert tokens[0][-1] == tokens.ids.max()
+    assert tokens[0][-1] == tokens.values.max()
 
 
 def test_positions_of_a_roberta_begin_behind_its_padding(clip_folder: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_checkpoint_restores_the_pieces(clip_folder: Path) -> None:
     pieces = TowerPieces.find(str(clip_folder))
     state = pieces.to_state()
     restored = TowerPieces(state["tokenizer"], state["config"], state["mask"])
-    assert np.array_equal(restored.encode(["two dogs"])[0].ids, pieces.encode(["two dogs"])[0].ids)
+    assert np.array_equal(restored.encode(["two dogs"])[0].values, pieces.encode(["two dogs"])[0].values)
     assert restored.longest == pieces.longest
     assert restored.config["model_type"] == "clip_text_model"
 

@@ -48,12 +48,10 @@ class AugmentedCaptions:
         """
         if generator is None:
             return self.tokens.batch(captions)
-        starts = self.tokens.offsets[captions]
-        lengths = self.tokens.offsets[captions + 1] - starts
+        places, lengths = self.tokens.places(captions)
         row = np.repeat(np.arange(len(captions)), lengths)
         first = np.cumsum(lengths) - lengths
-        place = np.arange(len(row)) + (starts - first)[row]
-        ids, word = self.tokens.ids[place].astype(np.int64), self.begins[place].cumsum() - 1
+        ids, word = self.tokens.values[places].astype(np.int64), self.begins[places].cumsum() - 1
 
         draw = generator.random(word[-1] + 1)[word]
         if self.keep_ends:
@@ -93,7 +91,7 @@ class MaskedWords:
     def captions(self, captions: Sequence[str], source: Path) -> AugmentedCaptions:
         """Encode captions and print the share of unknown words; see `vse.text.token_ids.kept_ids`."""
         tokens = kept_ids(captions, source, self.vocabulary, self.cache_folder)
-        return AugmentedCaptions(tokens, np.ones(len(tokens.ids), bool), len(self.vocabulary), len(self), False)
+        return AugmentedCaptions(tokens, np.ones(len(tokens.values), bool), len(self.vocabulary), len(self), False)
 
     def to_state(self) -> dict[str, Any]:
         """Return plain values for a checkpoint."""

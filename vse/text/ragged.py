@@ -42,21 +42,28 @@ class Ragged:
         """Count the rows."""
         return len(self.offsets) - 1
 
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return one row, [length, ...], without a copy."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
     @property
     def lengths(self) -> np.ndarray:
         """[rows] int64, entries per row."""
         return np.diff(self.offsets)
 
-    def row(self, index: int) -> np.ndarray:
-        """Return one row, [length, ...], without a copy."""
-        return self.values[self.offsets[index] : self.offsets[index + 1]]
-
-    def batch(self, indices: np.ndarray, padding: int = 0) -> np.ndarray:
-        """Stack rows [B] -> [B, longest of them, ...] int64, shorter rows filled up with `padding`."""
+    def places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Locate the entries of rows [B] -> their places in `values`, row after row; lengths of the rows [B]."""
         starts = self.offsets[indices]
         lengths = self.offsets[indices + 1] - starts
-        positions = np.arange(lengths.max(initial=0))
-        inside = positions < lengths[:, None]
+        first = np.cumsum(lengths) - lengths
+        return np.arange(lengths.sum()) + np.repeat(starts - first, lengths), lengths
+
+    def stack(self, indices: np.ndarray, padding: int = 0) -> np.ndarray:
+        """Stack rows [B] -> [B, longest of them, ...] int64, shorter rows filled up with `padding`."""
+        places, lengths = self.places(indices)
+        inside = np.arange(lengths.max(initial=0)) < lengths[:, None]
         stacked = np.full((*inside.shape, *self.values.shape[1:]), padding, dtype=np.int64)
-        stacked[inside] = self.values[(starts[:, None] + positions)[inside]]
+        stacked[inside] = self.values[places]
         return stacked

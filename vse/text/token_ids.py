@@ -6,8 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 from vse.console import say
 from vse.errors import InputError
 from vse.files import write_atomically
+from vse.text.ragged import Ragged
 from vse.text.tokens import tokenise
 from vse.text.vocabulary import Vocabulary
 
@@ -25,31 +25,14 @@ MOST_UNKNOWN = 0.5
 
 
 @dataclass(frozen=True)
-class TokenIds:
-    """Captions as ids, `<start>` and `<end>` included.
+class TokenIds(Ragged):
+    """Captions as ids [length] int32, `<start>` and `<end>` included."""
 
-    Caption k is `ids[offsets[k]:offsets[k + 1]]`.
-    """
-
-    ids: np.ndarray  # [tokens of all captions] int32
-    offsets: np.ndarray  # [captions + 1] int64
     pad: int = 0
     """Id that fills shorter captions of a batch."""
 
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, caption: int) -> np.ndarray:
-        """Give the ids of one caption, [length] int32."""
-        return self.ids[self.offsets[caption] : self.offsets[caption + 1]]
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens per caption, [captions] int64."""
-        return np.diff(self.offsets)
-
     def batch(self, captions: np.ndarray, generator: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Set captions side by side, in the order asked for.
+        """Stack captions in the order of `captions`.
 
         Args:
             captions: [B] caption indices.
@@ -58,13 +41,7 @@ class TokenIds:
         Returns:
             ids [B, T] int64, padded with `pad` to the longest of these captions; lengths [B] int64.
         """
-        starts = self.offsets[captions]
-        lengths = self.offsets[captions + 1] - starts
-        positions = np.arange(lengths.max(initial=0))
-        inside = positions < lengths[:, None]
-        padded = np.full(inside.shape, self.pad, dtype=np.int64)
-        padded[inside] = self.ids[(starts[:, None] + positions)[inside]]
-        return torch.from_numpy(padded), torch.from_numpy(lengths)
+        return torch.from_numpy(self.stack(captions, self.pad)), torch.from_numpy(self.lengths[captions])
 
 
 def encode(captions: Iterable[str], vocabulary: Vocabulary) -> TokenIds:
@@ -78,9 +55,7 @@ def encode(captions: Iterable[str], vocabulary: Vocabulary) -> TokenIds:
         ]
         for caption in captions
     ]
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    return TokenIds(np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets, vocabulary.pad)
+    return replace(TokenIds.from_rows(rows, np.int32), pad=vocabulary.pad)
 
 
 def token_ids(captions: Sequence[str], vocabulary: Vocabulary, cache: Path | None = None) -> TokenIds:
@@ -100,7 +75,7 @@ def token_ids(captions: Sequence[str], vocabulary: Vocabulary, cache: Path | Non
         return ids
     ids = encode(captions, vocabulary)
     with suppress(InputError, OSError):  # a cache only saves time
-        write_atomically(cached, lambda file: np.savez(file, ids=ids.ids, offsets=ids.offsets, key=np.array(key)))
+        write_atomically(cached, lambda file: np.savez(file, ids=ids.values, offsets=ids.offsets, key=np.array(key)))
     return ids
 
 
@@ -150,8 +125,8 @@ def _read_cache(path: Path, key: str, vocabulary: Vocabulary) -> TokenIds | None
 
 def unknown_share(tokens: TokenIds, unknown: int) -> float:
     """Compute the share of `unknown` among the words of captions, `<start>` and `<end>` not counted."""
-    words = len(tokens.ids) - 2 * len(tokens)
-    return float((tokens.ids == unknown).sum()) / max(words, 1)
+    words = len(tokens.values) - 2 * len(tokens)
+    return float((tokens.values == unknown).sum()) / max(words, 1)
 
 
 def report_unknown(tokens: TokenIds, unknown: int, source: Path | str) -> None:

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from vse.errors import InputError
 from vse.extras import hub_folder, library
 from vse.files import write_atomically
 from vse.text.augmented import AugmentedCaptions
+from vse.text.ragged import Ragged
 from vse.text.token_ids import TokenIds, report_unknown
 
 SHAPE = [
@@ -128,11 +128,8 @@ class WordPieces:
         for encoding in self.tokenizer.encode_batch(list(captions), add_special_tokens=False):
             ids.append([*self.opening, *encoding.ids[:longest], *self.closing])
             words.append([*before, *encoding.word_ids[:longest], *after])
-        offsets = np.zeros(len(ids) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in ids], out=offsets[1:])
-        word = np.fromiter(chain.from_iterable(words), np.int32, offsets[-1])
-        begins = np.diff(word, prepend=-3) != 0
-        return TokenIds(np.fromiter(chain.from_iterable(ids), np.int32, offsets[-1]), offsets), begins
+        begins = np.diff(Ragged.from_rows(words, np.int32).values, prepend=-3) != 0
+        return TokenIds.from_rows(ids, np.int32), begins
 
     def to_state(self) -> dict[str, Any]:
         """Return plain values for a checkpoint."""
@@ -149,7 +146,7 @@ def _read_cache(path: Path, key: str) -> tuple[TokenIds, np.ndarray] | None:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as cache:
             tokens, begins = TokenIds(cache["ids"], cache["offsets"]), cache["begins"]
-            sound = str(cache["key"]) == key and len(begins) == len(tokens.ids) == tokens.offsets[-1]
+            sound = str(cache["key"]) == key and len(begins) == len(tokens.values) == tokens.offsets[-1]
     except Exception:  # a damaged archive may raise almost anything
         return None
     return (tokens, begins) if sound else None
@@ -159,5 +156,5 @@ def _write_cache(path: Path, key: str, tokens: TokenIds, begins: np.ndarray) -> 
     with suppress(InputError, OSError):  # a cache only saves time
         write_atomically(
             path,
-            lambda file: np.savez(file, ids=tokens.ids, offsets=tokens.offsets, begins=begins, key=np.array(key)),
+            lambda file: np.savez(file, ids=tokens.values, offsets=tokens.offsets, begins=begins, key=np.array(key)),
         )
