@@ -100,7 +100,7 @@ def rewrite(path: Path, change: Any, compression: int = zipfile.ZIP_STORED) -> N
             archive.writestr(name, change(name, member))
 
 
-def test_an_archive_that_unpacks_to_more_than_its_size_is_refused(tmp_path: Path) -> None:
+def test_an_archive_larger_than_it_states_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     torch.save(torch.zeros(100), path)
     rewrite(path, lambda name, member: bytes(10**8) if "/data/" in name else member, zipfile.ZIP_DEFLATED)

@@ -33,6 +33,11 @@ class DataOptions:
     """Loader processes; 0 reads in the main process. The number does not change the batches."""
     img_dim: AtLeast1 | None = None
     """Feature size that you expect; only checked, the file decides."""
+    descriptions: str = "svd"
+    """Description vectors of objectives that read some: svd as in the original code, sentence, or a .npy file."""
+    sentence_encoder: str | None = None
+    """Folder or hub name of the encoder of --descriptions sentence; default: the one that pip install 'vse[sentence]'
+    brings."""
 
 
 @dataclass

@@ -67,7 +67,7 @@ def test_other_parses_are_refused(split: Split, words: Vocabulary, content: str)
         read_edges(split, encode(split.captions, words))
 
 
-def test_published_word_ids_are_read_and_must_belong_to_the_vocabulary(split: Split, words: Vocabulary) -> None:
+def test_published_word_ids_must_belong_to_the_vocabulary(split: Split, words: Vocabulary) -> None:
     assert published_ids(split, words) is None
     ids = encode(split.captions, words)
     lines = [",".join(map(str, ids[k])) for k in range(len(split.captions))]
@@ -99,7 +99,7 @@ def test_both_sides_of_evaluation_carry_what_pairs_carry(split: Split, words: Vo
     assert batch.to(torch.device("cpu")).extras["boxes"] is not None
 
 
-def test_legacy_boxes_decay_while_training_and_belong_to_others_in_evaluation(split: Split, words: Vocabulary) -> None:
+def test_legacy_boxes_decay_and_belong_to_other_images(split: Split, words: Vocabulary) -> None:
     boxes = Boxes(np.full((IMAGES, 4, 4), 64, np.float32), np.full((IMAGES, 2), 4, np.float32))
     pairs = DecayingPairs(PairDataset(split, encode(split.captions, words)), boxes)
     for epoch, draws in ((0, 0), (2, 10)):

@@ -177,7 +177,7 @@ def test_coverage_of_a_foreign_vocabulary_is_reported(
     assert "it, " in printed
 
 
-def test_the_prepared_folder_takes_features_with_one_caption_an_image(raw: Path, tmp_path: Path) -> None:
+def test_the_prepared_folder_takes_one_caption_an_image(raw: Path, tmp_path: Path) -> None:
     out = prepare(raw, tmp_path / "out")
     for split, count in {"train": 29, "dev": 5, "test": 6}.items():
         np.save(out / f"{split}_ims.npy", np.random.default_rng(0).normal(size=(count, 3, 4)).astype(np.float32))

@@ -67,9 +67,7 @@ def test_training_and_evaluation_commands(script, root: Path, name: str, tmp_pat
     assert json.loads((tmp_path / "m.json").read_text())["rsum"] > 0
 
 
-def test_test_as_it_stands_evaluates_what_train_saves_and_two_models_are_averaged(
-    script, root: Path, tmp_path: Path
-) -> None:
+def test_two_models_are_averaged(script, root: Path, tmp_path: Path) -> None:
     train = f'python train.py --data_path "$DATA_PATH" --data_name f30k --graph propagate{SMALL}'
     script("GSMN_LSEH", train, DATA_PATH=root)
     script("GSMN_LSEH", f"{train} --is_sparse --logger_name runs/sparse --legacy_boxes", DATA_PATH=root)

@@ -127,7 +127,7 @@ def test_options_that_do_nothing_are_refused(script, root: Path, flags: str, wor
     assert words in done.errors
 
 
-def test_every_epoch_is_kept_and_recorded_through_an_interruption(script, root: Path) -> None:
+def test_every_epoch_is_kept_through_an_interruption(script, root: Path) -> None:
     command = f"python train.py --data_path {root} --data_name f30k --save_all --record_val{SMALL}"
     script("HAL", f"{command} --logger_name elsewhere/a --num_epochs 1")
     done = script("HAL", f"{command} --logger_name elsewhere/a --num_epochs 3 --resume auto --val_step 3")
@@ -143,7 +143,7 @@ def test_every_epoch_is_kept_and_recorded_through_an_interruption(script, root: 
         assert line == f"Epoch: {number} ; rsum: {rsum:.1f}"
 
 
-def test_a_run_with_a_bank_goes_on_within_an_epoch_to_the_same_bits(script, root: Path) -> None:
+def test_a_run_with_a_bank_resumes_to_the_same_bits(script, root: Path) -> None:
     command = (
         f"python train.py --data_path {root} --data_name f30k --memory_bank --mb_rate 0.2 --mb_k 5 --save_all{SMALL} "
         "--num_epochs 3 --log_step 1"
@@ -172,7 +172,7 @@ def test_a_run_with_a_bank_goes_on_within_an_epoch_to_the_same_bits(script, root
     assert all(torch.equal(banks[0][name], banks[1][name]) for name in banks[0])
 
 
-def test_evaluation_commands_as_they_stand_evaluate_what_the_training_scripts_save(script, root: Path) -> None:
+def test_unedited_commands_evaluate_what_training_saves(script, root: Path) -> None:
     script("HAL", f"python train.py --data_path {root} --data_name f30k --tokeniser bytes-repr{SMALL}")
     assert "f30k_precomp test (8 images, 40 captions)" in script("HAL", "python evaluation.py").output
     assert "hubness" in script("HAL", "python compute_results.py --tokeniser bytes-repr").output

@@ -90,7 +90,7 @@ def test_training_commands(script, root: Path, command: str, run: str, expected:
     assert {**published, "loss": "lseh", "grad_clip": 2.0, **expected}.items() <= options_of(folder).items()
 
 
-def test_defaults_are_those_of_the_published_lseh_variant_and_inverted_flags_stay_on() -> None:
+def test_defaults_are_those_of_the_lseh_variant() -> None:
     train = SGRAF_LSEH.train
     default = parse(train.Options, arguments=["--data_name", "f30k_precomp"])
     assert (default.data.batch_size, default.training.num_epochs) == (84, 40)
@@ -108,9 +108,7 @@ def test_defaults_are_those_of_the_published_lseh_variant_and_inverted_flags_sta
     assert SGRAF_LSEH.network.build(off.network, (36, 20), range(30)).caption_encoder.rnn.bidirectional is False
 
 
-def test_as_they_stand_the_scripts_evaluate_what_training_saves_alone_together_and_reranked(
-    script, tmp_path: Path, make_data_set
-) -> None:
+def test_unedited_scripts_evaluate_alone_together_reranked(script, tmp_path: Path, make_data_set) -> None:
     # The demo's place is taken by a data set of that name, and its sizes by small ones.
     make_data_set(tmp_path / "data" / "demo_precomp", images=(24, 8, 10))
     make_data_set(tmp_path / "data" / "iaprtc12_precomp", captions=1, images=(40, 8, 8))
@@ -264,7 +262,7 @@ def test_attention_and_weights_are_those_the_score_is_made_of() -> None:
         ("--data_name global", "SGRAF needs features of regions"),
     ],
 )
-def test_senseless_combinations_are_refused_before_the_first_batch(
+def test_senseless_combinations_are_refused_at_the_start(
     script, tmp_path: Path, make_data_set, flags: str, words: str
 ) -> None:
     make_data_set(tmp_path / "data" / "global_precomp", regions=0)
@@ -276,7 +274,7 @@ def test_senseless_combinations_are_refused_before_the_first_batch(
 
 
 @pytest.mark.parametrize("module", ["SGR", "SAF"])
-def test_a_published_checkpoint_is_evaluated_and_its_scores_saved(script, tmp_path: Path, module: str) -> None:
+def test_a_published_checkpoint_is_evaluated(script, tmp_path: Path, module: str) -> None:
     checkpoint = GOLDEN / f"ckpt_{module}.pth.tar"
     options = vars(torch.load(checkpoint, weights_only=False)["opt"])
     folder = tmp_path / "data" / "f30k_precomp"

@@ -84,7 +84,7 @@ def test_every_network_trains_from_pictures_through_two_towers(
     assert "mine test (5 images, 10 captions)" in script(folder, f"python {evaluation} {model}").output
 
 
-def test_a_run_with_average_crops_and_tower_resumes_to_equal_bits(script, pictures: Path, weights: Path) -> None:
+def test_a_run_with_a_trained_tower_resumes_exactly(script, pictures: Path, weights: Path) -> None:
     command = f"python train.py --data_path $DATA_PATH --data_name mine --text_encoder bigru{SMALL}{TOWER}"
     command += " --image_tower_train all --ema 0.9 --optimizer adamw --weight_decay 0.01 --lr_warmup_steps 2"
     variables = {"DATA_PATH": pictures, "WEIGHTS": weights}
@@ -141,7 +141,7 @@ def test_cached_pictures_are_used_and_recorded(script, pictures: Path, weights: 
         ("VSEpp_LSEH", "--weight_decay 0.1", "give --optimizer"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_a_run_folder_is_made(
+def test_nonsense_is_refused_before_a_folder_is_made(
     script, pictures: Path, weights: Path, bert_folder: Path, folder: str, flags: str, complaint: str
 ) -> None:
     flags = flags.replace("$ABSENT", str(bert_folder))

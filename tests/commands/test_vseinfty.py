@@ -130,7 +130,7 @@ def test_an_ensemble_is_the_mean_of_similarities(script, root: Path, tmp_path: P
     np.testing.assert_allclose(both, (a + b) / 2, atol=1e-6)
 
 
-def test_checkpoints_go_where_model_name_says_and_a_run_goes_on_from_there(script, root: Path) -> None:
+def test_model_name_says_where_checkpoints_go(script, root: Path) -> None:
     command = (
         "python train.py --data_path $DATA_PATH --data_name f30k --logger_name runs/x/log "
         f"--model_name runs/x/checkpoint{SMALL}{WORDS} --vse_mean_warmup_epochs 1"
@@ -190,9 +190,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_grids_train_on_pictures_by_stages_and_go_on_to_the_same_weights(
-    script, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_grids_train_by_stages_and_resume_exactly(script, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = (
         "python train.py --data_path $DATA_PATH --data_name photos --precomp_enc_type backbone "
         "--backbone_source imagenet_res50 --backbone_path $WEIGHTS --input_scale_factor 0.13 --embed_size 8 "

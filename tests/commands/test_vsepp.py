@@ -58,7 +58,7 @@ def test_training_commands(script, root: Path, command: str, run: str) -> None:
     assert "epoch 1  i2t " in done.output
 
 
-def test_evaluation_commands_as_they_stand_evaluate_what_the_training_scripts_save(script, root: Path) -> None:
+def test_unedited_commands_evaluate_what_training_saves(script, root: Path) -> None:
     script("VSEpp_LSEH", f'python train.py --data_path "$DATA_PATH" --data_name coco{SMALL}', DATA_PATH=root)
     done = script("VSEpp_LSEH", "python evaluation.py")
     assert "coco_precomp test (8 images, 40 captions)" in done.output
@@ -155,7 +155,7 @@ def test_recipes_and_objectives_train(script, root: Path, flags: str) -> None:
         ("--loss lmh --memory_bank", "memory_bank"),
     ],
 )
-def test_senseless_combinations_are_refused_before_the_first_batch(script, root: Path, flags: str, words: str) -> None:
+def test_senseless_combinations_are_refused_at_the_start(script, root: Path, flags: str, words: str) -> None:
     command = f'python train.py --data_path "$DATA_PATH" --data_name f30k{SMALL} {flags}'
     done = script("VSEpp_LSEH", command, DATA_PATH=root, status=2)
     assert len(done.errors.splitlines()) == 1

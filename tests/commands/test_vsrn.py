@@ -99,7 +99,7 @@ def test_the_best_model_is_chosen_as_published_or_by_all_recalls(script, root: P
     assert checkpoint(folder)["progress"]["best"] == pytest.approx(max(scores))
 
 
-def test_evaluation_commands_as_they_stand_evaluate_what_the_training_scripts_save(script, root: Path) -> None:
+def test_unedited_commands_evaluate_what_training_saves(script, root: Path) -> None:
     script("VSRN_LSEH", f"python train.py --data_path $DATA_PATH --data_name coco{SMALL}", DATA_PATH=root)
     done = script("VSRN_LSEH", "python evaluation.py")
     assert "coco_precomp test (8 images, 40 captions)" in done.output
@@ -182,7 +182,7 @@ def test_recipes_and_objectives_train(script, root: Path, flags: str) -> None:
         ("--loss hal --measure order", "not bounded"),
     ],
 )
-def test_senseless_combinations_are_refused_before_the_first_batch(script, root: Path, flags: str, words: str) -> None:
+def test_senseless_combinations_are_refused_at_the_start(script, root: Path, flags: str, words: str) -> None:
     command = f"python train.py --data_path $DATA_PATH --data_name f30k{SMALL} {flags}"
     done = script("VSRN_LSEH", command, DATA_PATH=root, status=2)
     assert len(done.errors.splitlines()) == 1
@@ -220,7 +220,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("python IAPRTC12/evaluationIAPRTC12.py", "iaprtc12", [0, 2.5, 6.2, 50, 45.0], [2.5, 5, 10, 41, 41.1]),
     ],
 )
-def test_a_published_checkpoint_evaluates_to_the_published_recalls(
+def test_a_published_checkpoint_gives_published_recalls(
     script, published: Path, command: str, name: str, image_to_text: list[float], text_to_image: list[float]
 ) -> None:
     flags = f"--model_path {published}/{name}.pth.tar --data_path {published} --vocab_path {published}/vocab"

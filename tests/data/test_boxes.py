@@ -23,7 +23,7 @@ def beside(split: Split, ending: str) -> Path:
     return split.file(f"{ending}")
 
 
-def test_boxes_are_divided_by_the_image_and_legacy_ones_again_and_again(split: Split) -> None:
+def test_boxes_are_divided_by_the_size_of_the_image(split: Split) -> None:
     generator = np.random.default_rng(0)
     corners = generator.uniform(1, 100, size=(IMAGES, 4, 4)).astype(np.float32)
     sizes = generator.uniform(100, 200, size=(IMAGES, 2)).astype(np.float32)

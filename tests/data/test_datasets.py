@@ -189,7 +189,7 @@ def test_ids_of_captions_go_with_a_feature_row_per_caption(tmp_path: Path, make_
     np.testing.assert_array_equal(split.images.read(np.arange(24)).numpy(), features)
 
 
-def test_features_that_contradict_the_captions_images_are_refused(tmp_path: Path, make_data_set: MakeDataSet) -> None:
+def test_features_that_contradict_captions_are_refused(tmp_path: Path, make_data_set: MakeDataSet) -> None:
     folder = make_data_set(tmp_path / "x")
     np.save(folder / "train_caption_image.npy", np.repeat(np.arange(20), 6))
     with pytest.raises(InputError, match=r"train_ims\.npy: 24 rows; .* 20 images with 120 captions"):

@@ -71,7 +71,7 @@ def test_square_transform_equals_the_published_one() -> None:
     assert len(cases) == 9
 
 
-def test_evaluation_crop_is_the_centre_of_a_picture_resized_to_256() -> None:
+def test_evaluation_crops_the_centre_of_a_resized_picture() -> None:
     picture = photo(300, 200)
     shrunk = functional.center_crop(functional.resize(picture, 256), 224)
     pixels = torch.from_numpy(np.array(shrunk)).permute(2, 0, 1) / 255
@@ -91,7 +91,7 @@ def test_augmentation_is_a_function_of_the_generator_alone(transform: CropTransf
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_batches_of_pictures_do_not_change_with_the_process_that_reads_them(data_set: Path) -> None:
+def test_pictures_do_not_change_with_the_reading_process(data_set: Path) -> None:
     split = open_pictures(data_set, "train", CropTransform(32))
 
     class Words:

@@ -154,7 +154,7 @@ def test_restval_images_can_be_added_to_train(tmp_path: Path) -> None:
     assert splits["trainrestval"].names == ["0.jpg", "1.jpg"]
 
 
-def test_a_folder_without_caption_files_lists_what_was_looked_for(tmp_path: Path) -> None:
+def test_a_folder_without_captions_lists_expected_names(tmp_path: Path) -> None:
     assert raw_source(tmp_path) == []
     with pytest.raises(InputError, match=r"captions_\*2014\.json, .*dataset\*\.json, .*captions\.csv"):
         raw_pictures(tmp_path)

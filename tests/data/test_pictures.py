@@ -65,7 +65,7 @@ def test_splits_go_by_every_name_of_the_field(name: str, split: str) -> None:
         split_name("holdout", "x.csv")
 
 
-def test_pictures_are_found_where_the_record_points_before_the_parent(tmp_path: Path) -> None:
+def test_pictures_are_found_where_the_record_points(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     for place in (folder, tmp_path / "images", tmp_path / "elsewhere"):
         place.mkdir()

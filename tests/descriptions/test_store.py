@@ -200,7 +200,7 @@ def test_an_edited_text_wins_over_the_array(captions_file: Path, made: np.ndarra
         np.testing.assert_array_equal(load(folder, captions_file, ROWS)[2], [1, 2, 3, 4, 5])
 
 
-def test_a_text_of_unknown_origin_wins_over_an_array_of_unknown_origin(captions_file: Path, made: np.ndarray) -> None:
+def test_a_text_wins_over_an_array_of_unknown_origin(captions_file: Path, made: np.ndarray) -> None:
     folder = captions_file.parent
     (folder / RECORD).unlink()
     np.save(folder / ARRAY, np.zeros((ROWS, COMPONENTS), np.float32))
@@ -333,7 +333,7 @@ def test_vectors_of_other_captions_are_refused(captions_file: Path, made: np.nda
         load(captions_file.parent, captions_file, ROWS)
 
 
-def test_missing_vectors_are_refused_with_the_command_that_makes_them(captions_file: Path) -> None:
+def test_missing_vectors_name_the_command_that_makes_them(captions_file: Path) -> None:
     with pytest.raises(InputError, match=r"SVDdescriptions\.py --data_path .*train_caps\.txt"):
         load(captions_file.parent, captions_file, ROWS)
 

@@ -110,7 +110,7 @@ def test_qbnorm_leaves_queries_alone_whose_best_item_is_no_hub() -> None:
     assert not torch.equal(result[0], scores[0])
 
 
-def test_one_sinkhorn_iteration_without_rows_is_the_inverted_softmax() -> None:
+def test_one_sinkhorn_iteration_is_the_inverted_softmax() -> None:
     flat = torch.tensor(BANK - np.log(np.exp(BANK / 0.05).sum(axis=1, keepdims=True)) * 0.05)  # rows sum to one
     sinkhorn = correct(torch.from_numpy(SCORES), flat, "sinkhorn", iterations=1, temperature=0.05)
     inverted = correct(torch.from_numpy(SCORES), flat, "inverted_softmax", temperature=0.05)

@@ -72,7 +72,7 @@ def test_metrics_equal_the_package_on_full_rankings(seed: int) -> None:
         assert found[f"queries{suffix}"] == len(answers)
 
 
-def test_queries_without_and_answers_outside_are_counted_and_named() -> None:
+def test_queries_without_answers_are_counted_and_named() -> None:
     truth, image_ids, caption_ids = small_truth()
     truth.captions_of[next(iter(truth.captions_of))].append(99)
     found = evaluate_ground_truth(torch.rand(IMAGES, CAPTIONS), image_ids, caption_ids, truth)
@@ -141,9 +141,7 @@ def test_a_split_without_image_ids_or_only_a_part_is_refused(coco: SplitIds) -> 
         join_coco(part)
 
 
-def test_folds_follow_karpathys_order_whatever_the_order_of_the_rows(
-    coco: SplitIds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folds_follow_karpathys_order_not_the_rows(coco: SplitIds, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[int]] = []
 
     def fake_part(scores: torch.Tensor, owner: torch.Tensor, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -101,7 +101,7 @@ def drawn(pairs: int = 300, images: int = 12, per_image: int = 3) -> tuple[np.nd
     return scores, Judgments("expert", image, caption, grades.mean(axis=1), np.median(grades, axis=1) >= 3), owner
 
 
-def test_measures_equal_scikit_learns_over_each_querys_judged_list() -> None:
+def test_measures_equal_scikit_learns_over_judged_lists() -> None:
     scores, judgments, owner = drawn()
     result = judge(scores, judgments, owner, resamples=20)
     for direction, query in (("image_to_text", judgments.image), ("text_to_image", judgments.caption)):
@@ -120,7 +120,7 @@ def test_measures_equal_scikit_learns_over_each_querys_judged_list() -> None:
         assert (found["queries"], found["without"]) == (len(answered), len(lists) - len(answered))
 
 
-def test_correlations_are_over_pairs_and_foreign_pairs_stand_apart() -> None:
+def test_foreign_pairs_have_a_correlation_of_their_own() -> None:
     scores, judgments, owner = drawn()
     result = judge(scores, judgments, owner, resamples=20)
     foreign = owner[judgments.caption] != judgments.image
@@ -145,7 +145,7 @@ def test_intervals_hold_the_value_and_are_the_same_every_time() -> None:
         assert measured["low"] < measured["value"] < measured["high"]
 
 
-def test_an_interval_widens_with_the_dependence_of_pairs_on_their_query() -> None:
+def test_intervals_widen_with_dependence_within_queries() -> None:
     generator = np.random.default_rng(0)
     grade = np.repeat(generator.integers(1, 5, 30), 10).astype(float)  # ten pairs a caption, graded alike
     scores = np.repeat(generator.standard_normal(30), 10) + 0.01 * generator.standard_normal(300)
@@ -168,7 +168,7 @@ def test_equal_scores_rank_the_lower_item_first() -> None:
         assert found["foreign"]["text_to_image"]["map"]["value"] == best
 
 
-def test_a_pairs_description_score_is_the_mean_cosine_to_the_other_captions() -> None:
+def test_a_description_score_is_the_mean_cosine_to_others() -> None:
     generator = np.random.default_rng(0)
     vectors = generator.standard_normal((5, 6)).astype(np.float32)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

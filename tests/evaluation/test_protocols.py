@@ -25,7 +25,7 @@ BANKS = Banks(
 )
 
 
-def test_own_captions_are_evaluated_where_images_differ_in_number() -> None:
+def test_uneven_captions_per_image_are_evaluated() -> None:
     result = evaluate_scores(SCORES, SPLIT)
     plain = evaluate(SCORES, OWNER)
     assert {name: result[name] for name in plain} == plain

@@ -127,7 +127,7 @@ def test_metrics_are_the_published_formulas() -> None:
     assert result["mrr10i"] == pytest.approx(100 * (1 + 1 + 1 / 2 + 1 / 10) / 5)
 
 
-def test_precision_at_r_counts_the_own_captions_among_the_first_r() -> None:
+def test_precision_at_r_counts_own_captions_among_the_first() -> None:
     caption_image = torch.tensor([0, 0, 0, 1, 1, 2])
     neighbours = torch.tensor([[0, 3, 2, 1], [5, 4, 3, 0], [0, 5, 1, 2], [0, 1, 2, 3]])  # image 3 has no captions
     own = relevance(neighbours, caption_image, torch.arange(6), 6)
@@ -136,7 +136,7 @@ def test_precision_at_r_counts_the_own_captions_among_the_first_r() -> None:
     assert result["map_at_r"] == pytest.approx(100 * ((1 + 2 / 3) / 3 + (1 / 2) / 2 + 0) / 3)
 
 
-def test_hubness_is_the_skewness_maximum_and_zeros_of_the_k_occurrence() -> None:
+def test_hubness_is_statistics_of_the_k_occurrence() -> None:
     neighbours = torch.tensor([[0, 1], [0, 2], [0, 1]])  # k-occurrence 3 2 1 0
     assert hubness(neighbours, 4) == pytest.approx({"hub_skewness": 0.0, "hub_largest": 3.0, "antihubs": 25.0})
     occurrence = np.array([4, 1, 0, 0, 1])
@@ -146,7 +146,7 @@ def test_hubness_is_the_skewness_maximum_and_zeros_of_the_k_occurrence() -> None
     assert hubness(torch.tensor([[0], [1]]), 2)["hub_skewness"] == 0.0
 
 
-def test_folds_are_consecutive_slices_of_images_with_their_captions() -> None:
+def test_folds_are_consecutive_slices_of_images() -> None:
     caption_image = np.array([4, 0, 1, 1, 5, 2, 3, 3])
     scores = np.arange(48, dtype=np.float32).reshape(6, 8)
     parts = [(part.numpy(), owner.tolist()) for part, owner in folds(scores, caption_image, count=3)]

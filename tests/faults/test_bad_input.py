@@ -116,7 +116,7 @@ def test_a_nan_row_is_refused_from_a_loader_process_too(script, data_root: Path,
     assert "row 17 holds NaN" in done.errors
 
 
-def test_damaged_and_foreign_checkpoints_are_refused_by_evaluation(script, data_root: Path, tmp_path: Path) -> None:
+def test_evaluation_refuses_damaged_and_foreign_checkpoints(script, data_root: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     script("VSEpp_LSEH", COMMAND, DATA_PATH=data_root, RUN=run)
     whole = (run / "model_best.pth.tar").read_bytes()
@@ -173,7 +173,7 @@ def test_sgraf_refuses_images_of_different_numbers_of_regions(script, data_root:
     assert not (tmp_path / "run").exists()
 
 
-def test_losses_that_stay_non_finite_stop_the_run_and_name_the_batch(script, data_root: Path, tmp_path: Path) -> None:
+def test_losses_that_stay_non_finite_stop_the_run(script, data_root: Path, tmp_path: Path) -> None:
     command = f"{COMMAND} --loss sum_hinge --margin 3e38"
     done = script("VSEpp_LSEH", command, status=2, DATA_PATH=data_root, RUN=tmp_path / "run")
     assert "three times in a row, last for the batch at position 2 of epoch 0" in done.errors

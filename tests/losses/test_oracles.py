@@ -56,7 +56,7 @@ def test_siblings_as_positives_are_all_triplets_of_their_labels():
     assert ours(objective, ids) == pytest.approx(expected, rel=1e-6)
 
 
-def test_soft_margin_of_sharpness_one_is_their_smooth_triplet_loss():
+def test_soft_margin_equals_the_smooth_triplet_loss():
     ids = torch.arange(9)
     expected = theirs(losses.TripletMarginLoss(margin=0.0, smooth_loss=True, **TRIPLETS), ids)
     assert ours(SoftMargin(sharpness=1.0), ids) == pytest.approx(expected, rel=1e-6)

@@ -66,7 +66,7 @@ def test_lengths_stay_on_the_host_when_words_move() -> None:
     assert moved.lengths.device.type == "cpu"
 
 
-def test_different_numbers_of_regions_are_refused_where_they_must_agree() -> None:
+def test_uneven_regions_are_refused_where_they_must_agree() -> None:
     images = ImageBatch(images=torch.zeros(2, 3, 4), image_ids=torch.arange(2))
     assert uniform_regions(images) is images.images
     images.region_lengths = torch.tensor([3, 2])

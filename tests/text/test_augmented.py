@@ -39,7 +39,7 @@ def test_shares_of_masked_replaced_and_dropped_words() -> None:
     assert replaced.float().mean() == pytest.approx(500, abs=40)
 
 
-def test_the_pieces_of_a_word_share_its_fate_but_not_their_replacement() -> None:
+def test_the_pieces_of_a_word_are_masked_together() -> None:
     captions = captions_of([[1, *[3] * 40, 1]] * 200, keep_ends=True)
     ids, lengths = captions.batch(np.arange(200), np.random.default_rng(1))
     different = 0

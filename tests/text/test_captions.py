@@ -20,7 +20,7 @@ from vse.text.captions import read_captions
         ("\u00a0a dog\u00a0\n".encode(), ["\u00a0a dog\u00a0"]),
     ],
 )
-def test_only_newlines_separate_captions_and_only_ascii_blanks_are_stripped(tmp_path, content, captions):
+def test_only_newlines_separate_captions(tmp_path, content, captions):
     path = tmp_path / "caps.txt"
     path.write_bytes(content)
     assert read_captions(path) == captions

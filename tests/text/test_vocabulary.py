@@ -16,7 +16,7 @@ def vocabulary(tokeniser: str = "punkt") -> Vocabulary:
     return Vocabulary.build(CAPTIONS, 1, tokeniser)
 
 
-def test_a_vocabulary_holds_frequent_words_in_order_of_first_occurrence():
+def test_words_are_kept_in_order_of_first_occurrence():
     words = Vocabulary.build(["b a b", "A b c", "c a"], 3)
     assert list(words.word2idx) == [*SPECIAL_WORDS, "b", "a"]
     assert words.idx2word == {index: word for word, index in words.word2idx.items()}

@@ -80,7 +80,7 @@ def test_without_captions_rows_stay_in_order(tmp_path: Path) -> None:
     assert np.load(tmp_path / "out/all_ims_bbx.npy").shape == (5, 3, 4)
 
 
-def test_ids_that_are_file_names_become_row_numbers_and_never_paths(tmp_path: Path) -> None:
+def test_ids_that_are_file_names_become_row_numbers(tmp_path: Path) -> None:
     names = ["../../outside", "/absolute", "a b\x01c"]
     (tmp_path / "a.tsv").write_text("".join(line(name, features(1)) for name in names))
     before = leftovers(tmp_path)
@@ -96,9 +96,7 @@ def test_split_names_never_lead_out_of_the_folder(tmp_path: Path, split: str) ->
         convert(write_tsv(tmp_path / "a.tsv"), out=tmp_path / "out", split=split)
 
 
-def test_images_of_different_numbers_of_regions_are_padded_or_cut(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_uneven_regions_are_padded_or_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.tsv").write_text(line(1, features(1, 5), boxes(1, 5)) + line(2, features(2, 3), boxes(2, 3)))
     out = tmp_path / "out"
     convert(tmp_path / "a.tsv", out=out)
@@ -114,7 +112,7 @@ def test_images_of_different_numbers_of_regions_are_padded_or_cut(
     assert not (out / "train_ims_len.npy").exists()
 
 
-def test_files_of_an_earlier_conversion_do_not_stay_beside_new_features(tmp_path: Path) -> None:
+def test_files_of_an_earlier_conversion_do_not_stay(tmp_path: Path) -> None:
     out = tmp_path / "out"
     convert(write_tsv(tmp_path / "a.tsv"), out=out)
     convert(tmp_path / "a.tsv", out=out, fields="image_id,_,_,num_boxes,_,features", overwrite=True)
@@ -129,7 +127,7 @@ def test_splits_of_other_captions_do_not_stay_beside_new_ones(tmp_path: Path, ca
         convert(write_tsv(tmp_path / "a.tsv"), out=out, captions=captions)
 
 
-def test_a_repeated_row_is_passed_over_and_a_contradicting_one_refused(
+def test_repeated_rows_are_skipped_contradictions_refused(
     tmp_path: Path, captions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = write_tsv(tmp_path / "a.tsv").read_text()
@@ -144,7 +142,7 @@ def test_a_repeated_row_is_passed_over_and_a_contradicting_one_refused(
         assert leftovers(tmp_path / "other") == []
 
 
-def test_missing_images_are_refused_or_left_out_with_their_captions(
+def test_missing_images_are_refused_or_left_out(
     tmp_path: Path, captions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_tsv(tmp_path / "a.tsv", (17, 5, 90, 23))
@@ -279,7 +277,7 @@ def write_drawn(case: Drawn, folder: Path, form: str) -> Path:
 
 @given(drawn(), st.sampled_from(["tsv", "npy", "folder"]), st.booleans())
 @settings(max_examples=DRAWS or 15, derandomize=not DRAWS, deadline=None, database=None)
-def test_files_of_any_names_never_give_features_to_other_captions(case: Drawn, form: str, drop_missing: bool) -> None:
+def test_no_naming_gives_features_to_other_captions(case: Drawn, form: str, drop_missing: bool) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         images = [

@@ -154,7 +154,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
 
 @pytest.mark.usefixtures("resnet")
 @pytest.mark.parametrize("batches", [1, 3])
-def test_an_interrupted_extraction_goes_on_and_ends_in_the_same_bits(
+def test_an_interrupted_extraction_ends_in_the_same_bits(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: int
 ) -> None:
     whole = content(extract(photos, tmp_path / "whole"))
@@ -172,7 +172,7 @@ def test_an_interrupted_extraction_goes_on_and_ends_in_the_same_bits(
 
 
 @pytest.mark.usefixtures("resnet")
-def test_an_extraction_stopped_while_it_puts_files_in_place_goes_on(
+def test_an_extraction_stopped_while_moving_files_goes_on(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = content(extract(photos, tmp_path / "whole"))
@@ -229,9 +229,7 @@ run(extract.main, extract.Options)
 
 
 @pytest.mark.usefixtures("resnet")
-def test_a_finished_folder_is_left_alone_and_other_options_are_refused(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_finished_folder_is_left_alone(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = extract(photos, tmp_path / "out")
     before = content(out)
     extract(photos, out)
@@ -248,7 +246,7 @@ def test_a_finished_folder_is_left_alone_and_other_options_are_refused(
 
 
 @pytest.mark.usefixtures("resnet")
-def test_broken_pictures_are_named_or_left_out_with_their_captions(
+def test_broken_pictures_are_named_or_left_out(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (photos / "2.png").write_bytes((photos / "2.png").read_bytes()[:60])
@@ -307,7 +305,7 @@ def detector() -> Any:
     return build(weights=None, weights_backbone=None, min_size=96, max_size=160).eval()
 
 
-def test_regions_are_the_surest_proposals_with_their_own_features(detector: Any, photos: Path) -> None:
+def test_regions_are_the_most_confident_proposals(detector: Any, photos: Path) -> None:
     extractor = RegionExtractor(detector, 36)
     read = [extractor.read(photos / f"{number}.png") for number in (0, 10)]
     inputs, sizes = [pixels for pixels, _ in read], [size for _, size in read]

@@ -48,9 +48,7 @@ def sections(page: str) -> tuple[list[str], list[str]]:
     return by_caption.split("<section>")[1:], by_image.split("<section>")[1:]
 
 
-def test_answers_stand_in_the_order_of_their_scores_and_right_ones_are_framed(
-    tmp_path: Path, folder: Path, scores: torch.Tensor
-) -> None:
+def test_answers_are_ordered_and_right_ones_framed(tmp_path: Path, folder: Path, scores: torch.Tensor) -> None:
     by_caption, by_image = sections(page_of(tmp_path, queries=1000, answers=3))
     assert len(by_caption) == IMAGES * CAPTIONS
     assert len(by_image) == IMAGES
@@ -73,9 +71,7 @@ def test_answers_stand_in_the_order_of_their_scores_and_right_ones_are_framed(
     assert "first of its captions is at rank 2<" in by_image[3]
 
 
-def test_queries_are_spread_over_the_split_and_over_the_failures_alone(
-    tmp_path: Path, folder: Path, scores: torch.Tensor
-) -> None:
+def test_queries_are_spread_over_the_split_or_the_failures(tmp_path: Path, folder: Path, scores: torch.Tensor) -> None:
     by_caption, by_image = sections(page_of(tmp_path, queries=2))
     assert [re.findall(r"caption (\d+);", section) for section in by_caption] == [["0"], ["39"]]
     assert [re.findall(r"image (\d+);", section) for section in by_image] == [["0"], ["7"]]
@@ -86,9 +82,7 @@ def test_queries_are_spread_over_the_split_and_over_the_failures_alone(
     assert len(by_caption) == IMAGES * (CAPTIONS - 1) + 1
 
 
-def test_without_pictures_the_first_caption_stands_for_an_image_and_markup_in_it_is_text(
-    tmp_path: Path, folder: Path, scores: torch.Tensor
-) -> None:
+def test_without_pictures_captions_are_shown_as_text(tmp_path: Path, folder: Path, scores: torch.Tensor) -> None:
     lines = (folder / "test_caps.txt").read_text().splitlines()
     lines[0] = "a <script>dog</script> & a cat"
     (folder / "test_caps.txt").write_text("\n".join(lines) + "\n")

@@ -87,9 +87,7 @@ def test_lines_left_out_are_counted_and_named(run: Run, tmp_path: Path, capsys: 
     assert "line 75" not in errors
 
 
-def test_pairs_without_a_finite_score_are_left_out_with_their_number(
-    run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pairs_without_a_finite_score_are_counted(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     scores = near()
     scores[2, 5 * 2 + 2] = -np.inf
     assert run(scores)["all"]["pairs"] == IMAGES**2 - 1

@@ -40,7 +40,7 @@ def test_the_average_follows_the_formula() -> None:
     assert average.model()["1.num_batches_tracked"] == 19
 
 
-def test_evaluation_sees_the_average_and_training_goes_on_from_the_weights() -> None:
+def test_evaluation_sees_the_average_training_the_weights() -> None:
     module = network()
     average = WeightAverage(module, 0.9)
     steps(module, average, 5)

@@ -101,7 +101,7 @@ def test_milestones_multiply_where_they_stand() -> None:
     assert found[-1] == pytest.approx(0.09)
 
 
-def test_cosine_falls_from_one_to_almost_nothing_after_a_linear_warm_up() -> None:
+def test_cosine_falls_to_almost_nothing_after_the_warm_up() -> None:
     found = rates(schedule="cosine", lr_warmup_steps=4)
     assert found[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
     assert found[4 + 18] == pytest.approx(0.5)

@@ -15,10 +15,11 @@ from vse.data.features import Features
 from vse.data.index_writer import warn_of_shared_images
 from vse.data.preparing import prepare_data_set
 from vse.data.vocabularies import locate_vocabulary, prepare_vocabulary
-from vse.descriptions.prepare import prepare_svd
+from vse.descriptions.kinds import prepare_descriptions
 from vse.distributed import first_process_first
 from vse.errors import InputError
 from vse.options import DataOptions
+from vse.text.captions import read_captions
 from vse.text.vocabulary import Vocabulary
 from vse.text.words import Words
 
@@ -99,12 +100,16 @@ def open_training_data(data: DataOptions, reader: Reader, seed: int, needs_descr
     Raises:
         InputError: something is missing, damaged or does not belong together.
     """
+    if not needs_descriptions and (data.descriptions != "svd" or data.sentence_encoder is not None):
+        raise InputError(
+            "--descriptions and --sentence_encoder do nothing for this --loss, which reads no descriptions"
+        )
     with first_process_first():
         folder = prepare_data_set(data.data_path, data.data_name)
         train, dev = open_train_and_dev(folder, reader.open_split, data.img_dim)
         text = reader.prepare_text(data, folder)
         captions, dev_captions = (text.captions(split.captions, split.captions_file) for split in (train, dev))
-        descriptions = descriptions_of(train) if needs_descriptions else None
+        descriptions = descriptions_of(train, data) if needs_descriptions else None
     augment = reader.augment or not isinstance(train.images, Features)
     pairs = PairDataset(train, captions, descriptions, seed, augment)
     dev_data = EvaluationData(dev, dev_captions, data.batch_size)
@@ -128,9 +133,11 @@ def open_train_and_dev(folder: Path, open_named_split: OpenSplit, img_dim: int |
     return train, dev
 
 
-def descriptions_of(split: Split) -> np.ndarray:
+def descriptions_of(split: Split, data: DataOptions) -> np.ndarray:
     """Find or make the description vectors of a split's captions, float32 [M, K]."""
-    vectors = prepare_svd(split.captions_file)
+    file = split.captions_file
+    lines = len(split.captions) if split.lines is None else len(read_captions(file))
+    vectors = prepare_descriptions(data.descriptions, file.parent, file, lines, data.sentence_encoder)
     return vectors if split.lines is None else vectors[split.lines]
 
 

@@ -95,7 +95,7 @@ def test_tokens_are_the_last_states_of_the_patches(kind: str, prefix: int, model
     torch.testing.assert_close(tower(pixels), model(pixels).last_hidden_state[:, prefix:])
 
 
-def test_a_folder_that_lacks_weights_is_refused_not_filled_at_random(model_folder: ModelFolder) -> None:
+def test_a_folder_that_lacks_weights_is_refused(model_folder: ModelFolder) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     folder = model_folder("vit")
     state = safetensors.load_file(folder / "model.safetensors")
@@ -144,7 +144,7 @@ def test_an_unreachable_model_names_what_to_fetch(monkeypatch: pytest.MonkeyPatc
         build_image_tower("hf:owner/model")
 
 
-def test_other_types_and_folders_without_preprocessing_are_refused(model_folder: ModelFolder) -> None:
+def test_other_types_and_missing_preprocessing_are_refused(model_folder: ModelFolder) -> None:
     with pytest.raises(InputError, match="a model of type bert; expected one of vit"):
         build_image_tower(f"hf:{model_folder('bert')}")
     with pytest.raises(InputError, match="a model of type vit; expected one of bert"):

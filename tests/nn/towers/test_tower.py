@@ -94,7 +94,7 @@ def test_checkpointing_keeps_fewer_tensors_for_the_backward_pass() -> None:
     assert kept[1] < kept[0] / 3
 
 
-def test_a_copy_of_a_checkpointed_tower_computes_with_its_own_weights(model_folder: ModelFolder) -> None:
+def test_a_copied_checkpointed_tower_uses_its_own_weights(model_folder: ModelFolder) -> None:
     tower = make_tower("hf:vit", 32, model_folder, trained="all", checkpointing=True)
     other = copy.deepcopy(tower)
     for parameter in other.parameters():
@@ -146,7 +146,7 @@ def test_rates_fall_by_the_layer_towards_the_stem(model_folder: ModelFolder) -> 
     assert names["pooler.dense.weight"] is None
 
 
-def test_uint8_pixels_are_normalised_with_the_libraries_own_numbers(model_folder: ModelFolder) -> None:
+def test_uint8_pixels_are_normalised_by_the_librarys_numbers(model_folder: ModelFolder) -> None:
     tower = make_tower("hf:clip", 32, model_folder)
     pixels = pictures(32)
     mean, std = (torch.tensor(values)[:, None, None] for values in ([0.5, 0.4, 0.3], [0.2, 0.25, 0.3]))
