@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,19 +134,28 @@ def _convert_all(images: Collection, folder: Path, options: Options) -> None:
     for entry in images.entries:
         rows.setdefault(entry.image, len(rows))
     where = [[(options.split, rows[entry.image])] for entry in images.entries]
-    repeated = _write({options.split: len(rows)}, images, where, folder, options)
-    integers = all(re.fullmatch(r"[0-9]{1,18}", image) for image in rows) and len(
-        {int(image) for image in rows}
-    ) == len(rows)
-    ids = [str(int(image)) for image in rows] if integers else [str(row) for row in range(len(rows))]
-    write_lines(folder / f"{options.split}_ids.txt", ids)
-    names = folder / f"{options.split}_names.txt"
-    if integers:
-        names.unlink(missing_ok=True)
-    else:
-        write_lines(names, [re.sub(r"[\x00-\x1f\x7f]", "?", image) for image in rows])
+    repeated = _write(
+        {options.split: len(rows)},
+        images,
+        where,
+        folder,
+        options,
+        lambda: _write_ids(list(rows), folder, options.split),
+    )
     say(f"{options.split}: {len(rows):,} images, {_described(images, options)}")
     _account(images, [], repeated)
+
+
+def _write_ids(images: list[str], folder: Path, split: str) -> None:
+    """The ids of a split without captions: those of the sources if they are integers, else the rows, with names."""
+    names = folder / f"{split}_names.txt"
+    integers = [int(image) for image in images if re.fullmatch(r"[0-9]{1,18}", image)]
+    if len(set(integers)) == len(images):
+        write_lines(folder / f"{split}_ids.txt", list(map(str, integers)))
+        names.unlink(missing_ok=True)
+        return
+    write_lines(folder / f"{split}_ids.txt", list(map(str, range(len(images)))))
+    write_lines(names, [re.sub(r"[\x00-\x1f\x7f]", "?", image) for image in images])
 
 
 def _convert_splits(splits: dict[str, Pictures], images: Collection, folder: Path, options: Options) -> None:
@@ -159,7 +169,8 @@ def _convert_splits(splits: dict[str, Pictures], images: Collection, folder: Pat
     files = f"{options.sources[0]}, {options.captions}"
     reading = pair(images.entries, names, ids, options.match, files)
     fitting = f"{reading.covered:,} of {len(names):,} images"
-    say(f"ids of the sources: {KINDS[reading.kind]} (--match {reading.kind}), {fitting}")
+    kind = "id" if names == list(map(str, ids)) else reading.kind  # a folder without file names
+    say(f"ids of the sources: {KINDS[kind]} (--match {kind}), {fitting}")
     keys_of_all = list(known)
     covered = {keys_of_all[place] for place in reading.picture.values()}
     kept: dict[str, Pictures] = {}
@@ -174,11 +185,11 @@ def _convert_splits(splits: dict[str, Pictures], images: Collection, folder: Pat
         rows[keys_of_all[reading.picture[place]]] if place in reading.picture else []
         for place in range(len(images.entries))
     ]
-    repeated = _write({split: len(pictures.names) for split, pictures in kept.items()}, images, where, folder, options)
-    write_index(kept, folder)
+    counts = {split: len(pictures.names) for split, pictures in kept.items()}
+    repeated = _write(counts, images, where, folder, options, lambda: write_index(kept, folder))
     for split, pictures in kept.items():
-        counts = f"{len(pictures.names):,} images, {len(pictures.captions):,} captions"
-        say(f"{split}: {counts}, {_described(images, options)}")
+        held = f"{len(pictures.names):,} images, {len(pictures.captions):,} captions"
+        say(f"{split}: {held}, {_described(images, options)}")
     others = [entry.image for entry, places in zip(images.entries, where, strict=True) if not places]
     _account(images, others, repeated)
 
@@ -201,13 +212,20 @@ def _complete(split: str, pictures: Pictures, present: np.ndarray, options: Opti
 
 
 def _write(
-    counts: dict[str, int], images: Collection, where: list[list[tuple[str, int]]], folder: Path, options: Options
+    counts: dict[str, int],
+    images: Collection,
+    where: list[list[tuple[str, int]]],
+    folder: Path,
+    options: Options,
+    write_companions: Callable[[], None],
 ) -> list[str]:
     """Write the features of each image to its splits and rows; return the images that came again, with equal features.
 
     Args:
         counts: split -> number of its images.
         where: of each image of the sources, the splits and rows that it goes to.
+        write_companions: writes ids and captions. Features that were there are gone by then and the new ones come
+            afterwards, so that a process that dies leaves no captions beside features of other images.
 
     Raises:
         InputError: implausible values, an image that comes twice with different features, or no room on the disk.
@@ -245,6 +263,9 @@ def _write(
                     images.lengths[place : place + 1],
                 )
                 written.add((split, row))
+        for split in counts:
+            (folder / f"{split}_ims.npy").unlink(missing_ok=True)
+        write_companions()
         for file in files.values():
             file.finish()
     finally:
