@@ -77,7 +77,7 @@ class SafeUnpickler(pickle._Unpickler):
     ) -> None:
         super().__init__(file, encoding=encoding)
         self.names, self.persistent = names, persistent
-        self.operations = 0
+        self.operations, self.most = 0, MAX_OPERATIONS
         self.dispatch = _Operations(self)  # type: ignore[misc, assignment]
 
     def load(self) -> Any:
@@ -126,8 +126,8 @@ class SafeUnpickler(pickle._Unpickler):
             Refused: there are too many.
         """
         self.operations += operations
-        if self.operations > MAX_OPERATIONS:
-            raise Refused(f"it holds more than {MAX_OPERATIONS} objects")
+        if self.operations > self.most:
+            raise Refused(f"it holds more than {self.most} objects")
 
     def build(self) -> None:
         """Give a stand-in its state; nothing else has one that a file may set."""
@@ -139,19 +139,23 @@ class SafeUnpickler(pickle._Unpickler):
     def set_item(self) -> None:
         """Store one value in a dictionary."""
         value, key = self.stack.pop(), self.stack.pop()
-        self._dictionary()[plain_key(key)] = value
+        self._dictionary()[self.key(key)] = value
 
     def set_items(self) -> None:
         """Store several values in a dictionary."""
         items = self.pop_mark()
         dictionary = self._dictionary()
         for key, value in zip(items[::2], items[1::2], strict=True):
-            dictionary[plain_key(key)] = value
+            dictionary[self.key(key)] = value
 
     def make_dict(self) -> None:
         """Make a dictionary of the values since the mark (protocol 0)."""
         items = self.pop_mark()
-        self.append(OrderedStandIn(zip(items[::2], items[1::2], strict=True)))
+        self.append({self.key(key): value for key, value in zip(items[::2], items[1::2], strict=True)})
+
+    def key(self, key: Any) -> Any:
+        """Return what a key of a dictionary becomes."""
+        return plain_key(key)
 
     def _dictionary(self) -> dict[Any, Any]:
         if not isinstance(self.stack[-1], dict):

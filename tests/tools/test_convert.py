@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.data.sources.examples import IDS, boxes, features, line, write_tsv
 from vse.data.datasets import open_split
 from vse.errors import InputError
 from vse.tools.convert import Options, main
+from vse.tools.inspection import inspect
 
 
 @pytest.fixture
@@ -116,15 +118,7 @@ def test_files_of_an_earlier_conversion_do_not_stay(tmp_path: Path) -> None:
     out = tmp_path / "out"
     convert(write_tsv(tmp_path / "a.tsv"), out=out)
     convert(tmp_path / "a.tsv", out=out, fields="image_id,_,_,num_boxes,_,features", overwrite=True)
-    assert leftovers(out) == ["train_ids.txt", "train_ims.npy"]
-
-
-def test_splits_of_other_captions_do_not_stay_beside_new_ones(tmp_path: Path, captions: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "testall_caps.txt").write_text("a caption of an earlier conversion\n")
-    with pytest.raises(InputError, match=r"out: holds testall_caps\.txt of other captions; delete"):
-        convert(write_tsv(tmp_path / "a.tsv"), out=out, captions=captions)
+    assert leftovers(out) == ["train_ids.txt", "train_ims.json", "train_ims.npy"]
 
 
 def test_repeated_rows_are_skipped_contradictions_refused(
@@ -193,7 +187,36 @@ def test_uneven_captions_are_kept_unless_asked_to_be_cut(tmp_path: Path, capsys:
     convert(tmp_path / "a.tsv", out=tmp_path / "two", captions=table, match="stem", captions_per_image=2)
     assert open_split(tmp_path / "two", "train").captions == list("abdefg")
     assert not (tmp_path / "two/train_caption_image.npy").exists()
-    assert "train: 2 captions and 1 images left out; images with fewer: 90.jpg" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "train: 2 captions left out, 2 an image kept" in said.out
+    assert "1 images with fewer than 2 captions left out: 90.jpg" in said.err
+
+
+def test_features_say_what_they_were_made_from(tmp_path: Path, captions: Path) -> None:
+    source = write_tsv(tmp_path / "a.tsv")
+    convert(source, out=tmp_path / "out", captions=captions, dtype="float16", match="id")
+    record = json.loads((tmp_path / "out/dev_ims.json").read_text())
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert record == {"made_from": {str(source): digest}, "by": {"match": "id", "dtype": "float16"}}
+    [row] = [row for row in inspect(tmp_path / "out").derived if row["file"] == "dev_ims.json"]
+    assert row["state"] == "up to date"
+    write_tsv(source, (4, 5, 17, 23, 90))
+    assert [problem for problem in inspect(tmp_path / "out").problems if "dev_ims.json: made from" in problem]
+
+
+def test_captions_never_stay_beside_features_of_others(
+    tmp_path: Path, captions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    convert(write_tsv(tmp_path / "a.tsv"), out=out, captions=captions)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vse.tools.convert.write_index", die)
+    with pytest.raises(KeyboardInterrupt):
+        convert(tmp_path / "a.tsv", out=out, captions=captions, overwrite=True)
+    assert not list(out.glob("*_ims.npy"))
 
 
 def test_features_that_are_all_zero_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

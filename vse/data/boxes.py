@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from vse.console import say
 from vse.data.datasets import Split
 from vse.data.features import Features
-from vse.data.sources.boxes import disordered, outside, relative
+from vse.data.sources.boxes import outside, relative
 from vse.errors import InputError
 from vse.published.sizes import load_array, read_sizes
 
@@ -79,25 +78,6 @@ def read_boxes(split: Split, stand_in: bool) -> Boxes:
             f"{int(wrong.any(axis=1).argmax())}; expected boxes x1 y1 x2 y2 and sizes width, height of the same images"
         )
     return Boxes(corners, sizes)
-
-
-def box_faults(split: Split) -> Iterator[str]:
-    """What `python -m vse check` finds wrong in the boxes of a split and the sizes beside them, a sentence each."""
-    if not split.file("ims_bbx.npy").exists():
-        return
-    try:
-        boxes = read_boxes(split, stand_in=False)
-    except InputError as problem:
-        yield str(problem)
-        return
-    for wrong, what in (
-        (disordered(boxes.corners), "with the right or lower edge first"),
-        (outside(boxes.corners, boxes.sizes[:, None]), "outside their image"),
-    ):
-        if wrong.any():
-            first = int(wrong.any(axis=1).argmax())
-            path = split.file("ims_bbx.npy")
-            yield f"{path}: {int(wrong.sum())} boxes {what}, first in image {first}; convert them again"
 
 
 def grid(regions: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from vse.data.index import read_ids
 from vse.data.sources.entry import LARGEST_VALUE
 from vse.data.sources.layout import turned
 from vse.errors import InputError
-
-BLOCK_BYTES = 2**26
 
 ENDS = 4096
 """Bytes at the beginning and at the end of a row by which neighbouring rows are compared."""
@@ -193,35 +190,28 @@ class Features:
         return torch.from_numpy(np.ascontiguousarray(self.array[: self.count * self.repeat : self.repeat])).to(device)
 
 
-def feature_faults(features: Features) -> Iterator[str]:
-    """What `python -m vse check` finds wrong in all values of a file, one sentence for each kind of fault."""
-    array, path = features.array, features.path
-    largest = np.empty(len(array), dtype=np.float64)
-    padding = np.zeros(len(array), dtype=bool)
-    block = max(1, BLOCK_BYTES // max(1, array[0].nbytes))
-    for first in range(0, len(array), block):
-        part = np.abs(np.asarray(array[first : first + block], dtype=np.float32))
-        largest[first : first + block] = part.reshape(len(part), -1).max(axis=1)  # NaN survives the maximum
-        if features.padded is not None:
-            beyond = np.arange(array.shape[1]) >= features.padded[first : first + block, None]
-            padding[first : first + block] = (np.where(beyond, part.max(axis=2), 0) != 0).any(axis=1)
-    for wrong, what, remedy in (
-        (~np.isfinite(largest), "rows with NaN or infinity", "extract the features of those images again"),
-        (largest == 0, "all-zero rows", "the extraction failed for those images, run it again or leave the images out"),
-        (
-            np.isfinite(largest) & (largest > LARGEST_VALUE),
-            f"rows with values beyond {LARGEST_VALUE:g}",
-            "they were written in another precision or are damaged, convert them again",
-        ),
-        (padding, "rows with values after their last region", "convert the features again"),
-    ):
-        if wrong.any():
-            yield f"{path}: {int(wrong.sum())} {what}, first {int(wrong.argmax())}; {remedy}"
-    if array.ndim == 3 and turned(array.shape[1:]):
-        yield (
-            f"{path}: {array.shape[1]} regions of {array.shape[2]} dimensions look like the reverse; "
-            "python -m vse convert writes [images, regions, dimensions]"
-        )
+FAULTS = {
+    "not_finite": ("rows with NaN or infinity", "extract the features of those images again"),
+    "zero": ("all-zero rows", "the extraction failed for those images, run it again or leave the images out"),
+    "large": (f"rows with values beyond {LARGEST_VALUE:g}", "their precision was mistaken, or they are damaged"),
+    "padding": ("rows with values after their last region", "convert the features again"),
+}
+"""What can be wrong with a row, and what to do about it."""
+
+
+def row_faults(features: Features, first: int, block: np.ndarray) -> dict[str, np.ndarray]:
+    """Look at the rows `first` ... of a file, read as `block` [k, ...] -> each of FAULTS: the rows that have it [k]."""
+    largest = np.abs(block.reshape(len(block), -1).astype(np.float32, copy=False)).max(axis=1)  # NaN survives
+    padding = np.zeros(len(block), dtype=bool)
+    if features.padded is not None:
+        beyond = np.arange(block.shape[1]) >= features.padded[first : first + len(block), None]
+        padding |= (block.any(axis=2) & beyond).any(axis=1)
+    return {
+        "not_finite": ~np.isfinite(largest),
+        "zero": largest == 0,
+        "large": np.isfinite(largest) & (largest > LARGEST_VALUE),
+        "padding": padding,
+    }
 
 
 def check_img_dim(img_dim: int | None, shape: tuple[int, ...], path: Path) -> None:

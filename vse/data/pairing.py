@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from vse.data.sources.entry import Entry, listing
+from vse.data.pictures import first_of
+from vse.data.sources.entry import Entry
 from vse.errors import InputError
 
 Kind = Literal["name", "stem", "id", "id_number", "number"]
@@ -122,7 +123,7 @@ def pair(
     if best.kind not in EXACT and not best.complete and not confirmed:
         missing = sorted(set(range(len(names))) - set(best.picture.values()))
         raise InputError(
-            f"{where}: ids may be {_count(best)}, but that leaves out {listing([names[place] for place in missing])}; "
+            f"{where}: ids may be {_count(best)}, but that leaves out {first_of([names[place] for place in missing])}; "
             f"give all source files, or say --match {best.kind} if that is what they are"
         )
     return best
@@ -172,7 +173,7 @@ def _check_first_id(reading: Reading, entries: Sequence[Entry], ids: Sequence[in
 
 def _nothing_fits(entries: Sequence[Entry], names: Sequence[str], ids: Sequence[int], where: str) -> str:
     return (
-        f"{where}: none of {len(entries):,} images ({listing([entry.image for entry in entries], 3)}) is one of the "
+        f"{where}: none of {len(entries):,} images ({first_of([entry.image for entry in entries])}) is one of the "
         f"captions' (id {ids[0]}, {names[0]}, ...); give the captions of these images, or their ids with --ids FILE"
     )
 

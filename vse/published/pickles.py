@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-import pickle
+import io
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from vse.pickles import Names, SafeUnpickler, StandIn
+
+MOST = 20_000_000
+"""Operations of one pickle: the sizes of MS-COCO's images take three million."""
+
 
 def read_plain_pickle(path: Path) -> Any:
     """Read a pickle of lists, dictionaries, text and numbers, NumPy's included, by Python 2 or 3.
 
+    Integers as keys of dictionaries become text.
+
     Raises:
-        ValueError: damaged, or it asks for anything else; nothing of it has run.
+        Refused: damaged, or it asks for anything else; nothing of it has run.
         OSError: the file cannot be opened.
     """
-    with path.open("rb") as file:
-        return load_plain(file)
+    return load_plain(io.BytesIO(path.read_bytes()))
 
 
 def load_plain(file: BinaryIO) -> Any:
-    """`read_plain_pickle`, of an open file."""
-    try:
-        loaded = _PlainReader(file, encoding="latin1").load()
-    except Exception as problem:  # a damaged pickle may raise almost anything
-        raise ValueError(str(problem) or type(problem).__name__) from None
+    """`read_plain_pickle`, of an open file in memory."""
+    loaded = _PlainReader(file, NAMES).load()
     return loaded.content if isinstance(loaded, _Array) else loaded
 
 
-class _Dtype:
+class _PlainReader(SafeUnpickler):
+    def __init__(self, file: BinaryIO, names: Names) -> None:
+        super().__init__(file, names)
+        self.most = MOST
+
+    def key(self, key: Any) -> Any:
+        """Integers of any size could be chosen to collide; as text they cannot."""
+        return str(key) if type(key) is int else super().key(key)
+
+
+class _Dtype(StandIn):
     """What a pickle tells of a dtype."""
 
     def __init__(self, name: str, *_: object) -> None:
         self.name, self.order = name, "<"
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: Any) -> None:
         self.order = "<" if state[1] in ("|", "=") else state[1]
 
     def numbers(self, raw: str | bytes) -> list[Any]:
@@ -44,12 +57,12 @@ class _Dtype:
         return values
 
 
-class _Array:
+class _Array(StandIn):
     """The content of a pickled array, flat."""
 
     content: list[Any]
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: Any) -> None:
         _, _, dtype, _, data = state
         self.content = list(data) if isinstance(data, list) else dtype.numbers(data)
 
@@ -66,13 +79,12 @@ def _encoded(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
-class _PlainReader(pickle.Unpickler):
-    """A pickle may name NumPy's arrays, scalars and dtypes, in whose places these classes are made; nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        names = {"_reconstruct": _array, "scalar": _scalar, "ndarray": _Array, "dtype": _Dtype}
-        if module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray") and name in names:
-            return names[name]
-        if (module, name) == ("_codecs", "encode"):
-            return _encoded
-        raise pickle.UnpicklingError(f"it asks for {f'{module}.{name}'!r}")
+NAMES: Names = {
+    **{
+        (module, name): made
+        for module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+        for name, made in {"_reconstruct": _array, "scalar": _scalar, "ndarray": _Array, "dtype": _Dtype}.items()
+    },
+    ("_codecs", "encode"): _encoded,
+}
+"""NumPy's arrays, scalars and dtypes, and what Python 3 writes bytes with by old protocols."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,7 +47,7 @@ def _read(file: BinaryIO) -> np.ndarray:
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     holds_objects = header(file)[2].hasobject
     if holds_objects:
-        return np.fromiter(load_plain(file), dtype=object)
+        return np.fromiter(load_plain(io.BytesIO(file.read())), dtype=object)
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 

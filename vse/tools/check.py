@@ -87,6 +87,7 @@ def _facts(split: dict[str, Any]) -> dict[str, str]:
         "images also elsewhere": ", ".join(f"{count:,} in {other}" for other, count in split["shared_images"].items())
         or "0",
         "one image is": f"{features['shape']} {features['dtype']}" if features else "a picture",
+        "regions": "{min} ... {max}".format(**features["regions"]) if features.get("regions") else "",
         "NaN rows": str(features.get("not_finite", "")),
         "zero rows": str(features.get("zero", "")),
         "missing pictures": str(pictures.get("missing", "")),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import orjson
 import tyro
 from tqdm import tqdm
 
@@ -18,12 +19,12 @@ from vse.data.feature_writer import SplitFiles, to_dtype
 from vse.data.index_writer import write_index, write_lines
 from vse.data.listings import read_pictures
 from vse.data.pairing import KINDS, Kind, pair
-from vse.data.pictures import Pictures, merge_restval
+from vse.data.pictures import Pictures, evenly, first_of, merge_restval
 from vse.data.sources.collection import Collection, collect
-from vse.data.sources.entry import Axes, listing
+from vse.data.sources.entry import Axes
 from vse.data.sources.open import open_source
 from vse.errors import InputError
-from vse.files import writable_folder
+from vse.files import sha256, writable_folder, write_atomically
 from vse.ranges import AtLeast0, AtLeast1
 
 
@@ -88,12 +89,6 @@ def main(options: Options) -> None:
         path = folder / f"{split}_ims.npy"
         if path.exists() and not options.overwrite:
             raise InputError(f"{path}: is there already; add --overwrite to replace it, or give another --out")
-    if options.captions is not None and folder.resolve() != options.captions.resolve():
-        old = sorted(
-            path.name for path in folder.glob("*_caps.txt") if path.name.removesuffix("_caps.txt") not in splits
-        )
-        if old:
-            raise InputError(f"{folder}: holds {listing(old)} of other captions; delete them, or give another --out")
     with ExitStack() as stack:
         sources = []
         for path in options.sources:
@@ -112,19 +107,15 @@ def _splits(options: Options) -> dict[str, Pictures]:
         return {}
     images = options.images or (options.captions if options.captions.is_dir() else options.captions.parent) / "images"
     splits = merge_restval(read_pictures(options.captions, images, seed=options.seed))
-    if options.captions_per_image is None:
-        return splits
-    even = {split: pictures.keep_captions(options.captions_per_image) for split, pictures in splits.items()}
+    even = {split: evenly(pictures, options.captions_per_image) for split, pictures in splits.items()}
     for split, pictures in even.items():
-        gone = sorted(set(splits[split].names) - set(pictures.names))
-        captions = len(splits[split].captions) - len(pictures.captions)
         if not pictures.names:
             raise InputError(
                 f"{options.captions}: no {split} image has --captions_per_image {options.captions_per_image}"
             )
+        captions = len(splits[split].captions) - len(pictures.captions)
         if captions:
-            named = f"; images with fewer: {listing(gone)}" if gone else ""
-            say(f"{split}: {captions} captions and {len(gone)} images left out{named}")
+            say(f"{split}: {captions:,} captions left out, {options.captions_per_image} an image kept")
     return even
 
 
@@ -204,10 +195,10 @@ def _complete(split: str, pictures: Pictures, present: np.ndarray, options: Opti
         raise InputError(f"{options.sources[0]}: {count} of {options.captions}; give the files that hold them")
     if not options.drop_missing:
         raise InputError(
-            f"{options.sources[0]}: {count} of {options.captions}: {listing(missing)}; give all source files, or leave "
-            "these images out with --drop_missing"
+            f"{options.sources[0]}: {count} of {options.captions}: {first_of(missing)}; give all source files, or "
+            "leave these images out with --drop_missing"
         )
-    warn(f"{count}, left out with their captions: {listing(missing)}")
+    warn(f"{count}, left out with their captions: {first_of(missing)}")
     return pictures.keep(present)
 
 
@@ -266,14 +257,31 @@ def _write(
         for split in counts:
             (folder / f"{split}_ims.npy").unlink(missing_ok=True)
         write_companions()
+        record = _record(options)
+        for split in counts:
+            write_atomically(folder / f"{split}_ims.json", lambda file: file.write(record))
         for file in files.values():
             file.finish()
     finally:
         for file in files.values():
             file.discard()
     if zero:
-        warn(f"{len(zero):,} images with features that are all zero, kept as they are: {listing(zero)}")
+        warn(f"{len(zero):,} images with features that are all zero, kept as they are: {first_of(zero)}")
     return repeated
+
+
+def _record(options: Options) -> bytes:
+    """What `python -m vse check` compares and shows: the sources by content, and the flags that were given."""
+    files = [path / "data.mdb" if path.is_dir() else path for path in options.sources]
+    flags = ("match", "axes", "dtype_in", "regions", "captions_per_image", "drop_missing", "trust", "dtype")
+    default = Options([], options.out)
+    return orjson.dumps(
+        {
+            "made_from": {str(file.resolve()): sha256(file) for file in files if file.is_file()},
+            "by": {flag: getattr(options, flag) for flag in flags if getattr(options, flag) != getattr(default, flag)},
+        },
+        option=orjson.OPT_INDENT_2,
+    )
 
 
 def _described(images: Collection, options: Options) -> str:
@@ -294,5 +302,5 @@ def _account(images: Collection, others: list[str], repeated: list[str]) -> None
         (images.faulty, "cut off"),
     ):
         if names:
-            parts.append(f"{len(names):,} {what} ({listing(names)})")
+            parts.append(f"{len(names):,} {what} ({first_of(names)})")
     say(f"rows of the sources: {len(images.entries) + len(images.faulty):,} = {' + '.join(parts)}")

@@ -13,10 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from vse.data.datasets import Split, holds_splits, open_split
-from vse.data.features import Features
+from vse.data.features import FAULTS, Features, row_faults
 from vse.data.index import SUBSETS, folder_pictures, read_lines, shared_images, splits_of
 from vse.data.listings import raw_pictures
 from vse.data.pictures import Pictures, first_of
+from vse.data.sources.boxes import disordered, outside, relative
+from vse.data.sources.layout import turned
 from vse.errors import InputError
 from vse.published.sizes import load_array, read_sizes
 from vse.text.token_ids import MOST_UNKNOWN, TokenIds, encode, unknown_share
@@ -204,31 +206,29 @@ def _feature_facts(part: _Part, findings: Findings) -> dict[str, Any]:
     assert features is not None
     array = features.array
     block = max(1, BLOCK_BYTES // max(1, array[0].nbytes))
-    not_finite: list[int] = []
-    zero: list[int] = []
+    found: dict[str, list[int]] = {fault: [] for fault in FAULTS}
     for first in tqdm(range(0, len(array), block), desc=f"reading {features.path.name}", disable=None, leave=False):
-        raw = np.ascontiguousarray(array[first : first + block]).reshape(-1, int(np.prod(features.shape)))
-        largest = np.abs(raw.astype(np.float32, copy=False)).max(axis=1)  # NaN and infinity survive the maximum
-        not_finite += (first + np.flatnonzero(~np.isfinite(largest))).tolist()
-        zero += (first + np.flatnonzero(largest == 0)).tolist()
-        for row in np.flatnonzero(largest != 0).tolist():
+        raw = np.ascontiguousarray(array[first : first + block])
+        faults = row_faults(features, first, raw)
+        for fault, rows in faults.items():
+            found[fault] += (first + np.flatnonzero(rows)).tolist()
+        for row in np.flatnonzero(~faults["zero"]).tolist():
             part.rows.setdefault(hashlib.blake2b(raw[row].data, digest_size=8).digest(), first + row)
-    if not_finite:
+    for fault, (what, remedy) in FAULTS.items():
+        if found[fault]:
+            findings.problems.append(f"{features.path}: {len(found[fault])} {what}, first {found[fault][0]}; {remedy}")
+    if array.ndim == 3 and turned(array.shape[1:]):
         findings.problems.append(
-            f"{features.path}: {len(not_finite)} rows with NaN or infinity, first {not_finite[0]}; "
-            "extract the features of those images again"
+            f"{features.path}: {array.shape[1]} regions of {array.shape[2]} dimensions look like the reverse; "
+            "python -m vse convert mends it"
         )
-    if zero:
-        findings.problems.append(
-            f"{features.path}: {len(zero)} all-zero rows, first {zero[0]}; "
-            "the extraction failed for those images, run it again or leave the images out"
-        )
+    lengths = features.lengths
     return {
         "shape": list(features.shape),
+        "regions": None if lengths is None else {"min": int(lengths.min()), "max": int(lengths.max())},
         "dtype": str(array.dtype),
         "rows_per_image": features.repeat,
-        "not_finite": len(not_finite),
-        "zero": len(zero),
+        **{fault: len(numbers) for fault, numbers in found.items()},
     }
 
 
@@ -290,9 +290,9 @@ def _box_problems(path: Path, boxes: np.ndarray, sizes: np.ndarray | None) -> It
         yield f"{path}: {list(boxes.shape)}; expected [images, regions, 4], x1 y1 x2 y2"
         return
     corners = np.asarray(boxes, dtype=np.float32)
-    wrong = ~(corners[..., 2:] >= corners[..., :2]).all((1, 2)) | ~(corners >= -1).all((1, 2))  # NaN is wrong as well
-    if sizes is not None and len(sizes) == len(corners) and corners.max(initial=0) > 1:
-        wrong |= (corners[..., 2:] > sizes[:, None] + 1).any((1, 2))
+    wrong = disordered(corners).any(1)
+    if sizes is not None and len(sizes) == len(corners) and not relative(corners):
+        wrong |= outside(corners, sizes[:, None]).any(1)
     if wrong.any():
         yield (
             f"{path}: {int(wrong.sum())} images with boxes that are not within the picture, first "

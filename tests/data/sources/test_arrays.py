@@ -66,7 +66,7 @@ def test_descriptions_of_files_are_passed_over(tmp_path: Path, capsys: pytest.Ca
         ("1.npy", b"\x93NUMPY\x01\x00", r"1\.npy: damaged"),
         ("1.npz", b"PK\x03\x04 and no more", r"1\.npz: damaged"),
         ("1.jpg", b"", r"a folder that holds \*\.jpg; expected a \.npz or \.npy for each image"),
-        ("train_ims.npy", b"", "holds train_ims.npy, features of many images each; give these files instead"),
+        ("train_ims.npy", b"", "holds train_ims.npy, tables of many images; give these files instead"),
     ],
 )
 def test_folders_of_other_files_are_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:

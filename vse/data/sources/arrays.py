@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from vse.console import say
+from vse.data.pictures import first_of
 from vse.data.sources.entry import (
     BOX_KEYS,
     COUNT_KEYS,
@@ -21,7 +22,6 @@ from vse.data.sources.entry import (
     Axes,
     Entry,
     check_shape,
-    listing,
     make_entry,
     natural,
     pick,
@@ -63,12 +63,12 @@ class FolderSource:
         if not self.files:
             inside = sorted({f"*{file.suffix}" if file.suffix else file.name for file in path.iterdir()})
             raise InputError(
-                f"{path}: a folder that holds {listing(inside) or 'nothing'}; expected a .npz or .npy for each image, "
+                f"{path}: a folder that holds {first_of(inside) or 'nothing'}; expected a .npz or .npy for each image, "
                 "or the data.mdb of LMDB"
             )
         tables = [file.name for file in self.files if file.name.endswith("_ims.npy")]
         if tables:
-            raise InputError(f"{path}: holds {listing(tables)}, features of many images each; give these files instead")
+            raise InputError(f"{path}: holds {first_of(tables)}, tables of many images; give these files instead")
 
     @property
     def axes(self) -> Axes:

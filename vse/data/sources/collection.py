@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vse.console import say, warn
+from vse.data.pictures import first_of
 from vse.data.sources.boxes import disordered, outside, relative
-from vse.data.sources.entry import Axes, Entry, Source, listing
+from vse.data.sources.entry import Axes, Entry, Source
 from vse.data.sources.layout import Layout, arrange_boxes, find_layout, regions_of
 from vse.errors import InputError
 
@@ -92,7 +93,7 @@ def _drop_cut_lines(parts: list[list[Entry]]) -> list[str]:
     if dropped:
         say(
             f"{len(dropped)} lines that were cut off are passed over, their images come again whole: "
-            f"{listing([entry.image for entry in dropped])}"
+            f"{first_of([entry.image for entry in dropped])}"
         )
     return [entry.image for entry in dropped]
 

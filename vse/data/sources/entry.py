@@ -127,9 +127,3 @@ def make_entry(image: str, shape: tuple[int, ...], where: str, place: Any, find:
 def natural(text: str) -> list[str | int]:
     """Sort key by which `img_2` comes before `img_10`."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)]
-
-
-def listing(names: list[str], most: int = 10) -> str:
-    """The first ten of a list of names, and how many more there are."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vse.console import warn
+from vse.data.pictures import first_of
 from vse.data.sources.entry import (
     FEATURE_KEYS,
     NPZ_FEATURE_KEYS,
@@ -18,7 +19,6 @@ from vse.data.sources.entry import (
     Find,
     Source,
     check_shape,
-    listing,
     make_entry,
     natural,
     pick,
@@ -141,7 +141,7 @@ class EntrySource:
         known = set(images)
         others = [name for name in self.members if not any(start in known for start in _starts(name))]
         if others:
-            warn(f"{self.path}: entries without features, left out: {listing(sorted(others, key=natural))}")
+            warn(f"{self.path}: entries without features, left out: {first_of(sorted(others, key=natural))}")
 
         def entry(image: str) -> Entry:
             def find(names: tuple[str, ...]) -> Any:

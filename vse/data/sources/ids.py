@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from vse.errors import InputError
+from vse.pickles import Refused
 from vse.published.pickles import read_plain_pickle
 
 ENDINGS = ("_imgid2idx.pkl", "_ids.txt", "_ids.json", "_ids.npy", "_ids.pkl")
@@ -49,7 +50,7 @@ def read_id_file(path: Path, rows: int) -> list[str]:
             content = [line.strip() for line in content if line.strip()]
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected an id for each row") from None
-    except (ValueError, EOFError) as problem:
+    except (ValueError, EOFError, Refused) as problem:
         raise InputError(f"{path}: cannot be read ({problem}); expected an id for each row") from None
     if isinstance(content, dict):
         content = _ordered(content, rows, path)
