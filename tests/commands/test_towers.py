@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from vse.data.decoding import cache_pictures
-from vse.data.pictures import Pictures, write_index
+from vse.data.index_writer import write_index
+from vse.data.pictures import Pictures
 from vse.nn.towers.tower import build_image_tower
 
 timm = pytest.importorskip("timm")

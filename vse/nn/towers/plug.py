@@ -41,9 +41,18 @@ def _with_text_tower(reader: Reader, options: TowerOptions) -> Reader:
         return reader
 
     def locate_pieces(data: DataOptions, folder: Path) -> TowerPieces:
+        return TowerPieces.find(name.removeprefix("hf:"))
+
+    def prepare_pieces(data: DataOptions, folder: Path) -> TowerPieces:
         return TowerPieces.find(name.removeprefix("hf:"), folder)
 
-    return replace(reader, locate_text=locate_pieces, text_of_state=_pieces_of_state, augment=True)
+    return replace(
+        reader,
+        locate_text=locate_pieces,
+        prepare_text=prepare_pieces,
+        text_of_state=_pieces_of_state,
+        augment=True,
+    )
 
 
 def _pieces_of_state(state: Mapping[str, Any]) -> TowerPieces:
