@@ -1,6 +1,6 @@
 """What a batch of GSMN holds besides regions and words: the regions' boxes and, for sparse graphs, the words' edges.
 
-The published extra files of a split are read where they are (formats: data/README.md and this folder's README):
+The published extra files of a split are read where they are (formats: docs/data.md and this folder's README):
 `*_ims_bbx.npy` and `*_ims_size.npy`, `*_caps.json`, `*_precaps_stan.txt`.
 """
 

@@ -26,7 +26,7 @@ def open_features(path: Path) -> np.ndarray:
         InputError: not a whole .npy file, another rank or dtype, Fortran order, or no rows.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such feature file; data/README.md says what a data set folder holds")
+        raise InputError(f"{path}: no such feature file; docs/data.md says what a data set folder holds")
     try:
         features = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as problem:
