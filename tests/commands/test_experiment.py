@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from vse.errors import InputError
 from vse.evaluation.comparison import find_evaluations, rows_of
 from vse.tools import experiment
 from vse.tools.experiment import Options, main
+from vse.tools.plans import read_plan, tasks_of
 
 PLAN = """
 seeds = [0, 1]
@@ -43,6 +45,7 @@ def run_forked(command: Sequence[str], log: Path, threads: int) -> None:
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
+            sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
             sys.argv = list(command)
             runpy.run_path(command[0], run_name="__main__")
             status = 0
@@ -102,3 +105,17 @@ def test_a_plan_killed_in_the_middle_ends_in_the_same_table(plan: Path, tmp_path
     record = json.loads(next((tmp_path / "broken").glob("*infonce*seed_1/run.json")).read_text())
     assert record["started_from"]["record"]["options"]["loss"] == "sum_hinge"
     assert record["selected_on"] == "dev"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "plans").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_scripts_accept_the_plans_of_this_repository(path: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("F8K", str(tmp_path / "nowhere"))
+    monkeypatch.chdir(tmp_path)
+    tasks = tasks_of(read_plan(path))
+    for task in tasks[: len(tasks) // len(read_plan(path).seeds)]:
+        if task.train:  # refused for its data, not for its options
+            with pytest.raises(InputError, match=r"--data_path .*nowhere: no such folder"):
+                run_forked(task.train, tmp_path / "log", 1)
+        if task.evaluate:
+            with pytest.raises(InputError, match=r"model_best\.pth\.tar: no such checkpoint"):
+                run_forked(task.evaluate, tmp_path / "log", 1)
