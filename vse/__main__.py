@@ -21,8 +21,10 @@ COMMANDS = {
     "experiment": "vse.tools.experiment",
     "export": "vse.tools.export",
     "gallery": "vse.tools.gallery",
+    "index": "vse.tools.index",
     "judge": "vse.tools.judge",
     "parse": "vse.tools.parse",
+    "search": "vse.tools.search",
 }
 """Command -> module with its `Options` and `main(options)`."""
 

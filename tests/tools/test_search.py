@@ -1,0 +1,140 @@
+"""`vse index` and `vse search` as a user calls them: both directions, pages, JSON, the prompt, and refusals."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vse
+from tests.trained import features, write_checkpoint
+from vse.errors import InputError
+from vse.tools import index, search
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_checkpoint(tmp_path / "model.pth.tar")
+
+
+@pytest.fixture
+def made(tmp_path: Path, model: Path, data_root: Path) -> Path:
+    index.main(index.Options(str(model), str(data_root / "small_precomp"), str(tmp_path / "index"), device="cpu"))
+    return tmp_path / "index"
+
+
+def test_indexing_again_changes_nothing(
+    made: Path, model: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    index.main(index.Options(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
+    assert "images: 0 added, 0 replaced, 8 unchanged; 8 in" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
+
+
+def test_changed_features_are_replaced(
+    made: Path, model: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = data_root / "small_precomp" / "test_ims.npy"
+    array = np.load(path)
+    array[3] += 1
+    np.save(path, array)
+    index.main(index.Options(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
+    assert "images: 0 added, 1 replaced, 7 unchanged; 8 in" in capsys.readouterr().out
+
+
+def test_sentences_find_images_and_the_json_holds_them(tmp_path: Path, made: Path, model: Path) -> None:
+    out = tmp_path / "answers.json"
+    search.main(search.Options(str(made), ("a dog", "a purple cat"), k=3, json=str(out), device="cpu"))
+    answers = json.loads(out.read_text())["answers"]
+    assert [answer["query"] for answer in answers] == ["a dog", "a purple cat"]
+    assert answers[1]["unknown_words"] == ["purple"]
+    loaded = vse.load(model, device="cpu")
+    array = np.load(tmp_path / "data" / "small_precomp" / "test_ims.npy")
+    best = loaded.rank(array, ["a dog"], k=3)[0]
+    assert [hit["name"] for hit in answers[0]["hits"]] == [f"test image {found.item}" for found in best]
+
+
+def test_captions_are_found_by_a_sentence_of_the_same_side(tmp_path: Path, made: Path) -> None:
+    out = tmp_path / "answers.json"
+    search.main(search.Options(str(made), ("a dog",), find="captions", json=str(out), device="cpu"))
+    answer = json.loads(out.read_text())["answers"][0]
+    assert answer["how"] == "cosine of captions with caption"
+    assert answer["hits"][0]["name"] == "a dog"
+
+
+def test_the_prompt_answers_until_an_empty_line(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("a dog\nthe cat\n\nnever read\n"))
+    search.main(search.Options(str(made), k=1, device="cpu"))
+    printed = capsys.readouterr().out
+    assert "a dog  (every item scored)" in printed
+    assert "the cat  (every item scored)" in printed
+    assert "never read" not in printed
+
+
+def test_own_pictures_without_captions_are_searched_by_sentence_and_picture(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "model.pth.tar", shape=(3, 224, 224), cnn_type="resnet18")
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"<b>{number}.png")
+    index.main(index.Options(str(checkpoint), str(folder), str(tmp_path / "index"), device="cpu"))
+    out, page = tmp_path / "answers.json", tmp_path / "page.html"
+    query = str(folder / "<b>1.png")
+    search.main(
+        search.Options(str(tmp_path / "index"), ("a dog",), (query,), k=2, json=str(out), page=str(page), device="cpu")
+    )
+    by_sentence, by_picture = json.loads(out.read_text())["answers"]
+    assert len(by_sentence["hits"]) == 2
+    assert by_picture["hits"][0]["name"] == "<b>1.png"
+    text = page.read_text()
+    assert text.count('src="data:image/jpeg') == 2 + 2 + 1
+    assert "<b>" not in text
+    assert "&lt;b&gt;1.png" in text
+
+
+def test_a_network_that_moved_is_found_by_its_option(tmp_path: Path, made: Path, model: Path) -> None:
+    moved = model.rename(tmp_path / "moved.pth.tar")
+    with pytest.raises(InputError, match="no such checkpoint"):
+        search.main(search.Options(str(made), ("a dog",), device="cpu"))
+    search.main(search.Options(str(made), ("a dog",), model=str(moved), device="cpu"))
+
+
+def test_another_model_is_refused(tmp_path: Path, made: Path, data_root: Path) -> None:
+    other = write_checkpoint(tmp_path / "other.pth.tar", embed_size=9)
+    with pytest.raises(InputError, match="made with weights of SHA-256"):
+        search.main(search.Options(str(made), ("a dog",), model=str(other), device="cpu"))
+    with pytest.raises(InputError, match="made with weights of SHA-256"):
+        index.main(index.Options(str(other), str(data_root / "small_precomp"), str(made), device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"query": (" ",)}, "an empty query"),
+        ({"image": ("no.jpg",)}, "no such picture"),
+    ],
+)
+def test_unusable_queries_are_refused(made: Path, flags: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        search.main(search.Options(str(made), device="cpu", **flags))
+
+
+def test_a_folder_that_is_no_index_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a folder that python -m vse index wrote"):
+        search.main(search.Options(str(tmp_path)))
+
+
+@pytest.mark.parametrize(("name", "options"), [("SGRAF", {}), ("VSEpp", {"measure": "order"})])
+def test_faiss_is_refused_where_scores_are_no_inner_products(name: str, options: dict, tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "other.pth.tar", name, **options)
+    np.save(tmp_path / "mine.npy", features(3))
+    with pytest.raises(InputError, match="no inner products"):
+        index.main(index.Options(str(checkpoint), str(tmp_path / "mine.npy"), str(tmp_path / "i"), faiss="flat"))
