@@ -143,14 +143,29 @@ def read_annotations(raw: Path) -> list[Annotation]:
             f"{root}: no .eng files; expected the unpacked archive with annotations_complete_eng/00/25.eng"
         )
     found: dict[int, Annotation] = {}
+    encodings: Counter[str] = Counter()
     for file in files:
-        annotation = parse_annotation(file.read_text(encoding="latin-1"), file)
+        annotation = parse_annotation(_decoded(file, encodings), file)
         if annotation.image_id in found:
             raise InputError(
                 f"{file}: image {annotation.image_id} is annotated twice; give the folder of one annotation set"
             )
         found[annotation.image_id] = annotation
+    if len(encodings) > 1:
+        say(f"{root}: " + ", ".join(f"{count} files in {encoding}" for encoding, count in sorted(encodings.items())))
     return [found[image_id] for image_id in sorted(found)]
+
+
+def _decoded(file: Path, encodings: Counter[str]) -> str:
+    """Decode a file as UTF-8 where it is valid, else as Latin-1, and count which it was where the two differ."""
+    content = file.read_bytes()
+    try:
+        text, encoding = content.decode("utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError:
+        text, encoding = content.decode("latin-1"), "Latin-1"
+    if not content.isascii():
+        encodings[encoding] += 1
+    return text
 
 
 def usable(annotations: list[Annotation], images: Path | None) -> tuple[list[Annotation], dict[str, list[int]]]:

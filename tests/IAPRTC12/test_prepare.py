@@ -69,6 +69,19 @@ def test_fields_are_found_by_their_tags_whatever_is_malformed() -> None:
         assert (found.image_id, found.picture) == (1021, "01/1021.jpg")
 
 
+def test_annotations_are_utf_8_where_that_is_valid(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for image_id, encoding in ((7, "utf-8"), (11, "latin-1")):
+        file = raw / "annotations_complete_eng" / "00" / f"{image_id}.eng"
+        file.write_bytes(annotation(image_id, f"a café number {image_id};").encode(encoding))
+    out = prepare(raw, tmp_path / "out")
+    captions = "".join(path.read_text("utf-8") for path in out.glob("*_caps.txt"))
+    assert "a café number 7;" in captions
+    assert "a café number 11;" in captions
+    assert "1 files in Latin-1, 1 files in UTF-8" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("picture", ["images/../../x.jpg", "/etc/hostname"])
 def test_picture_names_never_lead_out_of_the_folder(picture: str) -> None:
     text = annotation(25, "a;").replace("images/00/25.jpg", picture)

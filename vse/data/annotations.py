@@ -46,7 +46,7 @@ def json_rows(file: Path, images: Path) -> tuple[list[Row], bool]:
 
 def _text(value: Any, what: str, where: str) -> str:
     if not isinstance(value, str):
-        found = {type(None): "missing", list: "a list", dict: "an object"}.get(type(value), "no text")
+        found = {type(None): "missing or null", list: "a list", dict: "an object"}.get(type(value), "no text")
         raise InputError(f"{where}: `{what}` is {found}; expected text, mend the entry or take it out")
     return value
 
@@ -55,7 +55,7 @@ def _whole(value: Any, what: str, where: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value):
         return int(value)
     if type(value) is not int:
-        found = "missing" if value is None else repr(value)[:40]
+        found = "missing or null" if value is None else repr(value)[:40]
         raise InputError(f"{where}: `{what}` is {found}; expected a whole number, mend the entry or take it out")
     return value
 

@@ -122,6 +122,8 @@ def raw_pictures(folder: Path, data_name: str | None = None, images: Path | None
         raise InputError(f"{folder}: no raw data set; looked for {patterns}")
     say(f"{folder}: captions are read from {', '.join(str(path.relative_to(folder)) for path in files)}")
     others = [path for patterns in RAW_SOURCES for path in _matching(folder, patterns) if path not in files]
+    if files[0].parent.name == "annotations":
+        others = [path for path in others if path.name != "dataset_coco.json"]  # tells the splits
     if others:
         say(f"{folder}: {', '.join(str(path.relative_to(folder)) for path in others)} is not read")
     if files[0].parent.name == "annotations":

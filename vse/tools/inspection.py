@@ -170,7 +170,7 @@ def _facts(
         if in_train > MOST_SHARED * len(part.captions):
             findings.problems.append(
                 f"{folder / part.name}_caps.txt: {in_train} of {len(part.captions)} captions are in train, word by "
-                "word; give splits without common images"
+                "word; check that the split holds other images"
             )
     features = pictures = boxes = None
     if part.features is not None:
