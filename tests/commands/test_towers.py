@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from vse.data.decoding import cache_pictures
 from vse.data.index_writer import write_index
 from vse.data.pictures import Pictures
 from vse.nn.towers.tower import build_image_tower
+from vse.tools import prepare
 
 timm = pytest.importorskip("timm")
 pytest.importorskip("transformers")
@@ -114,13 +114,17 @@ def test_a_cosine_does_not_change_its_length_on_the_way(script, pictures: Path, 
     assert "--num_epochs 1, now 2" in refused.errors
 
 
-def test_cached_pictures_are_used_and_recorded(script, pictures: Path, weights: Path) -> None:
+def test_cached_pictures_are_used_and_recorded(
+    script, pictures: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = pictures / "mine"
     command = f"python train.py --data_path $DATA_PATH --data_name mine{SMALL}{TOWER}"
     variables = {"DATA_PATH": pictures, "WEIGHTS": weights}
     script("VSEpp_LSEH", command, **variables)
-    names = (folder / "train_names.txt").read_text().split()
-    cache_pictures([folder / "images" / name for name in names], folder / "train_caps.txt", 40)
+    prepare.main(prepare.Options(str(folder), descriptions=False, resize=40))
+    written = capsys.readouterr().out
+    assert "train_pixels.npy" in written
+    assert "test_pixels.json" in written
     refused = script("VSEpp_LSEH", f"{command} --num_epochs 2 --resume auto", status=2, **variables)
     assert "pictures cached with 40 pixels a side" in refused.errors
     done = script("VSEpp_LSEH", f"{command} --logger_name runs/cached", **variables)

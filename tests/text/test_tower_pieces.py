@@ -60,7 +60,8 @@ def test_positions_of_a_roberta_begin_behind_its_padding(clip_folder: Path) -> N
 
 
 def test_words_without_a_mask_are_dropped(clip_folder: Path, tmp_path: Path) -> None:
-    captions = TowerPieces.find(str(clip_folder)).captions(["a b c d e f g"] * 200, tmp_path / "train_caps.txt")
+    pieces = TowerPieces.find(str(clip_folder))
+    captions = pieces.captions(["a b c d e f g"] * 200, tmp_path / "train_caps.txt")
     whole, lengths = captions.batch(np.arange(200))
     changed, shorter = captions.batch(np.arange(200), np.random.default_rng(0))
     lost = 1 - (shorter.sum() - 400) / (lengths.sum() - 400)

@@ -10,9 +10,12 @@ from typing import Annotated, Literal
 import tyro
 
 from vse.console import say
-from vse.data.images import CropTransform, features_or_pictures
+from vse.data.decoding import cache_pictures
+from vse.data.images import CropTransform, features_or_pictures, require_pictures
+from vse.data.index import folder_pictures
 from vse.data.loading import Reader, open_training_data, prepare_words
 from vse.options import DataOptions
+from vse.ranges import AtLeast1
 
 CLOCK_STEP = 10_000_000
 """Nanoseconds by which the time of a file may lag behind the clock."""
@@ -32,6 +35,10 @@ class Options:
     """How captions are read; HAL's original code has bytes-repr."""
     descriptions: bool = True
     """Make the description vectors, which the objective lseh reads."""
+    resize: AtLeast1 | None = None
+    """Keep all pictures as squares of so many pixels a side, which image towers read without decoding JPEGs."""
+    workers: AtLeast1 = 1
+    """Threads that decode pictures for --resize."""
 
 
 def main(options: Options) -> None:
@@ -47,5 +54,9 @@ def main(options: Options) -> None:
     )
     training = open_training_data(data, reader, seed=0, needs_descriptions=options.descriptions)
     folder = training.pairs.split.captions_file.parent
+    if options.resize is not None:
+        for name, pictures in folder_pictures(folder).items():
+            require_pictures(pictures)
+            cache_pictures(pictures.paths, folder / f"{name}_caps.txt", options.resize, options.workers)
     written = sorted(path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mtime_ns > started)
     say(f"{folder}: ready to train on; written: {', '.join(written) or 'nothing, all was there and up to date'}")

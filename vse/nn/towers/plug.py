@@ -11,7 +11,7 @@ from vse.data.decoding import RandomCrop, TowerTransform
 from vse.data.images import picture_splits
 from vse.data.loading import Reader, Text
 from vse.nn.towers.tower import ImageTower, TextTower, build_image_tower, build_text_tower, picture_input
-from vse.options import DataOptions, TowerOptions
+from vse.options import TowerOptions
 from vse.text.tower_pieces import TowerPieces
 
 
@@ -36,20 +36,13 @@ def _with_image_tower(reader: Reader, options: TowerOptions, use_restval: bool) 
 
 
 def _with_text_tower(reader: Reader, options: TowerOptions) -> Reader:
-    name = options.text_tower
-    if name is None:
+    if options.text_tower is None:
         return reader
-
-    def locate_pieces(data: DataOptions, folder: Path) -> TowerPieces:
-        return TowerPieces.find(name.removeprefix("hf:"))
-
-    def prepare_pieces(data: DataOptions, folder: Path) -> TowerPieces:
-        return TowerPieces.find(name.removeprefix("hf:"), folder)
-
+    name = options.text_tower.removeprefix("hf:")
     return replace(
         reader,
-        locate_text=locate_pieces,
-        prepare_text=prepare_pieces,
+        locate_text=lambda data, folder: TowerPieces.find(name),
+        prepare_text=lambda data, folder: TowerPieces.find(name, folder),
         text_of_state=_pieces_of_state,
         augment=True,
     )
