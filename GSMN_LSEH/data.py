@@ -19,6 +19,7 @@ from vse.data.batches import BatchRequest, CaptionBatch, Captions, EvaluationDat
 from vse.data.boxes import Boxes, read_boxes
 from vse.data.datasets import Extra, Split
 from vse.data.loading import Reader, Text, regions_of
+from vse.data.records import changed_since
 from vse.errors import InputError
 from vse.text.ragged import Ragged
 from vse.text.token_ids import TokenIds
@@ -143,6 +144,8 @@ def read_edges(split: Split, captions: Captions) -> Extra:
     """
     path = split.file("caps.json")
     expected = "expected a list of [head, dependent] pairs for each caption, as python -m vse parse writes it"
+    if changed_since(split.file("parse.json")):
+        raise InputError(f"{path}: made from captions that have changed since; run python -m vse parse again")
     try:
         parses = orjson.loads(path.read_bytes())
     except FileNotFoundError:

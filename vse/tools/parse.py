@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from vse.console import say
 from vse.data.datasets import locate_data_set
+from vse.data.records import changed_since, write_made_from
 from vse.errors import InputError
 from vse.files import write_atomically
 from vse.text.captions import read_captions
@@ -43,7 +44,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Write `*_caps.json` for every split that has none.
+    """Write `*_caps.json` for every split that has none, or one of other captions.
 
     Raises:
         InputError: no captions, no spaCy or no model, or a folder that cannot be written.
@@ -52,13 +53,19 @@ def main(options: Options) -> None:
     parser = None
     for captions_file in sorted(folder.glob("*_caps.txt")):
         target = captions_file.with_suffix(".json")
-        if target.exists():
+        record = target.with_name(target.name.replace("caps", "parse"))
+        changed = changed_since(record)
+        if target.exists() and not changed:
             say(f"{target}: is there already, left as it is")
             continue
+        if changed:
+            say(f"{target}: was made from other captions than {captions_file.name} holds now")
+            record.unlink()
         parser = parser or load_parser(options.model)
         captions = [tokenise(caption) for caption in read_captions(captions_file)]
         parses = list(tqdm(edges(parser, captions), captions_file.name, len(captions), leave=False, disable=None))
         _write(target, parses)
+        write_made_from(record, [captions_file], {"parser": parser.meta["name"], "version": parser.meta["version"]})
         say(f"{len(parses)} captions parsed: {target}")
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
+import io
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from vse.console import say
+from vse.data.datasets import search_data_set
 from vse.data.decoding import cache_pictures
 from vse.data.images import CropTransform, features_or_pictures, require_pictures
 from vse.data.index import folder_pictures
 from vse.data.loading import Reader, open_training_data, prepare_words
+from vse.errors import InputError
 from vse.options import DataOptions
 from vse.ranges import AtLeast1
-
-CLOCK_STEP = 10_000_000
-"""Nanoseconds by which the time of a file may lag behind the clock."""
 
 
 @dataclass
@@ -47,7 +48,7 @@ def main(options: Options) -> None:
     Raises:
         InputError: what training would refuse.
     """
-    started = time.time_ns() - CLOCK_STEP
+    before = _files_before(options)
     data = DataOptions(options.path, options.data_name, options.vocab_path)
     reader = Reader(
         features_or_pictures(CropTransform()), prepare_text=partial(prepare_words, tokeniser=options.tokeniser)
@@ -58,5 +59,17 @@ def main(options: Options) -> None:
         for name, pictures in folder_pictures(folder).items():
             require_pictures(pictures)
             cache_pictures(pictures.paths, folder / f"{name}_caps.txt", options.resize, options.workers)
-    written = sorted(path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mtime_ns > started)
+    written = [name for name, time in sorted(_files(folder).items()) if before.get(name) != time]
     say(f"{folder}: ready to train on; written: {', '.join(written) or 'nothing, all was there and up to date'}")
+
+
+def _files_before(options: Options) -> dict[str, int]:
+    """List the files of the data set's folder, if it is there."""
+    with contextlib.suppress(InputError), contextlib.redirect_stdout(io.StringIO()):
+        return _files(search_data_set(options.path, options.data_name))
+    return {}
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """List the files of a folder with the time when each was written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.is_file()}
