@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.data.drawn import DRAWS
 from vse.data.listings import raw_pictures, raw_source, read_pictures
 from vse.errors import InputError
 
@@ -219,7 +220,13 @@ def as_table(images: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=DRAWS or 100,
+    derandomize=not DRAWS,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(drawn_images(), st.sampled_from(["karpathy", "coco", "table"]), st.permutations(range(32)))
 def test_drawn_sources_pair_as_they_were_written(
     tmp_path: Path, images: list[dict[str, Any]], form: str, order: list[int]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vse.data.loading import Reader, open_training_data
 from vse.errors import InputError
 from vse.options import DataOptions
+from vse.text.vocabulary import Vocabulary
 
 
 def test_a_file_of_descriptions_is_read_in_place_of_svd(make_data_set, tmp_path: Path) -> None:
@@ -25,3 +28,53 @@ def test_descriptions_that_no_objective_reads_are_refused(make_data_set, tmp_pat
     data = DataOptions(str(tmp_path), "small", descriptions="sentence")
     with pytest.raises(InputError, match="--descriptions and --sentence_encoder do nothing"):
         open_training_data(data, Reader(), 0, needs_descriptions=False)
+
+
+@pytest.mark.parametrize("shape", [(8, 4, 5), (8, 3, 6)])
+def test_a_dev_split_of_another_shape_is_refused(make_data_set, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(make_data_set(tmp_path / "small") / "dev_ims.npy", np.ones(shape, np.float32))
+    with pytest.raises(InputError, match=r"an image of dev has shape \[\d, \d\], one of train \[4, 6\]"):
+        open_training_data(DataOptions(str(tmp_path), "small"), Reader(), 0, needs_descriptions=False)
+
+
+def test_the_share_of_unknown_words_of_both_splits_is_printed(
+    make_data_set, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_data_set(tmp_path / "small")
+    open_training_data(DataOptions(str(tmp_path), "small"), Reader(), 0, needs_descriptions=False)
+    printed = capsys.readouterr().out
+    for split in ("train", "dev"):
+        assert re.search(rf"{folder / split}_caps.txt: 0\.\d% unknown words", printed)
+
+
+def test_a_vocabulary_of_other_captions_is_refused(make_data_set, tmp_path: Path) -> None:
+    make_data_set(tmp_path / "small")
+    Vocabulary.build(["ein Schiff fährt nach Norden"], 1).save(tmp_path / "other.json")
+    data = DataOptions(str(tmp_path), "small", str(tmp_path / "other.json"))
+    with pytest.raises(InputError, match=r"train_caps\.txt: 100% of the words are unknown"):
+        open_training_data(data, Reader(), 0, needs_descriptions=False)
+
+
+def test_images_that_train_and_dev_share_are_warned_of(
+    make_data_set, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_data_set(tmp_path / "small")
+    for split, first, count in (("train", 100, 24), ("dev", 120, 8)):
+        (folder / f"{split}_ids.txt").write_text("".join(f"{first + k}\n" for k in range(count)))
+    open_training_data(DataOptions(str(tmp_path), "small"), Reader(), 0, needs_descriptions=False)
+    assert "4 images of train are in dev as well, first 120" in capsys.readouterr().err
+
+
+def test_uneven_captions_keep_their_images_and_descriptions(make_data_set, tmp_path: Path) -> None:
+    folder = make_data_set(tmp_path / "small")
+    owner = np.repeat(np.arange(24), [3, 7] * 12)
+    np.save(folder / "train_caption_image.npy", owner)
+    np.save(tmp_path / "mine.npy", np.arange(120, dtype=np.float32)[:, None] + 1)
+    data = DataOptions(str(tmp_path), "small", descriptions=str(tmp_path / "mine.npy"))
+    pairs = open_training_data(data, Reader(), 0, needs_descriptions=True).pairs
+    batch = pairs.read(np.array([0, 3, 9, 10, 119]))
+    assert batch.image_ids.tolist() == owner[batch.caption_ids.numpy()].tolist()
+    assert batch.descriptions is not None
+    assert batch.descriptions[:, 0].tolist() == (batch.caption_ids + 1).tolist()
+    features = torch.from_numpy(np.load(folder / "train_ims.npy"))
+    assert torch.equal(batch.images, features[batch.image_ids])  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.data.drawn import DRAWS
 from vse.data.tables import read_table, split_lists
 from vse.errors import InputError
 
@@ -170,7 +171,13 @@ def drawn_tables(draw: st.DrawFn) -> tuple[str, str, list[tuple[str, str]]]:
     return form, written.getvalue(), rows
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=DRAWS or 100,
+    derandomize=not DRAWS,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(drawn_tables())
 def test_drawn_tables_pair_as_they_were_written(tmp_path: Path, drawn: tuple[str, str, list[tuple[str, str]]]) -> None:
     from vse.data.listings import read_pictures
