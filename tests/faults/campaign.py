@@ -14,10 +14,11 @@ import pickle
 import random
 import resource
 import signal
+import sys
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
-from tests.faults import hostile
+from tests.faults import hostile, runs, senseless
 from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState
 from vse.errors import InputError
@@ -115,15 +116,15 @@ def _digest(checkpoint: Checkpoint) -> str:
     return checkpoints.digest(checkpoints._to_content(checkpoint))
 
 
-def hostile_files() -> Row:
-    """Read files that somebody made to do harm, each in a process of its own."""
+def hostile_files(every: int = 1) -> Row:
+    """Read files that somebody made to do harm, or one in `every`, each in a process of its own."""
     row = Row("hostile checkpoints")
     longest = largest = 0.0
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            for name, path in hostile.files(Path(folder)):
+            for name, path in itertools.islice(hostile.files(Path(folder)), 0, None, every):
                 row.tried += 1
                 outcome, seconds, memory = _in_child(lambda path=path: load(path))  # type: ignore[misc]
                 longest, largest = max(longest, seconds), max(largest, memory)
@@ -277,6 +278,72 @@ def failing(call: str, number: int, code: int) -> Iterator[None]:
         setattr(owner, name, real)
 
 
+def senseless_options(scripts: Sequence[str], values: Sequence[str] = senseless.VALUES) -> Row:
+    """Give the numeric options of scripts values that make no sense: the parser refuses them by name, or takes them."""
+    row = Row("senseless numbers, refused before anything is imported or made")
+    for script in scripts:
+        for flag, ranges, count in senseless.numbers(senseless.options_of(script)):
+            if not ranges:
+                row.wrong.append(f"{script} --{flag} states no range")
+            for value in values:
+                row.tried += 1
+                outcome = senseless.outcome(script, flag, value, count)
+                row.refused += outcome == "refused"
+                row.harmless += outcome == "taken"
+                if outcome not in ("refused", "taken"):
+                    row.wrong.append(f"{script} --{flag} {value}: {outcome}")
+    return row
+
+
+def senseless_runs(networks: Sequence[str], most: int) -> Row:
+    """Train with the extreme numbers that the parser takes: to the end, or to one sentence."""
+    row = Row("training with extreme numbers that the parser takes")
+    seen: set[str] = set()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = runs.write_small_set(folder / "data")
+        for network in networks:
+            trainer = runs.Trainer(network, data)
+            script = f"{network}.train"
+            for flag, _, count in senseless.numbers(senseless.options_of(script)):
+                taken = [v for v in senseless.VALUES if senseless.outcome(script, flag, v, count) == "taken"]
+                for value in [] if flag in seen else taken:
+                    if row.tried == most:
+                        return row
+                    row.tried += 1
+                    status, errors = trainer.finish(folder / f"run{row.tried}", f"--{flag}", *[value] * count)
+                    row.refused += status == 2
+                    row.harmless += status == 0
+                    if status not in (0, 2) or "Traceback" in errors or (status == 2 and "error: " not in errors):
+                        row.wrong.append(f"{network} --{flag} {value}: exit {status} {errors[-200:]}")
+                seen.add(flag)
+    return row
+
+
+def killed_runs(networks: Sequence[str], count: int, during_writes: int) -> Row:
+    """Kill runs of each network, some of the times during writes, and resume them: equal bits in the end."""
+    row = Row(f"runs killed (SIGKILL) and resumed, {during_writes} of {count} kills of each network during writes")
+    for network in networks:
+        with tempfile.TemporaryDirectory() as name:
+            done, wrong = runs.kills(network, Path(name), count, during_writes)
+        row.tried += done
+        row.harmless += done
+        row.wrong += wrong
+    row.note = f"{len(networks)} networks: equal weights, optimizer and random states"
+    return row
+
+
+def signalled_runs(count: int) -> Row:
+    """Send SIGINT and SIGTERM at any time between the first and the last line of a script."""
+    row = Row("signals (SIGINT, SIGTERM) from start to end of a script")
+    with tempfile.TemporaryDirectory() as name:
+        outcomes, row.wrong = runs.signals(Path(name), count)
+    row.tried = count
+    row.harmless = count - len(row.wrong)
+    row.note = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+    return row
+
+
 def table(rows: list[Row]) -> str:
     """Return a Markdown table of counts, and below it what went wrong."""
     cells = [[row.attack, row.tried, row.refused, row.harmless, len(row.wrong), row.note] for row in rows]
@@ -285,9 +352,27 @@ def table(rows: list[Row]) -> str:
     return "\n".join([tabulate(cells, headers, tablefmt="github"), *wrong])
 
 
+ATTACKS: dict[str, Callable[[], Row]] = {
+    "flips": lambda: flips(1000),
+    "hostile": hostile_files,
+    "pickles": lambda: fuzzed_pickles(100_000),
+    "saves": lambda: failing_saves(100),
+    "options": lambda: senseless_options(senseless.SCRIPTS),
+    "extremes": lambda: senseless_runs(list(runs.NETWORKS), 250),
+    "kills": lambda: killed_runs(list(runs.NETWORKS), 34, 9),
+    "signals": lambda: signalled_runs(100),
+}
+"""What `python -m tests.faults.campaign [NAME ...]` runs, in full."""
+
+
 def main() -> None:
-    """Run every attack and print the table."""
-    print(table([flips(1000), hostile_files(), fuzzed_pickles(100_000), failing_saves(100)]))
+    """Run the attacks that the command line names, or all, and print the table."""
+    torch.set_num_threads(1)
+    rows = []
+    for name in sys.argv[1:] or ATTACKS:
+        rows.append(ATTACKS[name]())
+        print(table(rows[-1:]), file=sys.stderr, flush=True)
+    print(table(rows))
 
 
 if __name__ == "__main__":

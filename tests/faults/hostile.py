@@ -166,7 +166,7 @@ def _with_sizes(sound: bytes, size: int) -> bytes:
 
 def _members(count: int) -> bytes:
     """Write an archive of many empty members."""
-    fields = (20, 3, 20, *[0] * 7, 0, 0, 3, *[0] * 6)  # of a stored member without content and with a name of three
+    fields = (20, 3, 20, *[0] * 8, 3, *[0] * 6)  # of a stored member without content and with a name of three
     entry = struct.pack("<4s4B4H3L5H2L", b"PK\x01\x02", *fields)
     directory = b"".join(entry + b"%03d" % (number % 1000) for number in range(count))
     local = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 0, 0, 3, 0) + b"000"
