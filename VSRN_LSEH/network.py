@@ -84,8 +84,17 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     """Build the network that the options describe, for images of this shape: (regions, features), or pixels."""
     from vse.nn.towers.encoders import TowerCaptionEmbedding
     from vse.nn.towers.plug import plug_image_tower, plug_text_tower
+    from vse.text.words import Words
+    from VSRN_LSEH.captioning import END, PAD, START
     from VSRN_LSEH.model import VSRN
 
+    if isinstance(text, Words) and not options.no_captioning:
+        words = text.vocabulary
+        if (words.pad, words.start, words.end) != (PAD, START, END):
+            raise InputError(
+                f"vocabulary with {words.pad}, {words.start}, {words.end} for <pad>, <start>, <end>; the captioner needs "
+                f"{PAD}, {START}, {END}, give another vocabulary by --vocab_path, or --no_captioning"
+            )
     tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
     network = VSRN(
         len(text),

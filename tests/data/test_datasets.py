@@ -189,6 +189,15 @@ def test_ids_of_captions_go_with_a_feature_row_per_caption(tmp_path: Path, make_
     np.testing.assert_array_equal(split.images.read(np.arange(24)).numpy(), features)
 
 
+def test_different_rows_of_one_image_are_refused(tmp_path: Path, make_data_set: MakeDataSet) -> None:
+    folder = make_data_set(tmp_path / "x")
+    features = np.load(folder / "train_ims.npy").repeat(5, axis=0)
+    np.save(folder / "train_ims.npy", np.roll(features, 1, axis=0))
+    (folder / "train_ids.txt").write_text("".join(f"{image}\n" for image in range(24) for _ in range(5)))
+    with pytest.raises(InputError, match=r"train_ims\.npy: rows 0 and 1 differ, but belong to captions of one image"):
+        open_split(folder, "train")
+
+
 def test_features_that_contradict_captions_are_refused(tmp_path: Path, make_data_set: MakeDataSet) -> None:
     folder = make_data_set(tmp_path / "x")
     np.save(folder / "train_caption_image.npy", np.repeat(np.arange(20), 6))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vse import REPOSITORY
 from vse.console import say
-from vse.data.features import Features, check_img_dim, open_features, rows_per_image
+from vse.data.features import Features, check_img_dim, equal_neighbours, open_features, rows_per_image
 from vse.data.index import RECORD, given_caption_image, read_record, splits_of
 from vse.data.index_writer import changed_sources
 from vse.data.listings import karpathy_name, raw_source
@@ -232,8 +232,16 @@ def _repeat(array: np.ndarray, caption_image: np.ndarray, path: Path) -> int:
     images, captions = int(caption_image[-1]) + 1, len(caption_image)
     if len(array) == images:
         return 1
-    if len(array) == captions and captions % images == 0 and (np.bincount(caption_image) == captions // images).all():
-        return captions // images
+    repeat = captions // images
+    if len(array) == captions and (np.bincount(caption_image) == repeat).all():
+        different = ~equal_neighbours(array) & (np.arange(1, captions) % repeat != 0)
+        if different.any():
+            row = int(different.argmax())
+            raise InputError(
+                f"{path}: rows {row} and {row + 1} differ, but belong to captions of one image; the captions and the "
+                "features are of different orders or sets"
+            )
+        return repeat
     raise InputError(
         f"{path}: {len(array)} rows; {path.name.replace('ims.npy', 'caption_image.npy')} or the ids beside it tell "
         f"{images} images with {captions} captions, expected a row for each image"

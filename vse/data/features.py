@@ -99,7 +99,7 @@ def rows_per_image(features: np.ndarray, captions: int, path: Path) -> int:
         return 1
     ids_file = path.with_name(f"{path.name.removesuffix('_ims.npy')}_ids.txt")
     ids = read_ids(ids_file) if ids_file.is_file() else np.empty(0)
-    equal = ids[1:] == ids[:-1] if len(ids) == rows else _equal_neighbours(features)
+    equal = ids[1:] == ids[:-1] if len(ids) == rows else equal_neighbours(features)
     if not equal.any():
         return 1
     runs = np.diff(np.flatnonzero(np.concatenate([[True], ~equal, [True]])))
@@ -113,8 +113,11 @@ def rows_per_image(features: np.ndarray, captions: int, path: Path) -> int:
     return repeat
 
 
-def _equal_neighbours(features: np.ndarray) -> np.ndarray:
-    """[rows - 1] whether a row equals the next one; of rows longer than twice ENDS bytes both ends are compared."""
+def equal_neighbours(features: np.ndarray) -> np.ndarray:
+    """Compare each row with the next one -> [rows - 1] bool.
+
+    Of rows longer than twice ENDS bytes both ends are compared.
+    """
     flat = features.reshape(len(features), -1)
     count = ENDS // flat.itemsize
     parts = [flat] if flat.shape[1] <= 2 * count else [flat[:, :count], flat[:, -count:]]
