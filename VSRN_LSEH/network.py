@@ -92,8 +92,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         words = text.vocabulary
         if (words.pad, words.start, words.end) != (PAD, START, END):
             raise InputError(
-                f"vocabulary with {words.pad}, {words.start}, {words.end} for <pad>, <start>, <end>; the captioner needs "
-                f"{PAD}, {START}, {END}, give another vocabulary by --vocab_path, or --no_captioning"
+                f"vocabulary with {words.pad}, {words.start}, {words.end} for <pad>, <start>, <end>; the captioner "
+                f"needs {PAD}, {START}, {END}, give another vocabulary by --vocab_path, or --no_captioning"
             )
     tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
     network = VSRN(

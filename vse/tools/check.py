@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 from tabulate import tabulate
 
+from vse.console import say
 from vse.data.datasets import search_data_set
 from vse.published.sets import PUBLISHED_SETS
 from vse.tools.inspection import Findings, inspect
@@ -42,7 +43,7 @@ def main(options: Options) -> None:
         findings = inspect(folder, options.data_name)
     counts = {row["split"]: (row["images"], row["captions"]) for row in findings.splits}
     if options.json:
-        print(json.dumps({"folder": str(folder), "counts_of": recognised(counts), **findings.plain()}, indent=1))
+        say(json.dumps({"folder": str(folder), "counts_of": recognised(counts), **findings.plain()}, indent=1))
     else:
         _print(folder, findings, counts)
     if findings.problems:
@@ -50,16 +51,16 @@ def main(options: Options) -> None:
 
 
 def _print(folder: Path, findings: Findings, counts: dict[str, tuple[int, int]]) -> None:
-    print(f"{folder}\n{_table(findings.splits)}\n")
-    print(f"the counts of {recognised(counts) or 'none of the published data sets'}")
+    say(f"{folder}\n{_table(findings.splits)}\n")
+    say(f"the counts of {recognised(counts) or 'none of the published data sets'}")
     for note in findings.notes:
-        print(note)
+        say(note)
     if findings.derived:
-        print("\n" + tabulate(findings.derived, headers="keys", disable_numparse=True) + "\n")
+        say("\n" + tabulate(findings.derived, headers="keys", disable_numparse=True) + "\n")
     for sentence in findings.problems:
-        print(f"problem: {sentence}")
+        say(f"problem: {sentence}")
     if not findings.problems:
-        print("no problems found")
+        say("no problems found")
 
 
 def _table(splits: list[dict[str, Any]]) -> str:
