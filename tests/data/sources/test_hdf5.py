@@ -66,6 +66,13 @@ def test_entries_may_be_the_features_alone(tmp_path: Path) -> None:
     check(collected(open_hdf5(path)), sorted(IDS), with_boxes=False)
 
 
+@pytest.mark.parametrize("place", ["{}", "{}/features", "features/{}"])
+def test_names_with_folders_stay_whole(tmp_path: Path, place: str) -> None:
+    names = ["train2014/10.jpg", "train2014/9.jpg", "val2014/a/3.jpg"]
+    path = write(tmp_path / "a.h5", lambda file: [file.__setitem__(place.format(name), features(1)) for name in names])
+    assert [entry.image for entry in open_hdf5(path).entries()] == [names[1], names[0], names[2]]
+
+
 def test_numbered_names_are_ordered_by_number(tmp_path: Path) -> None:
     names = [f"img_{number}" for number in (0, 1, 2, 10, 11)]
     path = write(tmp_path / "a.h5", lambda file: [file.__setitem__(name, features(1)) for name in reversed(names)])
@@ -162,10 +169,11 @@ def test_entries_of_another_form_are_refused(tmp_path: Path) -> None:
     scalar = write(tmp_path / "a.h5", lambda file: file.__setitem__("4", 1.0))
     with pytest.raises(InputError, match=r"entry '4': features of shape \[\]"):
         collected(open_hdf5(scalar))
-    nothing = write(tmp_path / "b.h5", lambda file: file.__setitem__("4/what", features(4)))
+    nothing = write(tmp_path / "b.h5", lambda file: file.__setitem__("4/boxes", boxes(4)))
     with pytest.raises(InputError, match=r"entry '4': none of features.*--features_key"):
         collected(open_hdf5(nothing))
-    np.testing.assert_array_equal(collected(open_hdf5(nothing, "what")).read(0), features(4))
+    named = write(tmp_path / "d.h5", lambda file: file.__setitem__("4/what", features(4)))
+    np.testing.assert_array_equal(collected(open_hdf5(named, "what")).read(0), features(4))
     both = write(
         tmp_path / "c.h5", lambda file: [file.__setitem__(f"4_{end}", features(4)) for end in ("grids", "feat")]
     )

@@ -12,8 +12,13 @@ import numpy as np
 from vse.console import warn
 from vse.data.pictures import first_of
 from vse.data.sources.entry import (
+    BOX_KEYS,
+    COUNT_KEYS,
     FEATURE_KEYS,
+    HEIGHT_KEYS,
+    ID_KEYS,
     NPZ_FEATURE_KEYS,
+    WIDTH_KEYS,
     Axes,
     Entry,
     Find,
@@ -28,6 +33,10 @@ from vse.errors import InputError
 
 ENDINGS = (*FEATURE_KEYS, "grids")
 """`{id}_features`, as captioning's detections are published, with `{id}_boxes` beside."""
+
+
+BESIDE = (*FEATURE_KEYS, *ID_KEYS, *BOX_KEYS, *COUNT_KEYS, *WIDTH_KEYS, *HEIGHT_KEYS)
+"""A group with one of these is an image, not a folder."""
 
 
 def open_hdf5(path: Path, key: str | None = None, ids: Path | None = None) -> Source:
@@ -93,7 +102,7 @@ class _Members(Mapping[str, Any]):
 class EntrySource:
     """HDF5 with an entry for each image, in one of three forms.
 
-    `{id}` is the features or a group that holds them; `features/{id}`; or `{id}_features`.
+    `{id}` is the features or a group that holds them; `features/{id}`; or `{id}_features`. An id may be a path.
 
     Args:
         group: name of the group of features, for the second form.
@@ -119,10 +128,19 @@ class EntrySource:
     def entries(self) -> list[Entry]:
         with damage(self.path):
             if self.group is not None:
-                return [self._in_group(name) for name in sorted(self.members[self.group], key=natural)]
+                return [self._in_group(name) for name in sorted(self._images(self.members[self.group]), key=natural)]
             if self.ending is not None:
                 return self._with_ending(self.ending)
-            return [self._single(name) for name in sorted(self.members, key=natural)]
+            return [self._single(name) for name in sorted(self._images(self.members), key=natural)]
+
+    def _images(self, members: _Members, folder: str = "") -> Iterator[str]:
+        """Names of images; one like `train2014/1.jpg` has made groups of its folders."""
+        for name in members:
+            member = members[name]
+            if isinstance(member, _Members) and len(member) and not any(key in member for key in (*self.keys, *BESIDE)):
+                yield from self._images(member, f"{folder}{name}/")
+            else:
+                yield folder + name
 
     def features(self, entry: Entry) -> np.ndarray:
         with damage(self.path):
