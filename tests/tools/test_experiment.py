@@ -44,7 +44,8 @@ for epoch in range(len(done) + 1, epochs + 1):
     for name in ("checkpoint.pth.tar", "model_best.pth.tar"):
         (folder / f"{name}.new").write_text(json.dumps(done))
         (folder / f"{name}.new").replace(folder / name)
-rows = [{"kind": "dev", "step": e, "epoch": e, "ends_epoch": True, "rsum": v} for e, v in enumerate(done, 1)]
+recalls = dict.fromkeys(("r1", "r5", "r10", "r1i", "r5i", "r10i"), 1.0)
+rows = [{"kind": "dev", "step": e, "epoch": e, "ends_epoch": True, "rsum": v, **recalls} for e, v in enumerate(done, 1)]
 (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 record = {
     "network": "Stand-in", "options": {"loss": loss, "seed": seed}, "seed": seed, "ended": "now", "started_from": None,
@@ -124,7 +125,17 @@ def test_a_plan_ends_in_a_table_of_its_rows(plan: Path, tmp_path: Path) -> None:
     # Warm starts end with 3 epochs at 35 + seed, cells with 4 at 40 + seed, and 30 more for HAL.
     assert (first["run"], float(first["rsum"]), float(first["rsum sd"])) == ("LMH", 76.0, pytest.approx(2**0.5))
     assert (second["run"], float(second["rsum"])) == ("HAL | mine", 106.0)
-    assert (first["best epoch"], first["seeds"]) == ("4, 4", "0, 1")
+    assert (first["best epoch"], first["within 1 %"], first["seeds"]) == ("4, 4", "4, 4", "0, 1")
+
+
+def test_every_seed_and_every_epoch_are_kept_as_csv(plan: Path, tmp_path: Path) -> None:
+    main(Options(str(plan), out="out"))
+    with (tmp_path / "out" / "report" / "seeds.csv").open() as file:
+        seeds = [(row["run"], row["seed"], float(row["rsum"])) for row in csv.DictReader(file)]
+    assert seeds == [("LMH", "0", 75.0), ("HAL | mine", "0", 105.0), ("LMH", "1", 77.0), ("HAL | mine", "1", 107.0)]
+    with (tmp_path / "out" / "report" / "curves.csv").open() as file:
+        curve = [float(row["rsum"]) for row in csv.DictReader(file) if (row["run"], row["seed"]) == ("LMH", "0")]
+    assert curve == [45.0, 55.0, 65.0, 75.0]
 
 
 def test_a_done_plan_runs_nothing_again(plan: Path, tmp_path: Path) -> None:

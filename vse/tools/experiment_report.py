@@ -23,6 +23,7 @@ from vse.evaluation.comparison import (
     refuse_unlike,
 )
 from vse.evaluation.reports import Evaluation, load_evaluation
+from vse.evaluation.significance import METRICS
 from vse.evaluation.tables import Cell, format_table, spread
 from vse.files import write_atomically
 from vse.tools.pages import save_page
@@ -86,7 +87,7 @@ class Section:
 
 
 def write_report(plan: Plan, tasks: Sequence[Task]) -> Path:
-    """Write report.md, table.csv, plots and report.html into the plan's `report` folder -> the page.
+    """Write tables, plots, report.md and report.html into the plan's `report` folder; return the page.
 
     Raises:
         InputError: no run is finished, or results are unlike.
@@ -106,6 +107,8 @@ def write_report(plan: Plan, tasks: Sequence[Task]) -> Path:
     notes = list(_notes(plan, results, missing))
     _write_text(folder / "report.md", _markdown(plan, sections, notes))
     _write_text(folder / "table.csv", _csv(sections))
+    _write_text(folder / "seeds.csv", _seeds(plan, results))
+    _write_text(folder / "curves.csv", _curves(results))
     commands = [
         shlex.join(["python", *command]) for task in tasks for command in (task.train, task.evaluate) if command
     ]
@@ -156,7 +159,7 @@ def _section(plan: Plan, data: str, rows: Mapping[str, Sequence[Result]]) -> Sec
     on_test = plan.test_every_epoch
     heads = ["run", *(HEADS.get(name, name) for name in plan.columns)]
     heads += ["rsum if selected on test"] if on_test else []
-    heads += ["best epoch", "CPU s", "s", "MB", "seeds"]
+    heads += ["best epoch", "within 1 %", "CPU s", "s", "MB", "seeds"]
     cells = [_cells(plan, name, members, on_test) for name, members in rows.items()]
     section = Section(data, heads, cells)
     compared = [
@@ -201,11 +204,19 @@ def _cells(plan: Plan, name: str, members: Sequence[Result], on_test: bool) -> l
         cells.append(spread(chosen) if len(chosen) == len(members) else "")
     seeds = ", ".join("+".join(map(str, result.task.seeds)) for result in members)
     if not members[0].task.train:
-        return [*cells, "", "", "", "", seeds]
+        return [*cells, "", "", "", "", "", seeds]
     epochs = [f"{result.record['best_epoch']}" for result in members]
     used = [[float(result.record[key]) for result in members] for key in ("cpu_seconds", "wall_seconds")]
     memory = [float(result.record["peak_memory_mb"]) for result in members]
-    return [*cells, ", ".join(epochs), *(spread(values, 0) for values in used), spread(memory, 0), seeds]
+    near = [str(_near_the_best(result.curve, plan.metric)) for result in members]
+    measured = [spread(values, 0) for values in (*used, memory)]
+    return [*cells, ", ".join(epochs), ", ".join(near), *measured, seeds]
+
+
+def _near_the_best(curve: Sequence[Mapping[str, Any]], metric: str) -> int | str:
+    """The first epoch whose end came within 1 % of the best on dev."""
+    most = max((row[metric] for row in curve), default=0.0)
+    return next((row["epoch"] for row in curve if row[metric] >= 0.99 * most), "")
 
 
 def _if_selected_on_test(result: Result) -> float | None:
@@ -222,8 +233,8 @@ def _notes(plan: Plan, results: Sequence[Result], missing: Sequence[str]) -> Ite
     chosen = sorted({result.record["selected_by"] for result in trained})
     yield (
         f"Mean ± sample deviation over seeds, on the {results[0].evaluation.record['data']['name']} split. Each run's "
-        f"model is the best of its run on dev by {' or '.join(chosen)}. s and CPU s: seconds of training; MB: peak "
-        "memory."
+        f"model is the best of its run on dev by {' or '.join(chosen)}. within 1 %: the first epoch after which "
+        f"{plan.metric} on dev is that near to its highest. s and CPU s: seconds of training; MB: peak memory."
     )
     if plan.test_every_epoch:
         pairs = [(value, float(r.evaluation.metrics["rsum"])) for r in trained if (value := _if_selected_on_test(r))]
@@ -259,6 +270,37 @@ def _markdown(plan: Plan, sections: Sequence[Section], notes: Sequence[str]) -> 
 def _csv(sections: Sequence[Section]) -> str:
     rows: list[list[Cell]] = [[section.data, *row] for section in sections for row in section.cells]
     return format_table(["data", *sections[0].heads], rows, "csv") + "\n"
+
+
+def _seeds(plan: Plan, results: Sequence[Result]) -> str:
+    """What every seed of every row reached, as CSV."""
+    rows: list[list[Cell]] = [
+        [
+            result.task.data,
+            result.task.row,
+            "+".join(map(str, result.task.seeds)),
+            *(str(result.evaluation.metrics.get(column, "")) for column in plan.columns),
+            str(result.record["best_epoch"]) if result.task.train else "",
+        ]
+        for result in results
+    ]
+    return format_table(["data", "run", "seed", *plan.columns, "best epoch"], rows, "csv") + "\n"
+
+
+def _curves(results: Sequence[Result]) -> str:
+    """The recalls on dev after every epoch of every run, as CSV."""
+    rows: list[list[Cell]] = [
+        [
+            result.task.data,
+            result.task.row,
+            str(result.task.seeds[0]),
+            str(row["epoch"]),
+            *(f"{row[m]}" for m in METRICS),
+        ]
+        for result in results
+        for row in result.curve
+    ]
+    return format_table(["data", "run", "seed", "epoch", *METRICS], rows, "csv") + "\n"
 
 
 def _write_text(path: Path, text: str) -> None:
