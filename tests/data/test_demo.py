@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,6 @@ import pytest
 
 from vse.data.datasets import open_split
 from vse.data.demo import VERSION_FILE, make_demo
-from vse.data.demo.captions import describe
-from vse.data.demo.kinds import COLOURS, KINDS
-from vse.data.demo.pictures import draw_scene
-from vse.data.demo.regions import find_regions
-from vse.data.demo.scenes import HEIGHT, WIDTH, compose
 from vse.errors import InputError
 
 
@@ -65,40 +59,3 @@ def test_somebodys_own_files_are_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not the demo data set"):
         make_demo(own.parent, sizes=(1, 1, 1))
     assert own.read_text() == "precious"
-
-
-def test_features_follow_the_pixels_of_their_region_alone() -> None:
-    rng = random.Random(1)
-    pixels = np.array(draw_scene(compose(rng), rng))
-    boxes, features = find_regions(pixels)
-    assert features.shape == (36, 256)
-    top_left = 1  # first of the 3 x 3 tiles
-    changed = pixels.copy()
-    changed[HEIGHT // 2 :, WIDTH // 2 :] = 255 - changed[HEIGHT // 2 :, WIDTH // 2 :]
-    other_boxes, other = find_regions(changed)
-    np.testing.assert_array_equal(boxes[:26], other_boxes[:26])
-    np.testing.assert_allclose(features[top_left], other[top_left], atol=1e-5)
-    assert np.abs(features[0] - other[0]).max() > 0.1
-
-
-def test_captions_differ_within_a_picture_and_name_what_is_there() -> None:
-    for number in range(200):
-        rng = random.Random(number)
-        scene = compose(rng)
-        captions = describe(scene, rng)
-        assert len(set(captions)) == 5
-        present = " ".join(captions).lower()
-        nouns = {noun for thing in scene.things[:2] for noun in KINDS[thing.kind].nouns + KINDS[thing.kind].general}
-        assert any(noun in present for noun in nouns | {"boy", "girl", "kid", "animals", "people", "vehicles"})
-        for caption in captions:
-            assert caption[0].isupper()
-            assert caption.endswith(".")
-
-
-def test_no_colour_is_named_that_nothing_in_the_scene_has() -> None:
-    for number in range(200):
-        rng = random.Random(number)
-        scene = compose(rng)
-        own = {thing.colour for thing in scene.things} | {"green", "blue", "brown"}  # settings are described, too
-        words = set(" ".join(describe(scene, rng)).lower().replace(".", "").split())
-        assert words & set(COLOURS) <= own, scene

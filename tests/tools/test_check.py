@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from vse.data.preparing import prepare_data_set
-from vse.data.vocabularies import prepare_vocabulary
-from vse.tools import check, prepare
+from vse.tools import check
 
 MakeDataSet = Callable[..., Path]
 
@@ -132,36 +131,6 @@ def test_words_that_nothing_knows_are_a_problem(
     assert any("test_caps.txt: 100% of the words are unknown" in problem for problem in found["problems"])
 
 
-def states(found: dict[str, Any]) -> dict[str, str]:
-    return {row["file"]: row["state"] for row in found["derived"]}
-
-
-def test_derived_files_tell_what_they_were_made_from(
-    tmp_path: Path, make_data_set: MakeDataSet, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = make_data_set(tmp_path / "x_precomp")
-    prepare.main(prepare.Options(str(folder)))
-    found = report(folder, capsys)
-    assert set(states(found).values()) == {"up to date"}
-    assert {row["file"]: row["made from"] for row in found["derived"]}["vocab.json"] == "train_caps.txt, dev_caps.txt"
-    (folder / "train_caps.txt").write_text((folder / "train_caps.txt").read_text().replace("dog", "wolf"))
-    found = report(folder, capsys, problems=True)
-    assert states(found)["vocab.json"] == states(found)["train_svd.txt"] == "outdated"
-    assert any(state.startswith("of other captions") for state in states(found).values())
-    assert any("vocab.json: made from train_caps.txt, which has changed since" in line for line in found["problems"])
-
-
-def test_an_outdated_index_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = prepare_data_set(table(tmp_path / "mine"), None)
-    prepare_vocabulary(None, None, folder, threshold=1)
-    table(folder, word="cat")
-    found = report(folder, capsys, problems=True)
-    assert states(found)["train_caps.txt"] == "outdated"
-    assert states(found)["vocab.json"] == "up to date"
-    (folder / "index.json").unlink()
-    assert report(folder, capsys)["problems"] == []
-
-
 def test_features_without_captions_are_a_problem(
     tmp_path: Path, make_data_set: MakeDataSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,18 +138,6 @@ def test_features_without_captions_are_a_problem(
     (folder / "dev_caps.txt").unlink()
     found = report(folder, capsys, problems=True)
     assert any("dev_ims.npy: no captions beside it" in problem for problem in found["problems"])
-
-
-def test_damaged_records_are_problems_and_no_more(
-    tmp_path: Path, make_data_set: MakeDataSet, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = make_data_set(tmp_path / "x")
-    for name in ("vocab.json", "features.json", "train_parse.json"):
-        (folder / name).write_text("{")
-    found = report(folder, capsys, problems=True)
-    assert len(found["splits"]) == 3
-    for name in ("features.json", "train_parse.json"):
-        assert any(f"{name}, line 1: not JSON" in problem for problem in found["problems"])
 
 
 def test_counts_of_published_sets_are_recognised() -> None:
