@@ -105,7 +105,7 @@ def main(options: Options) -> None:
 
 
 def parse_annotation(text: str, source: Path) -> Annotation:
-    """An `.eng` file's text; a field ends where any known tag follows, for the files are not reliably well-formed.
+    """Read an `.eng` file's text; a field ends where any known tag follows, for the files are not reliably well-formed.
 
     Args:
         source: the file, NN/ID.eng: it gives the id, and the picture where the IMAGE field does not.
@@ -169,7 +169,7 @@ def _decoded(file: Path, encodings: Counter[str]) -> str:
 
 
 def usable(annotations: list[Annotation], images: Path | None) -> tuple[list[Annotation], dict[str, list[int]]]:
-    """The annotations with a description and, where pictures are looked for, with a picture; why others are not."""
+    """Divide annotations into those with a description (and a picture, if `images` is given) and others, by reason."""
     drops: dict[str, list[int]] = {}
     kept = []
     for annotation in annotations:
@@ -277,7 +277,7 @@ def _row(split: str, pictures: Pictures) -> dict[str, object]:
 
 
 def coverage(splits: dict[str, Pictures], path: Path) -> str:
-    """A table: the share of running tokens and of different words of each split that a vocabulary knows."""
+    """Tabulate the share of running tokens and of different words of each split that a vocabulary knows."""
     vocabulary = Vocabulary.load(path)
     rows = []
     for split, pictures in splits.items():

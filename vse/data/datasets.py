@@ -32,7 +32,7 @@ class Images(Protocol):
     """The images of a split: memory-mapped features or pictures that are decoded on reading."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Count the images."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,7 +62,7 @@ class Split:
     """The same of its captions (GSMN: edges of a parse)."""
 
     def file(self, ending: str) -> Path:
-        """The split's file of that ending: `file("ims_bbx.npy")` is `{name}_ims_bbx.npy`."""
+        """Name the split's file of an ending: `file("ims_bbx.npy")` is `{name}_ims_bbx.npy`."""
         return self.captions_file.with_name(f"{self.name}_{ending}")
 
     @property
@@ -184,7 +184,7 @@ def _require_sources(folder: Path, data_name: str) -> None:
 
 
 def _published_as(folder: Path) -> str | None:
-    """The published data set that has as many training captions."""
+    """Name the published data set that has as many training captions."""
     captions = folder / "train_caps.txt"
     lines = captions.read_bytes().count(b"\n") if captions.is_file() else 0
     return next((name for name, splits in PUBLISHED_SETS.items() if splits["train"][1] == lines), None)

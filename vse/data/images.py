@@ -45,7 +45,7 @@ class Transform:
         raise NotImplementedError
 
     def images(self, paths: list[Path], captions_file: Path) -> RawImages:
-        """The pictures of the split that `{split}_caps.txt` belongs to."""
+        """Give the pictures of the split that `{split}_caps.txt` belongs to."""
         return RawImages(paths, self)
 
 
@@ -220,7 +220,7 @@ def open_pictures(
     use_restval: bool = False,
     skip_broken: bool = False,
 ) -> Split:
-    """A split whose images are pictures: `vse.data.datasets.open_split` for raw-image training.
+    """Open a split whose images are pictures: `vse.data.datasets.open_split` for training on pictures.
 
     The folder is a data set folder with ids and `id_mapping.json` (see `vse.data.index.folder_pictures`); raw public
     sets become one by `vse.data.preparing.index_raw_set`.
@@ -283,7 +283,7 @@ def features_or_pictures(
 
 
 def picture_of(split: Split, image: int) -> Image.Image | None:
-    """The picture of an image of a split, by `{split}_names.txt` where there are features; None where it is not there.
+    """Open the picture of an image, by `{split}_names.txt` where there are features; None where it is not there.
 
     Raises:
         InputError: it is there and cannot be decoded, or the names are not those of this split.

@@ -69,7 +69,7 @@ def given_caption_image(folder: Path, split: str, captions: int) -> np.ndarray |
 
 
 def _runs(ids: Sequence[str], path: Path) -> np.ndarray | None:
-    """Number the runs of equal neighbours; None where no id repeats."""
+    """Give each run of equal neighbours a number; None where no id repeats."""
     starts = [line == 0 or ids[line] != ids[line - 1] for line in range(len(ids))]
     if all(starts):
         return None

@@ -115,7 +115,7 @@ def fit(
     threads: int = 1,
     source: Path | str = "captions",
 ) -> Descriptions:
-    """Truncated SVD of the captions' TF-IDF matrix X [n, F]: the rows of X V.
+    """Reduce the captions' TF-IDF matrix X [n, F] by a truncated SVD to the rows of X V.
 
     The largest entry of each right singular vector is made positive, so that signs are reproducible.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def published_cnn_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The image part of a published raw-image VSE++ checkpoint under torchvision's names.
+    """Give the image part of a published raw-image VSE++ checkpoint under torchvision's names.
 
     `cnn.features.module.*` and `cnn.module.*` lose DataParallel's `module`; the linear layers of old torchvision VGGs,
     `cnn.classifier.1` and `.4`, become `.0` and `.3`. Other names stay.

@@ -24,7 +24,7 @@ checkpoints were made with.
 
 
 def tokenise(caption: str, tokeniser: str = "punkt") -> list[str]:
-    """The tokens of a caption, lower-cased.
+    """Split a caption into its tokens, lower-cased.
 
     Args:
         tokeniser: one of `TOKENISERS`.

@@ -58,9 +58,11 @@ class Vocabulary:
         return len(self.idx2word)
 
     def __len__(self) -> int:
+        """Count the words, special ones included."""
         return len(self.idx2word)
 
     def __call__(self, word: str) -> int:
+        """Give the id of a word."""
         return self.word2idx.get(word, self.unknown)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -79,7 +81,7 @@ class Vocabulary:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Vocabulary:
-        """The vocabulary of a checkpoint.
+        """Restore the vocabulary of a checkpoint.
 
         Raises:
             InputError: `state` is not what `to_state` gave.

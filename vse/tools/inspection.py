@@ -249,7 +249,7 @@ def _shared_rows(
 
 
 def _different_shapes(parts: list[_Part]) -> Iterator[str]:
-    """Splits whose images have another shape than those of the first split with features."""
+    """Find splits whose images have another shape than those of the first split with features."""
     shapes = {part.name: part.features.shape for part in parts if part.features is not None}
     first = next(iter(shapes), None)
     for name, shape in shapes.items():

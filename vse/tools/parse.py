@@ -70,7 +70,7 @@ def main(options: Options) -> None:
 
 
 def load_parser(model: str | None) -> Any:
-    """A spaCy pipeline that parses; spaCy is imported here only.
+    """Load a spaCy pipeline that parses; spaCy is imported here only.
 
     Raises:
         InputError: it or its model is not installed.

@@ -33,13 +33,14 @@ PLURALS = {
 
 
 def with_article(words: str) -> str:
+    """Put the indefinite article before words."""
     if words == "someone" or words.startswith("someone "):
         return words
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
 def phrase(thing: Thing, rng: random.Random, detail: int, general: bool = False) -> str:
-    """A noun phrase for a thing with at most `detail` of its attributes, by its kind or by a hypernym."""
+    """Form a noun phrase for a thing with at most `detail` of its attributes, by its kind or by a hypernym."""
     kind = KINDS[thing.kind]
     noun = rng.choice(kind.general if general else kind.nouns)
     if kind.wears in ("shirt", "dress") and thing.size == "small" and not general:
@@ -66,15 +67,17 @@ def phrase(thing: Thing, rng: random.Random, detail: int, general: bool = False)
 
 
 def verb(thing: Thing, rng: random.Random) -> str:
+    """Choose what a thing does."""
     return rng.choice(FLIES if thing.place == "air" else KINDS[thing.kind].verbs)
 
 
 def sentence(words: str) -> str:
+    """Begin words with a capital and end them with a full stop."""
     return words[0].upper() + words[1:] + ("" if words.endswith(".") else ".")
 
 
 def whole(scene: Scene, rng: random.Random) -> str:
-    """The two main things with most attributes, their relation, and the setting."""
+    """Name the two main things with most attributes, their relation, and the setting."""
     first, second = scene.things[:2]
     relation = rng.choice(RELATION_WORDS[scene.relation])
     core = f"{phrase(first, rng, 2)} {verb(first, rng)} {relation} {phrase(second, rng, 2)}"
@@ -83,7 +86,7 @@ def whole(scene: Scene, rng: random.Random) -> str:
 
 
 def turned(scene: Scene, rng: random.Random) -> str:
-    """The same relation seen from the second thing."""
+    """Tell the same relation, seen from the second thing."""
     first, second = scene.things[:2]
     if scene.relation == "on":
         return sentence(f"{phrase(second, rng, 1)} with {phrase(first, rng, 1)} {rng.choice(('on it', 'on top'))}")

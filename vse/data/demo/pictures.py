@@ -19,7 +19,7 @@ OVERSAMPLING = 2  # drawn at twice the size, then averaged: smooth edges
 
 @cache
 def shapes(kind: str) -> tuple[tuple[str, str, tuple[float, ...]], ...]:
-    """A kind's drawing, parsed: (shape, paint, numbers) in painter's order."""
+    """Parse a kind's drawing: (shape, paint, numbers) in painter's order."""
     rows = (line.split() for line in KINDS[kind].drawing.strip().splitlines())
     return tuple((shape, paint, tuple(map(float, numbers))) for shape, paint, *numbers in rows)
 
@@ -62,7 +62,7 @@ def pattern(finish: str, height: int, width: int) -> Array:
 
 
 def draw_thing(thing: Thing, rng: random.Random) -> Image.Image:
-    """The thing alone on a transparent ground, RGBA, OVERSAMPLING times its size in the picture."""
+    """Draw the thing alone on a transparent ground, RGBA, OVERSAMPLING times its size in the picture."""
     height, width = round(thing.height * OVERSAMPLING), round(thing.width * OVERSAMPLING)
     colour = np.clip([c + rng.uniform(-14, 14) for c in COLOURS[thing.colour]], 0, 255)
     light = tuple(int(c) for c in colour + (255 - colour) * 0.35)
@@ -94,6 +94,7 @@ def draw_thing(thing: Thing, rng: random.Random) -> Image.Image:
 
 
 def gradient(top: str, bottom: str, width: int, height: int) -> Image.Image:
+    """Fill a picture from one colour at the top to another at the bottom."""
     return Image.composite(
         Image.new("RGB", (width, height), bottom),
         Image.new("RGB", (width, height), top),
@@ -102,7 +103,7 @@ def gradient(top: str, bottom: str, width: int, height: int) -> Image.Image:
 
 
 def draw_background(scene: Scene, rng: random.Random) -> Image.Image:
-    """The empty setting, RGB, OVERSAMPLING times the picture's size."""
+    """Draw the empty setting, RGB, OVERSAMPLING times the picture's size."""
     s, setting = OVERSAMPLING, SETTINGS[scene.setting]
     picture = Image.new("RGB", (WIDTH * s, HEIGHT * s))
     horizon, ground = setting.horizon * s, setting.ground_top * s
@@ -196,7 +197,7 @@ def grain() -> NDArray[np.int16]:
 
 
 def draw_scene(scene: Scene, rng: random.Random) -> Image.Image:
-    """The scene as a WIDTH x HEIGHT RGB picture, things further away first."""
+    """Draw the scene as a WIDTH x HEIGHT RGB picture, things further away first."""
     s = OVERSAMPLING
     picture = draw_background(scene, rng)
     order = sorted(scene.things, key=lambda thing: (thing.place == "on", thing.place != "air", thing.y))

@@ -107,7 +107,7 @@ def cell_maps(pixels: NDArray[np.uint8]) -> Array:
 
 @cache
 def projection(size: int) -> tuple[Array, Array]:
-    """Fixed random weights [size, FEATURE_SIZE] and biases [FEATURE_SIZE]."""
+    """Draw fixed random weights [size, FEATURE_SIZE] and biases [FEATURE_SIZE]."""
     rng = np.random.default_rng(2022)
     weights = rng.normal(0, 1 / np.sqrt(size), (size, FEATURE_SIZE))
     return weights.astype(np.float32), rng.normal(0, 0.3, FEATURE_SIZE).astype(np.float32)

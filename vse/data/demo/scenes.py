@@ -25,14 +25,17 @@ class Thing:
 
     @property
     def height(self) -> float:
+        """Height in pixels."""
         return 1.15 * KINDS[self.kind].height * self.scale * SIZE_FACTOR[self.size]
 
     @property
     def width(self) -> float:
+        """Width in pixels."""
         return self.height * KINDS[self.kind].width / 100
 
     @property
     def box(self) -> tuple[float, float, float, float]:
+        """Corners x1 y1 x2 y2 in pixels; (x, y) is where the thing stands."""
         return self.x - self.width / 2, self.y - self.height, self.x + self.width / 2, self.y
 
 
@@ -47,7 +50,7 @@ class Scene:
 
 
 def make_thing(rng: random.Random, kind: str, place: str) -> Thing:
-    """A thing of this kind with looks of its own, not placed yet."""
+    """Make a thing of this kind with looks of its own, not placed yet."""
     looks = KINDS[kind]
     size = rng.choice(("small", "normal", "normal", "large"))
     return Thing(kind, place, rng.choice(looks.colours), size, rng.choice(looks.finishes), 0.0, 0.0, 1.0)
@@ -61,6 +64,7 @@ def overlap(a: Thing, b: Thing) -> float:
 
 
 def inside(thing: Thing) -> bool:
+    """Whether a thing is wholly within the picture."""
     x1, y1, x2, y2 = thing.box
     return x1 > 2 and y1 > 2 and x2 < WIDTH - 2 and y2 < HEIGHT - 2
 
@@ -128,7 +132,7 @@ def propose(rng: random.Random) -> Scene | None:
 
 
 def compose(rng: random.Random) -> Scene:
-    """A random scene of two to five things; deterministic in the state of `rng`."""
+    """Compose a random scene of two to five things; deterministic in the state of `rng`."""
     while True:
         scene = propose(rng)
         if scene is not None:
