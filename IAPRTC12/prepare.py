@@ -24,7 +24,7 @@ from tabulate import tabulate
 from vse import REPOSITORY
 from vse.cli import run
 from vse.console import say
-from vse.data.index_writer import write_index
+from vse.data.index_writer import require_no_other_features, write_index
 from vse.data.pictures import Pictures, inside, seeded_splits
 from vse.errors import InputError
 from vse.files import writable_folder, write_atomically
@@ -90,6 +90,7 @@ def main(options: Options) -> None:
         say(f"left out, {reason}: {len(ids)} (first {', '.join(map(str, ids[:5]))})")
     folder = writable_folder(options.out or _default_folder(options), "--out")
     pictures = {split: _pictures(chosen, images, options.clauses) for split, chosen in splits.items()}
+    require_no_other_features(pictures, folder)
     write_index(pictures, folder)
     record = {
         "split": rule,

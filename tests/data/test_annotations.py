@@ -60,6 +60,8 @@ def test_karpathy_coco_entries_use_cocoid_sentids_and_filepath(tmp_path: Path) -
         ({"split": None}, "`split` is missing or null"),
         ({"split": "../../train"}, "unknown split"),
         ({"cocoid": "x"}, "`cocoid` is 'x'"),
+        ({"cocoid": 2**63}, "`cocoid` is 9223372036854775808"),
+        ({"cocoid": 7, "sentids": [1, None]}, "`sentids` is missing or null"),
         ({"sentences": [{"tokens": []}]}, "image 1 of the list, sentence 0: `raw` is missing or null"),
         ({"sentences": [{"raw": 7}]}, "sentence 0: `raw` is no text"),
         ({"sentences": [None]}, "sentence 0 is no object"),

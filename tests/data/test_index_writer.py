@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vse.data.index import folder_pictures, read_record, splits_of
-from vse.data.index_writer import changed_sources, edited_captions, write_index
+from vse.data.index_writer import changed_sources, edited_captions, require_no_other_features, write_index
 from vse.data.listings import read_pictures
 from vse.data.pictures import Pictures
 from vse.errors import InputError
@@ -110,6 +110,16 @@ def test_images_that_come_into_a_second_split_are_warned_of(
     write_index({"dev": pictures(source, "a.jpg", "b.jpg")}, folder)
     write_index({"train": pictures(tmp_path / "other.csv", "b.jpg", "c.jpg", first=1)}, folder)
     assert "1 images of train are in dev as well, first b.jpg" in capsys.readouterr().err
+
+
+def test_captions_beside_features_of_other_images_are_refused(source: Path, folder: Path) -> None:
+    first, turned = pictures(source, "a.jpg", "b.jpg"), pictures(source, "b.jpg", "a.jpg")
+    write_index({"train": first}, folder)
+    require_no_other_features({"train": turned}, folder)
+    np.save(folder / "train_ims.npy", np.zeros((2, 3), np.float32))
+    require_no_other_features({"train": first, "dev": turned}, folder)
+    with pytest.raises(InputError, match="holds features of other images than the captions of train"):
+        require_no_other_features({"train": turned}, folder)
 
 
 def test_captions_that_were_edited_are_found(source: Path, folder: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from vse.data.loading import Reader, open_training_data
+from vse.data.datasets import Split
+from vse.data.loading import Reader, descriptions_of, open_training_data
 from vse.errors import InputError
 from vse.options import DataOptions
 from vse.text.vocabulary import Vocabulary
@@ -78,3 +79,13 @@ def test_uneven_captions_keep_their_images_and_descriptions(make_data_set, tmp_p
     assert batch.descriptions[:, 0].tolist() == (batch.caption_ids + 1).tolist()
     features = torch.from_numpy(np.load(folder / "train_ims.npy"))
     assert torch.equal(batch.images, features[batch.image_ids])  # type: ignore[attr-defined]
+
+
+def test_captions_of_broken_pictures_take_their_descriptions_along(tmp_path: Path) -> None:
+    file = tmp_path / "train_caps.txt"
+    file.write_text("".join(f"caption {line}\n" for line in range(6)))
+    np.save(tmp_path / "mine.npy", np.arange(6, dtype=np.float32)[:, None] + 1)
+    lines = np.array([0, 1, 4, 5])
+    split = Split("train", file, [f"caption {line}" for line in lines], [], np.arange(4) // 2, lines)  # type: ignore[arg-type]
+    read = descriptions_of(split, DataOptions(descriptions=str(tmp_path / "mine.npy")))
+    assert read[:, 0].tolist() == [1, 2, 5, 6]

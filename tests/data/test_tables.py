@@ -82,6 +82,7 @@ def test_splits_and_ids_are_read_from_their_columns(tmp_path: Path) -> None:
         ('image,caption\na.jpg,"one\nb.jpg,two\nc.jpg,three"\n', "line 2: the quote mark .* before line 3"),
         ('image;caption\na.jpg;"one\nb.jpg;two"\n', "line 2: the quote mark .* before line 3"),
         ('raw,filename\n"[""x""]",a.jpg\ny,b.jpg\n', "line 3: 'y' is not a list of captions"),
+        ('"image"\t"caption"\n"a.jpg"\t"one"\n', "line 2: its fields are in quotes, which mean nothing between tabs"),
         ("image,caption\na.png,\xff\n", "not valid UTF-8"),
     ],
 )

@@ -54,7 +54,7 @@ def _text(value: Any, what: str, where: str) -> str:
 def _whole(value: Any, what: str, where: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value):
         return int(value)
-    if type(value) is not int:
+    if type(value) is not int or abs(value) >= 2**63:
         found = "missing or null" if value is None else repr(value)[:40]
         raise InputError(f"{where}: `{what}` is {found}; expected a whole number, mend the entry or take it out")
     return value
@@ -85,7 +85,7 @@ def _karpathy_rows(entries: list[Any], images: Path, file: Path) -> Iterator[Row
             where,
             split_name(_text(entry.get("split"), "split", where), where),
             _whole(entry["cocoid"], "cocoid", where) if coco else place,
-            list(sentence_ids)
+            [_whole(number, "sentids", where) for number in sentence_ids]
             if coco and isinstance(sentence_ids, list) and len(sentence_ids) == len(captions)
             else None,
         )

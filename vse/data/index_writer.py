@@ -59,6 +59,25 @@ def warn_of_shared_images(folder: Path) -> None:
         warn(f"{folder}: {len(shared)} images of {first} are in {second} as well, first {shared[0]}")
 
 
+def require_no_other_features(splits: Mapping[str, Pictures], folder: Path) -> None:
+    """Refuse to write captions beside features that were made for other images, or in another order.
+
+    Raises:
+        InputError: `{split}_ims.npy` is there, and `{split}_ids.txt` or `{split}_names.txt` tell other images.
+    """
+    for split, pictures in splits.items():
+        if not (folder / f"{split}_ims.npy").exists():
+            continue
+        wanted = {"ids": [str(image_id) for image_id in pictures.ids.tolist()], "names": pictures.names}
+        for what in ("ids", "names"):
+            path = folder / f"{split}_{what}.txt"
+            if path.is_file() and read_lines(path) != wanted[what]:
+                raise InputError(
+                    f"{folder}: holds features of other images than the captions of {split}; give another --out, or "
+                    f"delete {split}_ims.npy"
+                )
+
+
 def _outdated(record: Mapping[str, Any], splits: Mapping[str, Pictures], folder: Path) -> list[str]:
     """List the recorded splits that were made from the sources of the new ones and are not among these."""
     sources = {os.path.realpath(source) for pictures in splits.values() for source in pictures.sources}

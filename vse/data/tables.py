@@ -88,6 +88,11 @@ def read_table(file: Path) -> Table:
                 int(image_id) if re.fullmatch(r"\d{1,18}", image_id) else None,
             )
         )
+    if unquoted and rows and all(_is_quoted(row.name) for row in rows):
+        raise InputError(
+            f"{file}, line 2: its fields are in quotes, which mean nothing between {SEPARATORS[separator]}; save the "
+            "table without them, or with commas"
+        )
     listed = _read_lists(rows, file)
     read = ", ".join(f"{what} from {names[place].strip()!r}" for what, place in places.items())
     say(f"{file}: {len(rows)} rows, separated by {SEPARATORS[separator]}; {read}" + (", lists of captions" * listed))
@@ -217,6 +222,10 @@ def _quoted(text: str, separator: str, file: Path) -> Iterator[Record]:
         ) from None
     if long:
         say(f"{file}: {long} captions go over several lines, which are joined")
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] == '"'
 
 
 def _read_lists(rows: list[Row], file: Path) -> bool:

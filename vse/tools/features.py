@@ -22,7 +22,7 @@ from tqdm import tqdm
 from vse.console import say
 from vse.data.feature_writer import SplitFiles, part_of, to_dtype
 from vse.data.images import find_sound, require_pictures
-from vse.data.index_writer import write_index
+from vse.data.index_writer import require_no_other_features, write_index
 from vse.data.listings import read_pictures
 from vse.data.pictures import Pictures, evenly, merge_restval
 from vse.distributed import choose_device, first_process_first, start
@@ -95,6 +95,7 @@ def main(options: Options) -> None:
     folder = writable_folder(options.out, "--out")
     if options.model == "none":
         if rank == 0:
+            require_no_other_features(splits, folder)
             write_index(splits, folder)
         _report(splits, "captions and ids", folder)
         return
