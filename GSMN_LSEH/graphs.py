@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from vse.transfer import send
+
 KERNELS = 8  # Gaussian kernels, and as many parts of a graph convolution; constant in the original code
 STABLE = 1e-14  # added to squared deviations
 
@@ -83,7 +85,7 @@ def adjacency(edges: Tensor, lengths: Tensor, size: int) -> Tensor:
     An entry is 1 for neighbours, 0 for others; for a word itself 1, or 2 if it has an edge to itself. Edges that are
     padding (-1) or lead out of their caption of `lengths` [B] words are ignored.
     """
-    inside = ((edges >= 0) & (edges < lengths.to(edges.device)[:, None, None])).all(-1)
+    inside = ((edges >= 0) & (edges < send(lengths, edges.device)[:, None, None])).all(-1)
     caption, edge = inside.nonzero(as_tuple=True)
     head, dependent = edges[caption, edge].unbind(-1)
     matrix = torch.zeros(len(edges), size, size, device=edges.device)

@@ -37,6 +37,7 @@ from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import RegionProjection, WordStates
 from vse.nn.network import PairwiseNetwork, RegionSet, WordSet
 from vse.nn.towers.tower import ImageTower
+from vse.transfer import send
 
 GRAPHS = ("reference", "propagate")
 
@@ -176,7 +177,7 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
                 blocks = [checkpointed(self._score, *block, *words) for block in image_blocks]
                 columns.append(torch.cat(blocks, dim=1))
                 order.append(index)
-        back = torch.cat(order).argsort().to(images.features.device)
+        back = send(torch.cat(order).argsort(), images.features.device)
         return torch.cat(columns).index_select(0, back).mT
 
     def similarity_of_pairs(
@@ -186,14 +187,14 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         device = images.features.device
         order, scores = [], []
         with torch.autocast(device.type, enabled=False):
-            caption_index = caption_index.cpu()
+            image_index, caption_index = image_index.cpu(), caption_index.cpu()
             for index, longest in caption_blocks(captions.lengths[caption_index], self._rows(images)):
-                own = images.rows(image_index[index.to(image_index.device)])
+                own = images.rows(image_index[index])
                 words = self._take(captions, caption_index[index], longest)
                 regions = nodes(own.features, self.blocks)
                 scores.append(self._score(regions, own.graph[:, None], own.padding, *words, pairs=True).squeeze(1))
                 order.append(index)
-        return torch.cat(scores).index_select(0, torch.cat(order).argsort().to(device))
+        return torch.cat(scores).index_select(0, send(torch.cat(order).argsort(), device))
 
     def _rows(self, images: VisualGraphs) -> int:
         """Image-word pairs of a block; each takes its inner products twice and the terms of the quadratic forms."""

@@ -18,6 +18,7 @@ from vse.nn.attention import caption_blocks, rows_within, word_mask
 from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import NORM_EPSILON, l2norm, xavier_uniform_linear
 from vse.nn.network import RegionSet, WordSet
+from vse.transfer import send
 
 DROPOUT = 0.4  # of word vectors and of the attention of both global vectors; constant in the original code
 
@@ -234,7 +235,7 @@ class SimilarityEncoder(nn.Module):
             order.append(index)
             columns.append(torch.cat([scores for scores, _ in results]))
             moments.append(results[0][1])
-        back = torch.cat(order).argsort().to(gram.device)
+        back = send(torch.cat(order).argsort(), gram.device)
         if self.filters and self.training:
             self.SAF_module.update(Moments(*(torch.cat(part)[back] for part in zip(*moments, strict=True))))
         return torch.cat(columns, dim=1).index_select(1, back)
@@ -257,17 +258,18 @@ class SimilarityEncoder(nn.Module):
         gram = images.features @ images.features.mT
         shared = self._shared(captions)
         order, blocks = [], []
-        for index, length in caption_blocks(lengths[caption_index.cpu()], len(shared.workspace)):
-            chosen = image_index[index.to(image_index.device)]
+        image_index, caption_index = image_index.cpu(), caption_index.cpu()
+        for index, length in caption_blocks(lengths[caption_index], len(shared.workspace)):
+            chosen = send(image_index[index], gram.device)
             regions, own_gram, image_vectors = (
                 part.index_select(0, chosen) for part in (images.features, gram, images.vectors)
             )
-            words, vectors, mask = _take(captions, lengths, caption_index.cpu()[index], length)
+            words, vectors, mask = _take(captions, lengths, caption_index[index], length)
             mask = None if mask is None else mask[:, None]
             scores, _ = self._score(shared, regions, own_gram, image_vectors, words[:, None], vectors[:, None], mask)
             order.append(index)
             blocks.append(scores.squeeze(1))
-        return torch.cat(blocks).index_select(0, torch.cat(order).argsort().to(gram.device))
+        return torch.cat(blocks).index_select(0, send(torch.cat(order).argsort(), gram.device))
 
     def _score(
         self,
@@ -310,6 +312,6 @@ def _take(
     mask = None
     if bool((lengths[index] < length).any()):
         mask = word_mask(lengths[index] + 1, length + 1, device)
-    index = index.to(device)
+    index = send(index, device)
     words = captions.features.index_select(0, index)[:, :length].contiguous()
     return words, captions.vectors.index_select(0, index), mask

@@ -20,6 +20,7 @@ from vse.nn.attention import word_mask
 from vse.nn.encoders import NORM_EPSILON, CaptionGRU, l2norm, xavier_uniform_linear
 from vse.nn.network import EmbeddingNetwork, Embeddings
 from vse.nn.towers.tower import TextTower
+from vse.transfer import send
 from VSEinfty_LSEH.pooling import GeneralisedPooling
 
 DROPPED = 0.2
@@ -51,9 +52,10 @@ class RegionMLP(nn.Module):
         """Map regions [B, R, D], of which the first `lengths` [B] count -> [B, R, E]."""
         if not (self.masked and self.training):
             return self._rows(regions.flatten(0, 1)).unflatten(0, regions.shape[:2])
-        inside = word_mask(lengths, regions.shape[1], regions.device)
-        rows = self._rows(regions[inside])
-        return rows.new_zeros(*inside.shape, rows.shape[1]).masked_scatter(inside[..., None], rows)
+        inside = word_mask(lengths, regions.shape[1], lengths.device)
+        places = send(inside.nonzero().T, regions.device).unbind()
+        rows = self._rows(regions[places])
+        return rows.new_zeros(*inside.shape, rows.shape[1]).index_put(places, rows)
 
     def _rows(self, rows: Tensor) -> Tensor:
         return self.layers[1](relu(self.bns[0](self.layers[0](rows))))
@@ -123,7 +125,7 @@ class GridEncoder(PooledProjection):
             lengths: [B], the cells of each image that count; none of them is dropped.
         """
         if lengths is None and self.training:
-            share = torch.rand(len(cells), 1, device=cells.device)
+            share = torch.rand(len(cells), 1)
             cells, lengths = drop(cells, torch.where(share > DROPPED, DROPPED * share, 0.0))
         return super().forward(cells, count(cells) if lengths is None else lengths)
 
@@ -265,24 +267,26 @@ def drop(features: Tensor, rate: float | Tensor, lengths: Tensor | None = None) 
     Returns:
         The result of `keep`.
     """
-    draws = torch.rand(features.shape[:2], device=features.device)
+    draws = torch.rand(features.shape[:2])  # on the host, which plans with the lengths
     if lengths is not None:
-        draws = draws.masked_fill(~word_mask(lengths, features.shape[1], features.device), -1.0)
+        draws = draws.masked_fill(~word_mask(lengths, features.shape[1], lengths.device), -1.0)
     return keep(features, (draws >= rate) | (draws == draws.amax(dim=1, keepdim=True)))
 
 
 def keep(features: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Keep the features [B, R, D] where `kept` [B, R] is True, in order.
+    """Keep the features [B, R, D] where `kept` [B, R], on the host, is True, in order.
 
     Returns:
         Features padded with zeros to the most of any image [B, R', D], and their numbers [B].
     """
     lengths = kept.sum(dim=1)
-    inside = torch.arange(int(lengths.max()), device=kept.device) < lengths[:, None]
-    compact = features.new_zeros(*inside.shape, features.shape[2])
-    return compact.masked_scatter(inside[..., None], features[kept]), lengths
+    rows, before = kept.nonzero(as_tuple=True)
+    places = torch.stack([rows, before, (kept.cumsum(dim=1) - 1)[kept]])
+    rows, before, after = send(places, features.device).unbind()
+    compact = features.new_zeros(len(features), int(lengths.max()), features.shape[2])
+    return compact.index_put((rows, after), features[rows, before]), lengths
 
 
 def count(features: Tensor) -> Tensor:
-    """Count the features [B, R, D] of each image -> [B], R each."""
-    return torch.full((len(features),), features.shape[1], device=features.device)
+    """Count the features [B, R, D] of each image -> [B], R each, on the host."""
+    return torch.full((len(features),), features.shape[1])

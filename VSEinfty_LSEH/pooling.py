@@ -11,9 +11,10 @@ from math import log
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
-from vse.nn.recurrence import GRU, pad
+from vse.nn.attention import word_mask
+from vse.nn.recurrence import GRU, pack, pad
+from vse.transfer import send
 
 TEMPERATURE = 0.1
 PADDING = -10000.0
@@ -40,25 +41,22 @@ class GeneralisedPooling(nn.Module):
 
     def weights(self, lengths: Tensor) -> Tensor:
         """Compute weights for `lengths` [B] > 0, int64 -> [B, longest]; rows sum to 1, padding is exactly 0."""
-        distinct, which = lengths.unique(return_inverse=True)
+        distinct, which = lengths.cpu().unique(return_inverse=True)
         longest = int(distinct[-1])
         parameter = self.linear.weight
         # In float32 under autocast too: bfloat16 has two digits, and weights differ by a few percent.
         with torch.autocast(parameter.device.type, enabled=False):
-            ranks = rank_encoding(longest, self.position_size).to(parameter)
-            packed = pack_padded_sequence(
-                ranks.expand(len(distinct), -1, -1), distinct.cpu(), batch_first=True, enforce_sorted=False
-            )
-            states = pad(self.gru(packed)[0], longest)
+            ranks = send(rank_encoding(longest, self.position_size).to(parameter.dtype), parameter.device)
+            states = pad(self.gru(pack(ranks.expand(len(distinct), -1, -1), distinct))[0], longest)
             scores = self.linear(states.unflatten(-1, (2, -1)).mean(dim=-2)).squeeze(-1)
-            padding = torch.arange(longest, device=scores.device) >= distinct[:, None].to(scores.device)
-            return (scores.masked_fill(padding, PADDING) / TEMPERATURE).softmax(dim=1)[which.to(scores.device)]
+            padding = ~word_mask(distinct, longest, scores.device)
+            return (scores.masked_fill(padding, PADDING) / TEMPERATURE).softmax(dim=1)[send(which, scores.device)]
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Pool features [B, L, E], of which the first `lengths` [B] of each item count -> [B, E]."""
         weights = self.weights(lengths)
         columns = features[:, : weights.shape[1]].transpose(1, 2)
-        padding = torch.arange(columns.shape[2], device=columns.device) >= lengths.to(columns.device)[:, None]
+        padding = ~word_mask(lengths, columns.shape[2], columns.device)
         columns = columns.masked_fill(padding[:, None], PADDING).contiguous()  # faster to sort
         return torch.einsum("ben,bn->be", columns.gather(2, descending(columns)), weights.to(columns.dtype))
 

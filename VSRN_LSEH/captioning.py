@@ -12,10 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, pad
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from vse.nn.attention import word_mask
+from vse.nn.recurrence import GRU, pack
 from vse.nn.recurrence import pad as pad_states
+from vse.transfer import send
 
 PAD, START, END = 0, 1, 2
 """Token ids that all vocabularies of the field share."""
@@ -43,7 +44,7 @@ class RegionReader(nn.Module):
         super().__init__()
         self.vid2hid = nn.Linear(embed_size, dim_hidden)
         self.dropout = nn.Dropout(dropout)
-        self.rnn = nn.GRU(dim_hidden, dim_hidden, batch_first=True, bidirectional=bidirectional)
+        self.rnn = GRU(dim_hidden, dim_hidden, batch_first=True, bidirectional=bidirectional)
         nn.init.xavier_normal_(self.vid2hid.weight)
 
     def forward(self, regions: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -52,7 +53,7 @@ class RegionReader(nn.Module):
         if lengths is None:
             states, last = self.rnn(read)
         else:
-            states, last = self.rnn(pack_padded_sequence(read, lengths, True, enforce_sorted=False))
+            states, last = self.rnn(pack(read, lengths))
             states = pad_states(states, regions.shape[1])
         return states, torch.cat(tuple(last), dim=-1)
 
@@ -117,7 +118,7 @@ class AttentionDecoder(nn.Module):
         reset_state, update_state, new_state = recurrent.chunk(3, dim=-1)
         update = torch.sigmoid(update_input + update_state)
         new = torch.tanh(new_input + torch.sigmoid(reset_input + reset_state) * new_state)
-        return torch.lerp(new, states, update)
+        return torch.lerp(new.to(states.dtype), states, update.to(states.dtype))  # float32 under autocast too
 
     def forward(self, words: Tensor, regions: Tensor, start: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Read the true words [B, T], given regions [B, R, H] and a first state [B, H] -> states [B, T, H]."""
@@ -166,8 +167,9 @@ class Captioner(nn.Module):
         """
         labels, counted = caption_labels(captions, lengths, self.max_len)
         states = self.decoder(labels[:, :-1], *self.encoder(regions, region_lengths), region_lengths)
-        logits = self.decoder.out(states[counted])
-        return cross_entropy(logits, labels[:, 1:][counted], reduction="sum") / len(labels)
+        places = send(counted.flatten().nonzero().squeeze(1), states.device)
+        logits = self.decoder.out(states.flatten(0, 1)[places])
+        return cross_entropy(logits, labels[:, 1:].flatten()[places], reduction="sum") / len(labels)
 
     @torch.no_grad()
     def generate(
@@ -215,12 +217,11 @@ def caption_labels(captions: Tensor, lengths: Tensor, max_len: int) -> tuple[Ten
     caption that is cut to `max_len` tokens ends in <end>.
 
     Returns:
-        Labels [B, steps + 1], and which steps count [B, steps] bool; as many steps as the longest caption needs, at
-        most `max_len` - 1.
+        Labels [B, steps + 1], and which steps count [B, steps] bool, on the host; as many steps as the longest caption
+        needs, at most `max_len` - 1.
     """
     steps = min(int(lengths.max()), max_len - 1)
     labels = pad(captions, (0, 1))[:, : steps + 1].clone()
     cut = labels[:, max_len - 1 :]
     cut.masked_fill_(cut != PAD, END)
-    counted = torch.arange(1, steps + 1) <= lengths.cpu().unsqueeze(1)
-    return labels, counted.to(captions.device)
+    return labels, torch.arange(1, steps + 1) <= lengths.cpu().unsqueeze(1)

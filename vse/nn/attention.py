@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from vse.nn.encoders import NORM_EPSILON
+from vse.transfer import send
 
 SLOPE = 0.1  # negative slope of the LeakyReLU on inner products
 
@@ -68,7 +69,7 @@ def _normalised(products: Tensor, dim: int) -> Tensor:
 
 def word_mask(lengths: Tensor, length: int, device: torch.device) -> Tensor:
     """Mark the words of captions: lengths [...] -> bool [..., length] on `device`, True at words."""
-    return torch.arange(length, device=device) < lengths.to(device)[..., None]
+    return torch.arange(length, device=device) < send(lengths, device)[..., None]
 
 
 class CaptionBlock(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
-from vse.nn.recurrence import GRU, pad
+from vse.nn.recurrence import GRU, pack, pad
+from vse.transfer import send
 
 NORM_EPSILON = 1e-8
 """Added to norms that are divided by, as in the original code of SCAN and its descendants."""
@@ -57,8 +57,7 @@ class CaptionGRU(nn.Module):
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
         """Read captions [B, T] of `lengths` [B], in any order -> states [B, T, E], exactly 0 at padding."""
         words = self.dropout(self.embed(captions))
-        packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states = pad(self.rnn(packed)[0], captions.shape[1])
+        states = pad(self.rnn(pack(words, lengths))[0], captions.shape[1])
         if self.rnn.bidirectional:
             states = states.unflatten(-1, (2, -1)).mean(dim=-2)
         return states
@@ -67,7 +66,7 @@ class CaptionGRU(nn.Module):
 def last_states(states: Tensor, lengths: Tensor) -> Tensor:
     """Take the state after each caption's last token: states [B, T, E], lengths [B] -> [B, E]."""
     rows = torch.arange(len(states), device=states.device)
-    return states[rows, lengths.to(states.device) - 1]
+    return states[rows, send(lengths - 1, states.device)]
 
 
 class RegionProjection(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vse.data.batches import CaptionBatch, ImageBatch, PairBatch
 from vse.errors import InputError
+from vse.transfer import send
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Encoding:
         """Select items by a slice or by their int64 indices [B], on any device."""
         if isinstance(index, slice):
             return self.map(lambda tensor: tensor[index])
-        return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
+        return self.map(lambda tensor: tensor.index_select(0, send(index, tensor.device)))
 
     def cut(self, longest: int) -> Self:
         """Cut padding behind the first `longest` words; an encoding without padding stays as it is."""

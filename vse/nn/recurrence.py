@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from vse.transfer import send
 
 
 class GRU(nn.GRU):
@@ -26,7 +28,10 @@ class GRU(nn.GRU):
         covered = data.device.type == "cpu" and data.dim() == 2 + (not packed) and self.batch_first and self.bias
         covered = covered and hx is None and self.dropout == 0
         if not (covered and torch.is_grad_enabled()):
-            return super().forward(input, hx)
+            # Under autocast cuDNN's GRU would compute in float16 whatever the dtype asked for, and without a scaler.
+            with torch.autocast(data.device.type, enabled=False):
+                data = data.to(self.weight_ih_l0.dtype)
+                return super().forward(input._replace(data=data) if packed else data, hx)
         if packed:
             rows, sizes = data, input.batch_sizes.tolist()
         else:
@@ -76,6 +81,19 @@ def _places(sizes: list[int]) -> tuple[Tensor, Tensor]:
     return counts.cumsum(0) - counts, (counts[:, None] > torch.arange(sizes[0])).sum(dim=0)
 
 
+def pack(padded: Tensor, lengths: Tensor) -> PackedSequence:
+    """Pack sequences [B, T, H] of `lengths` [B], in any order; with the lengths on the host, it waits for no device.
+
+    torch's `pack_padded_sequence` waits for the device where the sequences are not sorted.
+    """
+    ordered, order = lengths.cpu().sort(descending=True, stable=True)
+    if torch.equal(order, torch.arange(len(order))):
+        return pack_padded_sequence(padded, ordered, batch_first=True)
+    order = send(order, padded.device)
+    packed = pack_padded_sequence(padded.index_select(0, order), ordered, batch_first=True)
+    return PackedSequence(packed.data, packed.batch_sizes, order)
+
+
 def pad(packed: PackedSequence, length: int) -> Tensor:
     """Pad a packed sequence with zeros -> [B, length, H].
 
@@ -83,10 +101,11 @@ def pad(packed: PackedSequence, length: int) -> Tensor:
     the whole result for each of them.
     """
     sequences, steps = _rows(packed.batch_sizes.tolist())
+    sequences, steps = send(torch.stack([sequences, steps]), packed.data.device).unbind()
     if packed.sorted_indices is not None:
-        sequences = packed.sorted_indices[sequences.to(packed.data.device)]
+        sequences = packed.sorted_indices[sequences]
     padded = packed.data.new_zeros(int(packed.batch_sizes[0]), length, packed.data.shape[1])
-    return padded.index_put((sequences.to(packed.data.device), steps.to(packed.data.device)), packed.data)
+    return padded.index_put((sequences, steps), packed.data)
 
 
 class _Recurrence(torch.autograd.Function):

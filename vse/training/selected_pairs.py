@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vse.losses.objective import Objective, Pairs
 from vse.nn.network import CaptionsT, ImagesT, PairwiseNetwork
+from vse.transfer import send
 
 
 def training_scores(
@@ -43,8 +44,10 @@ def selected_pair_scores(
     leaf = dense.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(objective(leaf, pairs), leaf)
     # With the matching pairs, every parameter has a gradient, even if no pair costs anything.
-    selected = (gradient != 0).fill_diagonal_(True).nonzero(as_tuple=True)
+    # The only wait for the device in a step: how many pairs there are decides on the blocks.
+    selected = (gradient != 0).fill_diagonal_(True).cpu().nonzero(as_tuple=True)
     if len(selected[0]) > 3 * len(dense):  # SelHN averages over all negatives where training stands still
         return network.similarity(images, captions)
     scores = network.similarity_of_pairs(images, captions, *selected)
-    return dense.index_put(selected, scores - scores.detach(), accumulate=True)
+    places = send(torch.stack(selected), dense.device).unbind()
+    return dense.index_put(places, scores - scores.detach(), accumulate=True)

@@ -17,6 +17,7 @@ from vse.errors import InputError
 from vse.nn.towers import from_lite, from_timm, from_torchvision, from_transformers
 from vse.nn.towers.parts import Parts
 from vse.options import Trained
+from vse.transfer import send
 
 KINDS = "torchvision:NAME, timm:NAME, hf:FOLDER or efficientnet_lite0, lite1, lite2"
 
@@ -152,7 +153,7 @@ class TextTower(Tower):
     @staticmethod
     def inside(ids: Tensor, lengths: Tensor) -> Tensor:
         """[B, T] bool, which of the ids [B, T] are a caption's and no padding."""
-        return torch.arange(ids.shape[1], device=ids.device) < lengths.to(ids.device)[:, None]
+        return torch.arange(ids.shape[1], device=ids.device) < send(lengths, ids.device)[:, None]
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """[B, T] ids, [B] lengths -> [B, T, D], exactly 0 at padding, or [B, D]."""
