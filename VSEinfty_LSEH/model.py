@@ -198,6 +198,8 @@ class TowerEncoder(nn.Module):
 class VSEinfty(EmbeddingNetwork):
     """An image encoder and a caption encoder; scores are cosines if both normalise."""
 
+    smallest_batch = 2  # dropped regions may leave one row of a single image to RegionMLP's BatchNorm
+
     def __init__(
         self,
         image_encoder: RegionEncoder | GridEncoder,

@@ -87,6 +87,13 @@ def _status_of(problem: BaseException) -> int:
         reason = f", {asked[1]} were asked for" if asked else ""
         complain(f"error: there is not enough memory{reason}; choose a smaller --batch_size or a smaller network")
         return 2
+    if isinstance(problem, RuntimeError) and str(problem).startswith("DataLoader worker"):
+        how = re.search(r"by signal: (\w+)", str(problem))
+        complain(
+            f"error: a loader process was ended from outside ({how[1] if how else 'no reason is known'}), perhaps for "
+            "lack of memory; go on with --resume auto, and fewer --workers"
+        )
+        return 2
     traceback.print_exception(problem)
     return 1
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from types import FrameType
 from typing import Protocol, Self
 
 import numpy as np
@@ -230,7 +233,26 @@ def pair_loader(
         num_workers=workers,
         pin_memory=pin_memory,
         generator=torch.Generator(),
+        worker_init_fn=leave_signals_to_parent,
     )
+
+
+def leave_signals_to_parent(worker: int) -> None:
+    """Make a loader process outlive the signals that its whole process group gets; its parent saves, then ends it.
+
+    A cluster sends SIGTERM to all processes at once. The parent sends it too, to loaders that do not end by themselves,
+    and once more when it exits itself: the second one counts.
+    """
+    received = 0
+
+    def end_at_the_second(number: int, _frame: FrameType | None) -> None:
+        nonlocal received
+        received += 1
+        if received > 1:
+            os._exit(128 + number)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end_at_the_second)
 
 
 def iterate(loader: DataLoader[CaptionBatch]) -> Iterator[CaptionBatch]:

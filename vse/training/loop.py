@@ -168,6 +168,11 @@ def open_session(
             f"than the {len(data.pairs)} training captions; choose a smaller batch"
         )
     network = folder.build(options.network, data.image_shape, data.text, True).to(run.device)
+    if options.data.batch_size < network.smallest_batch:
+        raise InputError(
+            f"--batch_size {options.data.batch_size}: the network normalises over the pairs of a batch; give at least "
+            f"{network.smallest_batch}"
+        )
     objective.start(len(data.pairs))
     objective.to(run.device)
     if run.rank > 0:
