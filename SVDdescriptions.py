@@ -20,6 +20,8 @@ from vse.ranges import AtLeast1
 
 @dataclass
 class Options:
+    """Options of the command line."""
+
     data_path: str | None = None
     """A train_caps.txt, its folder, or (with --data_name) the folder that holds the data set folders."""
     data_name: str | None = None
@@ -35,6 +37,7 @@ class Options:
 
 
 def main(options: Options) -> None:
+    """Write the description vectors of a data set's training captions."""
     from vse.console import say, warn
     from vse.descriptions.store import ARRAY, RECORD, TEXT, save
     from vse.files import writable_folder
@@ -55,7 +58,7 @@ def main(options: Options) -> None:
 
 
 def find_captions(options: Options) -> Path:
-    """The caption file that the options name."""
+    """Return the caption file that the options name."""
     if options.data_path is not None and options.data_name is None:
         path = Path(options.data_path)
         if path.is_file():

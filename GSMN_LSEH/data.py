@@ -169,7 +169,7 @@ def _padded(edges: Ragged, captions: np.ndarray) -> Tensor:
 
 
 def published_ids(split: Split, vocabulary: Vocabulary) -> TokenIds | None:
-    """The word ids of `*_precaps_stan.txt`, a line of comma separated ids per caption; None without that file.
+    """Read the word ids of `*_precaps_stan.txt`, a line of comma-separated ids per caption; None without that file.
 
     Raises:
         InputError: not such a file, or of other captions or another vocabulary.

@@ -195,7 +195,7 @@ def usable(annotations: list[Annotation], images: Path | None) -> tuple[list[Ann
 
 
 def _splits(kept: list[Annotation], options: Options) -> tuple[dict[str, list[Annotation]], str]:
-    """The images of each split by ascending id, and a sentence that says how they were chosen."""
+    """Choose the images of each split, by ascending id; return them with a sentence that names the rule."""
     lists = {split: getattr(options, f"{split}_ids") for split in SPLITS}
     given = [path for path in lists.values() if path is not None]
     if given and len(given) < len(lists):

@@ -130,7 +130,7 @@ def coverage(corners: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
 def tiles(
     reasoning: Reasoning, labels: list[str], corners: np.ndarray, size: tuple[int, int], picture: Image.Image | None
 ) -> list[Image.Image]:
-    """A tile for each word: the picture (or plain boxes) lit where the word looks, its best region framed."""
+    """Draw a tile for each word: the picture (or plain boxes) lit where the word looks, its best region framed."""
     base = Image.new("RGB", size, "white") if picture is None else picture.resize(size)
     pixels = np.asarray(base, dtype=np.float32)
     inside = coverage(corners, size)

@@ -37,6 +37,7 @@ class Options:
 
 
 def main(options: Options) -> None:
+    """Print how fast `vse convert` is beside a copy of its input."""
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         source = folder / "features.tsv"
@@ -50,7 +51,7 @@ def main(options: Options) -> None:
 
 
 def write_source(path: Path, images: int) -> None:
-    """A TSV file of 36 regions an image, and a caption file that lists its images in another order."""
+    """Write a TSV file of 36 regions an image, and a caption file that lists its images in another order."""
     generator = np.random.default_rng(0)
     features = generator.exponential(size=(16, 36, 2048)).astype(np.float32)
     boxes = base64.b64encode(np.tile(np.array([0, 0, 100, 80], np.float32), 36).tobytes())
@@ -68,7 +69,7 @@ def write_source(path: Path, images: int) -> None:
 
 
 def copy_speed(source: Path, target: Path, megabytes: float) -> dict[str, float]:
-    """Reading the file and writing it elsewhere, as the disk does it."""
+    """Measure how fast the disk reads the file and writes it elsewhere."""
     start, cpu = time.perf_counter(), time.process_time()
     with source.open("rb") as read, target.open("wb") as write:
         while block := read.read(2**22):
@@ -81,6 +82,7 @@ def copy_speed(source: Path, target: Path, megabytes: float) -> dict[str, float]
 
 
 def convert(source: Path, out: Path, dtype: str, megabytes: float) -> dict[str, float]:
+    """Convert the file in a process of its own; return seconds, MB/s and the peak of memory."""
     command = [sys.executable, "-m", "vse", "convert", str(source), "--out", str(out), "--dtype", dtype]
     command += ["--captions", str(source.with_suffix(".json"))]
     start = time.perf_counter()

@@ -63,6 +63,7 @@ def measure(*command: str | Path, **environment: str) -> tuple[float, float, str
 
 
 def exact_vectors(captions: list[str], components: int) -> np.ndarray:
+    """Compute the vectors by ARPACK, to machine precision."""
     strings = [" ".join(filter(None, map(stem, RAW_TOKEN.findall(caption)))) for caption in captions]
     matrix = TfidfVectorizer(stop_words="english").fit_transform(strings)
     with threadpool_limits(1):
@@ -80,6 +81,7 @@ def similarities(vectors: np.ndarray, pairs: np.ndarray, long_enough: np.ndarray
 
 
 def main() -> None:
+    """Print how far randomised vectors are from exact ones, and what each costs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("captions_file", type=Path)
     parser.add_argument("--captions", type=int, help="use only so many captions, on both sides")

@@ -41,7 +41,7 @@ REPEATS = 3
 
 
 def embeddings(n_images: int) -> tuple[Tensor, Tensor]:
-    """Unit vectors [N, D] and [5 N, D] of a half-trained network: captions lie around their image."""
+    """Draw unit vectors [N, D] and [5 N, D] as of a half-trained network: captions lie around their image."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(n_images, DIMENSIONS, generator=generator)
     captions = torch.randn(n_images * CAPTIONS, DIMENSIONS, generator=generator).mul_(8)
@@ -107,6 +107,7 @@ def _resident(what: str) -> int:
 
 
 def benchmark(n_images: int, loop_images: int) -> list[str]:
+    """Measure each stage of an evaluation of `n_images`; the loop takes `loop_images`."""
     images, captions = embeddings(n_images)
     owner = torch.arange(len(captions)) // CAPTIONS
     network = Network()
@@ -153,6 +154,7 @@ def benchmark(n_images: int, loop_images: int) -> list[str]:
 
 
 def main() -> None:
+    """Print the table of evaluation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 5000], help="images of each split measured")
     parser.add_argument("--loop_images", type=int, default=100, help="images the loop is timed on")

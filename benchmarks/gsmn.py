@@ -146,6 +146,7 @@ def measure(method: str, task: str, options: argparse.Namespace) -> dict[str, fl
 
 
 def main() -> None:
+    """Print the table of GSMN."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=64, help="pairs of the training step")
     parser.add_argument("--images", type=int, default=100, help="images of the evaluation")

@@ -65,10 +65,13 @@ def random_pairs(size: int) -> Pairs:
 
 
 def unit(rows: int, size: int = EMBED) -> Tensor:
+    """Draw unit vectors [rows, size]."""
     return l2norm(torch.randn(rows, size))
 
 
 def backward_from_scores(objective: Objective, scores: Tensor, pairs: Pairs) -> Callable[[], None]:
+    """Return a function that runs the objective forward and back to the scores."""
+
     def work() -> None:
         scores.grad = None
         objective(scores, pairs).backward()
@@ -77,6 +80,7 @@ def backward_from_scores(objective: Objective, scores: Tensor, pairs: Pairs) -> 
 
 
 def backward_from_embeddings(objective: Objective, size: int, pairs: Pairs) -> Callable[[], None]:
+    """Return a function that runs the objective forward and back to embeddings of `size` pairs."""
     images, captions = unit(size).requires_grad_(), unit(size).requires_grad_()
 
     def work() -> None:
@@ -121,6 +125,7 @@ def rows_that_stay(bank_ids: tuple[int, ...], batch_ids: tuple[int, ...]) -> lis
 
 
 def against_loops_and_each_other(rounds: int) -> list[list[object]]:
+    """Time objectives beside plain loops and beside each other."""
     scores = (torch.randn(BATCH, BATCH) / 5 + 0.3 * torch.eye(BATCH)).clamp(-1, 0.99).requires_grad_()
     pairs = random_pairs(BATCH)
     ours, published = LUWM()(scores, pairs), luwm_by_elements(scores)
@@ -161,6 +166,7 @@ def against_loops_and_each_other(rounds: int) -> list[list[object]]:
 
 
 def bank(rounds: int, folder: Path) -> list[list[object]]:
+    """Time HAL's memory bank."""
     network = VSEpp((FEATURES,), VOCABULARY).eval()
     memory = MemoryBank(rate=BANK / COCO_CAPTIONS)
     caption_ids = torch.from_numpy(memory.draw(seed=0, epoch=1, n_captions=COCO_CAPTIONS))
@@ -266,6 +272,7 @@ def bank(rounds: int, folder: Path) -> list[list[object]]:
 
 
 def shares_of_a_step(rounds: int) -> list[list[object]]:
+    """Measure the share of a VSE++ step that each objective takes."""
     network = VSEpp((FEATURES,), VOCABULARY)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     lengths = torch.randint(9, 17, (BATCH,)).sort(descending=True).values
@@ -299,6 +306,7 @@ def shares_of_a_step(rounds: int) -> list[list[object]]:
 
 
 def main() -> None:
+    """Print the tables of objectives."""
     parser = argparse.ArgumentParser(description="CPU time of the objectives.")
     parser.add_argument("--rounds", type=int, default=60, help="rounds of the short measurements")
     rounds = parser.parse_args().rounds

@@ -27,6 +27,7 @@ last = time.process_time()
 
 
 def finish(stage: str) -> None:
+    """Print the seconds of a stage that ends."""
     global last
     seconds[stage] = time.process_time() - last
     last += seconds[stage]

@@ -156,6 +156,7 @@ def measure(module: str, method: str, task: str, options: argparse.Namespace) ->
 
 
 def main() -> None:
+    """Print the table of SGR and SAF."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=128, help="pairs of the training step")
     parser.add_argument("--images", type=int, default=100, help="images of the evaluation")

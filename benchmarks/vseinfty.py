@@ -61,6 +61,7 @@ def direct(pooling: GeneralisedPooling, features: Tensor, lengths: Tensor) -> Te
 
 
 def pool(dropping: bool) -> None:
+    """Print the table of pooling."""
     torch.manual_seed(0)
     pooling = GeneralisedPooling()
     features = torch.randn(PAIRS, REGIONS, CHANNELS, requires_grad=True)
@@ -101,7 +102,7 @@ def cached_ids(file: Path | None) -> AugmentedCaptions:
 
 
 def loop(captions: AugmentedCaptions, chosen: np.ndarray, source: random.Random) -> Tensor:
-    """The same rule caption by caption and word by word, with ids already looked up."""
+    """Apply the same rule caption by caption and word by word, with ids already looked up."""
     rows = []
     for caption in chosen.tolist():
         first, *words, last = captions.tokens[caption].tolist()
@@ -119,6 +120,7 @@ def loop(captions: AugmentedCaptions, chosen: np.ndarray, source: random.Random)
 
 
 def augment(file: Path | None) -> None:
+    """Print the table of caption augmentation."""
     captions = cached_ids(file)
     order = np.random.default_rng(1).permutation(len(captions.tokens))
     batches = [order[first : first + PAIRS] for first in range(0, len(order) - PAIRS, PAIRS)][:150]
@@ -173,6 +175,7 @@ def step() -> None:
 
 
 def main() -> None:
+    """Print the tables of VSE-infinity."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--captions", type=Path, help="caption file to augment")
     arguments = parser.parse_args()

@@ -103,6 +103,7 @@ def product_rate() -> tuple[float, float]:
 
 
 def measure(work: Callable[[], object], products: float) -> Measurement:
+    """Measure a piece of work of so many products."""
     before = product_rate()
     wall, cpu = time.perf_counter(), time.process_time()
     work()
@@ -148,7 +149,7 @@ def measure_evaluation(images: int, threads: int) -> Measurement:
 
 
 def write_coco_size(folder: Path) -> None:
-    """A data set with as many images and captions as MS-COCO: 33 GB of zeros that take no room, made-up words."""
+    """Write a data set of MS-COCO's size: 33 GB of zeros in a sparse file, and captions of made-up words."""
     words, generator = [f"word{number}" for number in range(10_000)], random.Random(0)
     for split in ("train", "dev"):
         images, captions = PUBLISHED_SETS["coco"][split]
@@ -175,6 +176,7 @@ def measure_start(folder: Path) -> tuple[float, float]:
 
 
 def report(what: str, m: Measurement) -> None:
+    """Print a measurement as a row."""
     print(f"{what}: {m.wall:.1f} s, {m.cpu:.1f} CPU-s; {m.products / 1e9:,.0f} GFLOP of matrix products")
     print(
         f"  one large product: {m.wall_rate / 1e9:.0f} GFLOP/s, {m.cpu_rate / 1e9:.0f} GFLOP/CPU-s; "
@@ -187,6 +189,7 @@ def report(what: str, m: Measurement) -> None:
 
 
 def main() -> None:
+    """Print the table of VSRN."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

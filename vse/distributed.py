@@ -26,7 +26,7 @@ def start(device: torch.device) -> tuple[int, int, torch.device]:
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device of `--device`, or the first of cuda, mps, cpu that is there.
+    """Return the device of `--device`, or the first of cuda, mps, cpu that is there.
 
     Raises:
         InputError: the named device is not there.

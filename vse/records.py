@@ -97,7 +97,7 @@ def flat(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def now() -> str:
-    """The time in UTC, to the second, in ISO form."""
+    """Return the time in UTC, to the second, in ISO form."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

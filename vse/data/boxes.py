@@ -36,7 +36,7 @@ class Boxes(NamedTuple):
 
 
 def read_boxes(split: Split, stand_in: bool) -> Boxes:
-    """The boxes of a split's regions.
+    """Read the boxes of a split's regions.
 
     Without a `*_ims_bbx.npy` a regular grid stands in for them if it may, which is said. Boxes all within 0 ... 1 need
     no `*_ims_size.npy`.

@@ -158,7 +158,7 @@ class TowerTransform(Transform):
         return self.input.squeeze(pixels if generator is None else self.crop(pixels, generator))
 
     def images(self, paths: list[Path], captions_file: Path) -> TowerPictures:
-        """The pictures of a split, from the cache that `cache_pictures` made where there is one.
+        """Open the pictures of a split, from the cache that `cache_pictures` made where there is one.
 
         Raises:
             InputError: the cache is of other pictures, or too small for this tower.

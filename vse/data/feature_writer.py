@@ -77,13 +77,13 @@ class RowFile:
             raise _unwritable(self.path, problem) from None
 
     def read(self, row: int) -> np.ndarray:
-        """A row that was written."""
+        """Read a row that was written."""
         self.file.seek(self.offset + row * self.row_bytes)
         data = self.file.read(self.row_bytes)
         return np.frombuffer(data, self.dtype).reshape(self.shape)
 
     def sync(self) -> None:
-        """What was written lasts through a crash of the machine."""
+        """Make what was written outlast a crash of the machine."""
         os.fsync(self.file.fileno())
 
     def finish(self, rows: int | None = None) -> None:
@@ -111,7 +111,7 @@ class RowFile:
 
 
 def part_of(path: Path) -> Path:
-    """The temporary name of a file that is being written."""
+    """Return the temporary name of a file that is being written."""
     return path.with_name(f".{path.name}.part")
 
 
@@ -183,16 +183,19 @@ class SplitFiles:
             self.sizes.write(row, np.ascontiguousarray(sizes, dtype=np.float32).view(SIZE)[:, 0])
 
     def sync(self) -> None:
+        """Make what was written outlast a crash of the machine."""
         for file in self.files:
             file.sync()
 
     def finish(self, rows: int | None = None) -> None:
+        """Give the files their final names; with `rows`, cut them to so many images."""
         for path in self.stale:
             path.unlink(missing_ok=True)
         for file in self.files:
             file.finish(rows)
 
     def discard(self) -> None:
+        """Delete the unfinished files."""
         for file in self.files:
             file.discard()
 

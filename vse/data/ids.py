@@ -33,7 +33,7 @@ class SplitIds:
 
 
 def find_folder(data: str) -> Path:
-    """The data set folder that `--data` names: a folder, or the name of a data set under the repository's data/.
+    """Find the data set folder that `--data` names: a folder, or the name of a data set under the repository's data/.
 
     Raises:
         InputError: there is none.

@@ -153,7 +153,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 
 def load(path: Path, transform: Transform, generator: np.random.Generator | None = None) -> Tensor:
-    """A picture as network input, float32 [3, S, S]; augmented when a generator is given.
+    """Load a picture as network input, float32 [3, S, S]; augment it when a generator is given.
 
     Raises:
         InputError: the picture cannot be decoded; the message names it.

@@ -41,10 +41,12 @@ class Reading:
 
     @property
     def covered(self) -> int:
+        """Number of pictures that have an entry."""
         return len(set(self.picture.values()))
 
     @property
     def complete(self) -> bool:
+        """Whether every picture has an entry."""
         return self.covered == self.pictures
 
 
@@ -134,7 +136,7 @@ def _count(reading: Reading) -> str:
 
 
 def _contradiction(one: Reading, other: Reading) -> tuple[int, int, int] | None:
-    """An entry that two readings give to different pictures, and both pictures."""
+    """Find an entry that two readings give to different pictures; return it and both pictures."""
     for row, picture in one.picture.items():
         if other.picture.get(row, picture) != picture:
             return row, picture, other.picture[row]
@@ -179,7 +181,7 @@ def _nothing_fits(entries: Sequence[Entry], names: Sequence[str], ids: Sequence[
 
 
 def _by_name(images: Sequence[str], names: Sequence[str], stems: bool) -> list[int | None] | None:
-    """The picture of each image, by the fewest last parts of the names that tell the pictures apart; None: none do."""
+    """Match images and pictures by the fewest last parts of the names that tell the pictures apart; None: none do."""
     parts = [_parts(name, stems) for name in names]
     for depth in range(1, max(map(len, parts)) + 1):
         place = {name[-depth:]: number for number, name in enumerate(parts)}
@@ -206,17 +208,17 @@ def _stem(name: str) -> str:
 
 
 def _integer(text: str) -> str | None:
-    """An integer without leading zeros."""
+    """Strip the leading zeros of an integer; None for other text."""
     return str(int(text)) if re.fullmatch(r"[0-9]{1,40}", text) else None
 
 
 def _number(name: str) -> str | None:
-    """The number at the end of a name without suffix, without leading zeros."""
+    """Return the number at the end of a name without suffix, without leading zeros."""
     return _number_and_begin(name)[0]
 
 
 def _number_and_begin(name: str) -> tuple[str | None, str]:
-    """That number, and what stands before it."""
+    """Return that number and what stands before it."""
     stem = _stem(_parts(name, stem=False)[-1])
     digits = re.search(r"(?<![0-9])[0-9]{1,40}$", stem)
     return (None, stem) if digits is None else (str(int(digits[0])), stem[: digits.start()])

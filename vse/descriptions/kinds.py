@@ -23,7 +23,7 @@ def prepare_descriptions(
     sentence_encoder: str | None = None,
     device: str = "cpu",
 ) -> np.ndarray:
-    """The description vectors of a data set's training captions, float32 [n_captions, D]; made where they are missing.
+    """Load the description vectors of the training captions, float32 [n_captions, D]; make them where they are missing.
 
     Args:
         kind: `svd` (LSEH's, see `vse.descriptions.svd`), `sentence` (`vse.descriptions.sentence`), or a `.npy` file

@@ -90,7 +90,7 @@ def _load(encoder: str | None) -> tuple[Any, Any]:
 
 
 def default_encoder() -> Path:
-    """The folder of the encoder that the optional package ships.
+    """Find the folder of the encoder that the optional package ships.
 
     Raises:
         InputError: the package is not installed.
@@ -102,7 +102,7 @@ def default_encoder() -> Path:
 
 
 def identity(encoder: str | None) -> dict[str, str]:
-    """What tells an encoder apart, as recorded with its vectors: its name and the SHA-256 of its weights."""
+    """Identify an encoder, as recorded with its vectors: its name and the SHA-256 of its weights."""
     folder = default_encoder() if encoder is None else Path(encoder)
     files = [folder / name for name in _WEIGHTS]
     if not folder.is_dir():  # a name on the hub, whose files lie in its cache once they are loaded
@@ -115,7 +115,7 @@ def identity(encoder: str | None) -> dict[str, str]:
 
 
 def locate(folder: Path, captions_file: Path, encoder: str | None = None) -> np.ndarray | None:
-    """The cached vectors of a caption file, float32 [captions, D], memory-mapped; None where there are none.
+    """Open the cached vectors of a caption file, float32 [captions, D], memory-mapped; None where there are none.
 
     They are `{stem}_sentence.npy` and `.json`, for `train_caps.txt` train_sentence.npy. Vectors of other captions or
     of another encoder count as none.
@@ -147,7 +147,7 @@ def locate(folder: Path, captions_file: Path, encoder: str | None = None) -> np.
 def prepare(
     folder: Path, captions_file: Path, captions: Sequence[str], encoder: str | None = None, device: str = "cpu"
 ) -> np.ndarray:
-    """The vectors of a caption file; encoded, with a line that says so, and kept in `folder` if they are not there.
+    """Load the vectors of a caption file; encode them, say so, and keep them in `folder` if they are not there.
 
     Args:
         captions: of `captions_file`.

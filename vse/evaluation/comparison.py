@@ -50,7 +50,7 @@ class Row:
     name: str = ""
 
     def values(self, metric: str) -> list[float]:
-        """The metric of every seed."""
+        """Return the metric of every seed."""
         return [float(result.metrics[metric]) for result in self.results.values()]
 
 
@@ -248,7 +248,7 @@ def _holds_metrics(path: Path) -> bool:
 
 
 def _configuration(model: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """What tells a model from others, but for its seed and what has no effect."""
+    """Return what tells a model from others, except its seed and what has no effect."""
     record = model.get("record")
     if record is None:
         if "weights_sha256" not in model:

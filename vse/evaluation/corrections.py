@@ -40,7 +40,7 @@ class Correction:
 
 
 def in_blocks(scores: Tensor) -> Bank:
-    """A matrix [B, G] as a bank."""
+    """Read a matrix [B, G] in blocks, as a bank."""
     rows = max(1, BLOCK_BYTES // max(1, scores.shape[1] * scores.element_size()))
     return lambda: scores.split(rows)
 

@@ -50,7 +50,7 @@ class Positives:
 
 
 def package_data() -> Path:
-    """The folder of ground truths in the package `eccv-caption`, which is not imported.
+    """Find the folder of ground truths in the package `eccv-caption` without importing it.
 
     Raises:
         InputError: the package is not installed.
@@ -215,6 +215,6 @@ def evaluate_coco(scores: Tensor, split: SplitIds) -> dict[str, Any]:
 
 
 def first_ten(items: Sequence[Any]) -> str:
-    """The first ten of some items, and how many more there are."""
+    """Name the first ten of some items, and how many more there are."""
     more = f" and {len(items) - 10} more" if len(items) > 10 else ""
     return (", ".join(map(str, items[:10])) or "none") + more

@@ -45,7 +45,7 @@ class Judgments:
         return self.grade - LOWEST_GRADE if self.kind == "expert" else self.grade
 
     def keep(self, wanted: np.ndarray) -> Judgments:
-        """The pairs where `wanted` [P] is true."""
+        """Keep the pairs where `wanted` [P] is true."""
         chosen = (self.image, self.caption, self.grade, self.relevant)
         image, caption, grade, relevant = (values[wanted] for values in chosen)
         return Judgments(self.kind, image, caption, grade, relevant, self.left_out)
@@ -250,7 +250,7 @@ def _mean_over_queries(values: np.ndarray, resamples: int) -> dict[str, float]:
 def _correlation(
     correlation: Callable[..., Any], scores: np.ndarray, grade: np.ndarray, query: np.ndarray, resamples: int
 ) -> dict[str, float]:
-    """A rank correlation over all pairs, and its interval when whole queries are drawn again."""
+    """Compute a rank correlation over all pairs, and its interval from a bootstrap over queries."""
     order = np.argsort(query, kind="stable")
     pairs_of = np.split(order, np.flatnonzero(np.diff(query[order])) + 1)
 

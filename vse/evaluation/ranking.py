@@ -130,7 +130,7 @@ def recall(rank: np.ndarray, k: int) -> float:
 
 
 def mean_reciprocal_rank(rank: np.ndarray, k: int) -> float:
-    """Truncated MRR@k in percent: mean of 1 / (rank + 1), 0 from rank k on.
+    """Compute the truncated MRR@k in percent: mean of 1 / (rank + 1), 0 from rank k on.
 
     This is what VSRN's IAPR TC-12 code prints as "precision at k".
     """
@@ -138,7 +138,7 @@ def mean_reciprocal_rank(rank: np.ndarray, k: int) -> float:
 
 
 def metrics(ranks: Ranks) -> dict[str, float]:
-    """The field's numbers under the published (TensorBoard) names, the `i` suffix for text-to-image.
+    """Compute the field's metrics under their TensorBoard names, with the suffix `i` for text-to-image.
 
     r1 r5 r10: recall in percent; medr: floor of the median rank, from 1; meanr: mean rank, from 1; rsum: sum of the
     six recalls; ar, ari: mean of the three recalls of a direction; mrr5, mrr10: truncated mean reciprocal rank.

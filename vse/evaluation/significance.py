@@ -41,7 +41,7 @@ class QueryHits:
     caption_queries: np.ndarray  # [I] number of its captions
 
     def value(self) -> float:
-        """The metric in percent."""
+        """Return the metric in percent."""
         return float(self.shares().sum())
 
     def shares(self) -> np.ndarray:

@@ -17,7 +17,7 @@ from vse.nn.encoders import l2norm
 
 
 def cnn_backbone(name: str, weights: Path | None = None, pretrained: bool = True) -> tuple[nn.Module, int]:
-    """A torchvision classifier without its last linear layer: [B, 3, H, W] -> [B, D], and D.
+    """Build a torchvision classifier without its last linear layer, [B, 3, H, W] -> [B, D]; return it and D.
 
     VGG19 so gives 4,096 values after the classifier's second ReLU, ResNet-152 its 2,048 pooled ones (VSE++). The state
     dict has torchvision's names, without the head's.
@@ -94,7 +94,7 @@ def fetch_weights(name: str, option: str = "--cnn_weights") -> dict[str, Tensor]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state dict from torch.save, perhaps under `state_dict` or `model`, perhaps with `module.`; or safetensors.
+    """Read a state dict from torch.save, perhaps under `state_dict` or `model`, perhaps with `module.`; or safetensors.
 
     Nothing in the file can run.
 

@@ -131,6 +131,7 @@ class RegionExtractor:
 
     @torch.inference_mode()
     def __call__(self, inputs: list[Tensor], sizes: list[tuple[int, int]]) -> BoxedFeatures:
+        """Extract regions from pictures and their sizes in pixels."""
         network, heads = self.network, self.network.roi_heads
         images, _ = network.transform([picture.to(self.device) for picture in inputs])
         maps = network.backbone(images.tensors)

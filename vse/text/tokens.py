@@ -83,7 +83,7 @@ _CLOSING_MARKS = "])}>\"'»”’"
 
 
 def _words(sentence: str) -> list[str]:
-    """The words of a sentence, put together from its chunks between blanks, each of which is split only once.
+    """Split a sentence into words, chunk by chunk between blanks; an equal chunk is split only once.
 
     The rules look across a blank in two ways only: marks that end a sentence are treated differently at the very end,
     opening quotes at the very beginning. So a chunk is split once for each of these places. A sentence with other white
@@ -133,7 +133,7 @@ _CLOSING = re.compile(r"[\"')\]}‘’“”«»]+?(?:\s+|(?=--)|$)")
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """The sentences of a text that does not end with white space."""
+    """Yield the sentences of a text that does not end with white space."""
     start = 0
     for word_start, stop in _stops(text):
         if _ends_sentence(text[word_start : stop.end()] + stop[1]):

@@ -138,7 +138,7 @@ def _convert_all(images: Collection, folder: Path, options: Options) -> None:
 
 
 def _write_ids(images: list[str], folder: Path, split: str) -> None:
-    """The ids of a split without captions: those of the sources if they are integers, else the rows, with names."""
+    """Write the ids of a split without captions: integers of the sources, else the rows, with names."""
     names = folder / f"{split}_names.txt"
     integers = [int(image) for image in images if re.fullmatch(r"[0-9]{1,18}", image)]
     if len(set(integers)) == len(images):
@@ -186,7 +186,7 @@ def _convert_splits(splits: dict[str, Pictures], images: Collection, folder: Pat
 
 
 def _complete(split: str, pictures: Pictures, present: np.ndarray, options: Options) -> Pictures:
-    """A split without the images that have no features, if the options allow for any."""
+    """Drop the images of a split that have no features, if the options allow it."""
     missing = [name for name, there in zip(pictures.names, present, strict=True) if not there]
     if not missing:
         return pictures
@@ -271,7 +271,7 @@ def _write(
 
 
 def _record(options: Options) -> bytes:
-    """What `python -m vse check` compares and shows: the sources by content, and the flags that were given."""
+    """Record what `python -m vse check` compares and shows: the sources by content, and the flags that were given."""
     files = [path / "data.mdb" if path.is_dir() else path for path in options.sources]
     flags = ("match", "axes", "dtype_in", "regions", "captions_per_image", "drop_missing", "trust", "dtype")
     default = Options([], options.out)

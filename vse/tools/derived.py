@@ -141,7 +141,7 @@ def _descriptions(folder: Path, problems: list[str]) -> Iterator[Derived]:
 
 
 def _features(folder: Path, problems: list[str]) -> Iterator[Derived]:
-    """The record of extracted features holds digests of the names, captions and ids that they were made for."""
+    """Compare the names, captions and ids with the digests in the record of the extracted features."""
     path = folder / FEATURES
     if not path.is_file():
         return

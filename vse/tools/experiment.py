@@ -78,7 +78,7 @@ def main(options: Options) -> None:
 
 
 def lines_of(tasks: Sequence[Task]) -> Iterator[str]:
-    """The commands of tasks, in an order in which a shell can run them."""
+    """Yield the commands of tasks, in an order in which a shell can run them."""
     for task in tasks:
         yield f"# {task.name}"
         if task.train and not task.epochs:
@@ -291,7 +291,7 @@ def _until(task: Task, epoch: int) -> tuple[str, ...]:
 
 
 def _of_epoch(task: Task, epoch: int) -> tuple[str, ...]:
-    """The evaluation of the model as it is after so many epochs."""
+    """Return the command that evaluates the model of an epoch."""
     words = list(task.evaluate)
     words[words.index("--model_path") + 1] = str(task.folder / "checkpoint.pth.tar")
     words[words.index("--json") + 1] = str(_metrics_of_epoch(task, epoch))

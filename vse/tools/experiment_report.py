@@ -214,7 +214,7 @@ def _cells(plan: Plan, name: str, members: Sequence[Result], on_test: bool) -> l
 
 
 def _near_the_best(curve: Sequence[Mapping[str, Any]], metric: str) -> int | str:
-    """The first epoch whose end came within 1 % of the best on dev."""
+    """Find the first epoch that came within 1 % of the best on dev."""
     most = max((row[metric] for row in curve), default=0.0)
     return next((row["epoch"] for row in curve if row[metric] >= 0.99 * most), "")
 
@@ -273,7 +273,7 @@ def _csv(sections: Sequence[Section]) -> str:
 
 
 def _seeds(plan: Plan, results: Sequence[Result]) -> str:
-    """What every seed of every row reached, as CSV."""
+    """Write what every seed of every row reached as CSV."""
     rows: list[list[Cell]] = [
         [
             result.task.data,
@@ -288,7 +288,7 @@ def _seeds(plan: Plan, results: Sequence[Result]) -> str:
 
 
 def _curves(results: Sequence[Result]) -> str:
-    """The recalls on dev after every epoch of every run, as CSV."""
+    """Write the recalls on dev after every epoch of every run as CSV."""
     rows: list[list[Cell]] = [
         [
             result.task.data,

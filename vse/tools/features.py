@@ -168,7 +168,7 @@ def _splits(options: Options) -> dict[str, Pictures]:
 
 
 def _plan(splits: dict[str, Pictures], options: Options) -> dict[str, Any]:
-    """What decides the features; an extraction goes on only where all of it is the same."""
+    """Collect what decides the features; an extraction goes on only where all of it is the same."""
     listing = {}
     for split, pictures in splits.items():
         listing[split] = {"images": len(pictures.names), "sha256": pictures.digest}
@@ -183,7 +183,7 @@ def _plan(splits: dict[str, Pictures], options: Options) -> dict[str, Any]:
 
 
 def _weights(options: Options) -> str:
-    """The SHA-256 of the file that the weights come from, if it is known."""
+    """Return the SHA-256 of the file that the weights come from, if it is known."""
     file = options.weights
     if file is None and options.model.startswith("hf:"):
         own = Path(options.model.removeprefix("hf:")) / "model.safetensors"

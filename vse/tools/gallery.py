@@ -116,7 +116,7 @@ def main(options: Options) -> None:
 
 
 def _images_for(caption: int, split: Split, scores: Tensor, rank: Ranks, answers: int) -> dict[str, Any]:
-    """A caption as the page shows it, and the images found for it."""
+    """Describe a caption as the page shows it, and the images retrieved for it."""
     column, own = scores[:, caption], split.caption_image[caption]
     found = [
         _image(image, split) | {"right": image == own, "score": float(column[image])}
@@ -127,7 +127,7 @@ def _images_for(caption: int, split: Split, scores: Tensor, rank: Ranks, answers
 
 
 def _captions_for(place: int, split: Split, scores: Tensor, rank: Ranks, answers: int) -> dict[str, Any]:
-    """An image, by its place among those that have captions, and the captions found for it."""
+    """Describe an image, by its place among those that have captions, and the captions retrieved for it."""
     image = int(np.unique(split.caption_image)[place])
     found = [
         {
@@ -148,7 +148,7 @@ def _spread(rank: np.ndarray, options: Options) -> np.ndarray:
 
 
 def _image(image: int, split: Split) -> dict[str, Any]:
-    """An image as the page shows it: its picture, or its first caption where the data set came without pictures."""
+    """Describe an image as the page shows it: its picture, or its first caption where the data set has no pictures."""
     picture = picture_of(split, image)
     if picture is None:
         own = np.flatnonzero(split.caption_image == image)

@@ -14,7 +14,7 @@ from vse.files import write_atomically
 
 
 def embedded(picture: Image.Image, kind: Literal["PNG", "JPEG"]) -> str:
-    """A picture as what an `<img src="...">` says."""
+    """Encode a picture as the `src` of an `<img>`."""
     content = io.BytesIO()
     picture.save(content, kind)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode('ascii')}"

@@ -190,7 +190,7 @@ def _num_epochs(flags: Sequence[str]) -> int:
 
 
 def _row(plan: Plan, network: str, option: str, objective: str) -> str:
-    """A row's name: of networks, objectives and options those that the plan has several of."""
+    """Name a row by those of network, objective and options that the plan has several of."""
     parts = [
         name
         for name, choices in ((network, plan.networks), (objective, plan.objectives), (option, plan.options))
@@ -204,7 +204,7 @@ def _folder(root: Path, names: Sequence[str], seed: int) -> Path:
 
 
 def slug(name: str) -> str:
-    """A name as part of a folder's name."""
+    """Turn a name into a part of a folder's name."""
     return re.sub(r"[^a-z0-9.+]+", "_", name.lower()).strip("_")
 
 

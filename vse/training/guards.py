@@ -15,6 +15,7 @@ class CollapseGuard:
         self.told: set[str] = set()
 
     def look(self, result: StepResult, objective: Objective) -> None:
+        """Look at the result of a step."""
         scores = result.scores
         flat = len(scores) > 1 and bool(scores.std() < 1e-3 * scores.abs().max().clamp(min=1e-3))
         self.alike = self.alike + 1 if flat else 0

@@ -182,6 +182,7 @@ class RunLog:
             self._bar.close()
 
     def epoch_of(self, step: int) -> int:
+        """Return the epoch that a step belongs to."""
         return (max(step, 1) - 1) // self.steps_per_epoch + 1
 
     def _means(self) -> dict[str, float]:

@@ -20,13 +20,20 @@ class RunOptions(Protocol):
     """The options of a training script, by the group that reads them."""
 
     @property
-    def data(self) -> DataOptions: ...
+    def data(self) -> DataOptions:
+        """Flags of the data."""
+
     @property
-    def training(self) -> TrainingOptions: ...
+    def training(self) -> TrainingOptions:
+        """Flags of training."""
+
     @property
-    def network(self) -> Any: ...
+    def network(self) -> Any:
+        """Flags of the network."""
+
     @property
-    def objective(self) -> ObjectiveOptions: ...
+    def objective(self) -> ObjectiveOptions:
+        """Flags of the objective."""
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class RunRecord:
         self.content.update(best_score=score, best_epoch=epoch, best_step=step)
 
     def current(self, ended: bool = False) -> dict[str, Any]:
-        """The record as of now, for a checkpoint; `ended` says that the run came to its end."""
+        """Return the record as of now, for a checkpoint; `ended` says that the run came to its end."""
         used = self._meter.read()
         for name, before in self._before.items():
             used[name] = max(used[name], before) if name == "peak_memory_mb" else round(used[name] + before, 1)
@@ -126,7 +126,7 @@ class RunRecord:
 
 
 def differences(earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: Iterable[str] = ()) -> list[Difference]:
-    """What a run that goes on would do differently from its earlier part.
+    """List what a resumed run would do differently from its earlier part.
 
     `MAY_CHANGE` lists the options that may differ. Data, vocabulary and description vectors are compared by their
     digests, not by where they lie.

@@ -48,10 +48,12 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
+        """The resumable checkpoint."""
         return (self.models or self.folder) / "checkpoint.pth.tar"
 
     @property
     def best_model(self) -> Path:
+        """The model of the best dev score."""
         return (self.models or self.folder) / "model_best.pth.tar"
 
 
@@ -138,6 +140,7 @@ class Interrupt:
 
     @contextmanager
     def watching(self) -> Iterator[Interrupt]:
+        """Watch for signals that ask the run to stop."""
         previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self

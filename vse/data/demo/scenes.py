@@ -57,7 +57,7 @@ def make_thing(rng: random.Random, kind: str, place: str) -> Thing:
 
 
 def overlap(a: Thing, b: Thing) -> float:
-    """Common area of two things' boxes as a part of the smaller box."""
+    """Return the common area of two things' boxes as a part of the smaller box."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.box, b.box
     width, height = min(ax2, bx2) - max(ax1, bx1), min(ay2, by2) - max(ay1, by1)
     return max(0.0, width) * max(0.0, height) / min(a.width * a.height, b.width * b.height)

@@ -36,6 +36,7 @@ NPZ = b"PK\x03\x04"
 
 @contextmanager
 def damage(where: str) -> Iterator[None]:
+    """Raise `InputError` for what a library raises about damaged files."""
     try:
         yield
     except (ValueError, EOFError, OSError, KeyError, BadZipFile) as problem:
@@ -72,9 +73,11 @@ class FolderSource:
 
     @property
     def axes(self) -> Axes:
+        """Order of the axes of the stored arrays."""
         return "auto"
 
     def entries(self) -> list[Entry]:
+        """List the images, with shapes, boxes and sizes; features are not read."""
         found = []
         for file in self.files:
             image = file.relative_to(self.path).with_suffix("").as_posix()
@@ -83,6 +86,7 @@ class FolderSource:
         return found
 
     def features(self, entry: Entry) -> np.ndarray:
+        """Read the features of an entry as they are stored."""
         with _opened(entry.place) as content:
             return read_array(content, self.key, entry.where)
 
@@ -119,7 +123,7 @@ def open_table(path: Path, key: str | None = None, ids: Path | None = None) -> T
 
 
 def array_entry(image: str, file: BinaryIO, key: str | None, where: str, place: Any) -> Entry:
-    """An image's features in a .npy or .npz file, with the boxes and sizes beside them; features are not read.
+    """Describe an image's features in a .npy or .npz file, with the boxes and sizes beside them, without reading them.
 
     Raises:
         InputError: damaged, of another form, or Python objects.
@@ -142,7 +146,7 @@ def array_entry(image: str, file: BinaryIO, key: str | None, where: str, place: 
 
 
 def read_array(file: BinaryIO, key: str | None, where: str) -> np.ndarray:
-    """The features of `array_entry`.
+    """Read the features of `array_entry`.
 
     Raises:
         InputError: as array_entry.

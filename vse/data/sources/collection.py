@@ -123,7 +123,7 @@ def _checked_sizes(entries: list[Entry]) -> list[Entry]:
 
 
 def _checked_boxes(entries: list[Entry], lengths: np.ndarray, trust: bool) -> list[Entry]:
-    """The entries with boxes of the regions in use, in pixels where sizes are known.
+    """Return the entries with the boxes of the regions in use, in pixels where sizes are known.
 
     Raises:
         InputError: boxes for some images only, NaN, edges in the wrong order, or outside their pictures.

@@ -104,7 +104,7 @@ Find = Callable[[tuple[str, ...]], Any]
 
 
 def make_entry(image: str, shape: tuple[int, ...], where: str, place: Any, find: Find) -> Entry:
-    """An entry with the boxes, size and number of regions that are found beside its features.
+    """Make an entry of the boxes, size and number of regions that are found beside its features.
 
     Raises:
         InputError: they are no numbers.

@@ -63,6 +63,7 @@ def open_hdf5(path: Path, key: str | None = None, ids: Path | None = None) -> So
 
 @contextmanager
 def damage(path: Path) -> Iterator[None]:
+    """Raise `InputError` for what a library raises about damaged files."""
     try:
         yield
     except (OSError, RuntimeError, KeyError) as problem:
@@ -119,13 +120,16 @@ class EntrySource:
         self.ending = f"_{ends[0]}" if ends and group is None else None
 
     def close(self) -> None:
+        """Close the file."""
         self.members.group.close()
 
     @property
     def axes(self) -> Axes:
+        """Order of the axes of the stored arrays."""
         return "auto"
 
     def entries(self) -> list[Entry]:
+        """List the images, with shapes, boxes and sizes; features are not read."""
         with damage(self.path):
             if self.group is not None:
                 return [self._in_group(name) for name in sorted(self._images(self.members[self.group]), key=natural)]
@@ -143,6 +147,7 @@ class EntrySource:
                 yield folder + name
 
     def features(self, entry: Entry) -> np.ndarray:
+        """Read the features of an entry as they are stored."""
         with damage(self.path):
             return np.asarray(self.members.group[entry.place][()])
 
@@ -195,6 +200,6 @@ class EntrySource:
 
 
 def _starts(name: str) -> Iterator[str]:
-    """What may be the id in `id_cls_prob`."""
+    """Yield what may be the id in `id_cls_prob`."""
     parts = name.split("_")
     return ("_".join(parts[:count]) for count in range(1, len(parts)))

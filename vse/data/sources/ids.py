@@ -17,7 +17,7 @@ ENDINGS = ("_imgid2idx.pkl", "_ids.txt", "_ids.json", "_ids.npy", "_ids.pkl")
 
 
 def ids_beside(path: Path) -> Path | None:
-    """The file of ids whose name goes with that of a feature file, or None.
+    """Find the file of ids whose name goes with that of a feature file, or None.
 
     Raises:
         InputError: there are several.
@@ -30,7 +30,7 @@ def ids_beside(path: Path) -> Path | None:
 
 
 def read_id_file(path: Path, rows: int) -> list[str]:
-    """The id of each row: a text file with an id a line, a .npy, or a list or {id: row} as .json or .pkl.
+    """Read the id of each row: a text file with an id a line, a .npy, or a list or {id: row} as .json or .pkl.
 
     Nothing in a pickle is executed.
 
@@ -66,7 +66,7 @@ def read_id_file(path: Path, rows: int) -> list[str]:
 
 
 def _ordered(rows_of: dict[Any, Any], rows: int, path: Path) -> list[Any]:
-    """The keys of {id: row} in the order of the rows."""
+    """Sort the keys of {id: row} by row."""
     if sorted(map(repr, rows_of.values())) != sorted(map(repr, range(rows))):
         raise InputError(
             f"{path}: gives {len(rows_of)} ids {len(set(map(repr, rows_of.values())))} different rows; expected each "

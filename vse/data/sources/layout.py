@@ -39,7 +39,7 @@ class Layout:
         return (of["r"] if "r" in of else of["h"] * of["w"], of["d"])
 
     def arrange(self, features: np.ndarray) -> np.ndarray:
-        """Stored features as [R, D] or [D]."""
+        """Arrange stored features as [R, D] or [D]."""
         shape = self.shape(features.shape)
         left = features.squeeze(self.dropped)
         if self.axes in ("dr", "dhw"):
@@ -96,7 +96,7 @@ def _spelt(axes: str) -> str:
 
 
 def _by_boxes(entries: list[Entry], shapes: np.ndarray) -> str | None:
-    """The axis that is as long as there are boxes, or the only one that has room for them (some files are padded)."""
+    """Find the axis as long as there are boxes, or the only one that has room for them (some files are padded)."""
     room, exact = [True, True], [True, True]
     for entry, shape in zip(entries, shapes.tolist(), strict=True):
         numbers = {entry.regions} - {None}
@@ -136,7 +136,7 @@ def _by_length(shapes: np.ndarray, rank: int) -> str | None:
 
 
 def arrange_boxes(entries: list[Entry], layout: Layout) -> list[Entry]:
-    """The entries with boxes [R, 4] float32 for the regions in use, whether they were stored so or as [4, R].
+    """Return the entries with boxes [R, 4] float32 for the regions in use, whether stored so or as [4, R].
 
     Raises:
         InputError: boxes that do not fit the regions, or for some images only.

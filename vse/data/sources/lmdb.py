@@ -55,9 +55,11 @@ class LmdbSource:
 
     @property
     def axes(self) -> Axes:
+        """Order of the axes of the stored arrays."""
         return "auto" if self.dim is None else "rd"
 
     def entries(self) -> list[Entry]:
+        """List the images, with shapes, boxes and sizes; features are not read."""
         import lmdb
 
         try:
@@ -71,6 +73,7 @@ class LmdbSource:
         return [self._entry(names[key], key) for key in keys]
 
     def features(self, entry: Entry) -> np.ndarray:
+        """Read the features of an entry as they are stored."""
         value = self._value(entry.place)
         if self.dim is not None:
             return np.frombuffer(value, DTYPES[self.dtype or "float32"]).reshape(entry.shape)
@@ -80,6 +83,7 @@ class LmdbSource:
         return self.transaction.get(key)
 
     def close(self) -> None:
+        """Close the file."""
         self.database.close()
 
     def _find_dtype(self, keys: list[bytes]) -> str:

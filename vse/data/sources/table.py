@@ -132,9 +132,11 @@ class TableSource:
 
     @property
     def axes(self) -> Axes:
+        """Order of the axes of the stored arrays."""
         return "auto" if self.spans is None else "rd"
 
     def entries(self) -> list[Entry]:
+        """List the images, with shapes, boxes and sizes; features are not read."""
         boxes = None if self.boxes is None else np.asarray(self.boxes[()])
         found = []
         for row, image in enumerate(self.ids):
@@ -154,6 +156,7 @@ class TableSource:
         return found
 
     def features(self, entry: Entry) -> np.ndarray:
+        """Read the features of an entry as they are stored."""
         if self.spans is not None:
             return np.asarray(self.array[entry.place])
         first = entry.place.start // BLOCK * BLOCK

@@ -69,9 +69,11 @@ class TsvSource:
 
     @property
     def axes(self) -> Axes:
+        """Order of the axes of the stored arrays."""
         return "rd"
 
     def entries(self) -> list[Entry]:
+        """List the images, with shapes, boxes and sizes; features are not read."""
         lines = list(self._lines())
         whole = [line for line in lines if line.fault is None]
         if whole and self.dtype is None:
@@ -79,9 +81,11 @@ class TsvSource:
         return [self._entry(line) for line in lines]
 
     def features(self, entry: Entry) -> np.ndarray:
+        """Read the features of an entry as they are stored."""
         return self._payload(entry.place, entry.where).view(DTYPES[self.dtype or "float32"]).reshape(entry.shape)
 
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
 
     def _fields(self, offset: int) -> list[bytes]:
@@ -158,7 +162,7 @@ class TsvSource:
 
 
 def _box_dtype(line: _Line) -> str:
-    """The precision of boxes is known from their length: four numbers for each region."""
+    """Tell the precision of boxes from their length: four numbers for each region."""
     assert line.boxes is not None
     for name, code in DTYPES.items():
         if len(line.boxes) == 4 * np.dtype(code).itemsize * line.regions:
@@ -179,7 +183,7 @@ def _image(field: bytes, where: str) -> str:
 
 
 def _bare(field: bytes) -> bytes:
-    """A field without what Python 3 adds when it writes bytes as text: b'...'."""
+    """Strip what Python 3 adds to a field when it writes bytes as text: b'...'."""
     if field[:2] in (b"b'", b'b"') and len(field) > 2 and field[-1:] == field[1:2]:
         return field[2:-1]
     return field

@@ -22,12 +22,12 @@ STD = (128 / 255,) * 3
 
 
 def picture_input(name: str, size: int | None) -> PictureInput:
-    """What the weights were trained on."""
+    """Describe the pictures that the weights were trained on."""
     return PictureInput(size or SIZES[name], MEAN, STD, "bilinear")
 
 
 def build(name: str, size: int, weights: Path | None, pretrained: bool) -> Parts:
-    """The network without its head, for pictures of `size` pixels, with the weights of its package or of a file.
+    """Build the network without its head, for pictures of `size` pixels, with the weights of its package or of a file.
 
     Raises:
         InputError: the packages are not there, or weights that cannot be read or fitted.

@@ -17,7 +17,7 @@ POOLING = ("attn_pool.", "fc_norm.", "head.")
 
 
 def picture_input(name: str, size: int | None) -> PictureInput:
-    """What the weights of a network were trained on.
+    """Describe the pictures that the weights of a network were trained on.
 
     Raises:
         InputError: timm is not installed, or has no such network or weights.
@@ -33,7 +33,7 @@ def picture_input(name: str, size: int | None) -> PictureInput:
 
 
 def build(name: str, size: int, weights: Path | None, pretrained: bool, option: str) -> Parts:
-    """The network without its head, for pictures of `size` pixels.
+    """Build the network without its head, for pictures of `size` pixels.
 
     Args:
         weights: a file of the network's weights as timm or its authors distribute them; wins over `pretrained`.

@@ -43,7 +43,7 @@ BODIES = {
 
 
 def picture_input(name: str, size: int | None) -> PictureInput:
-    """What the ImageNet weights of a network were trained on.
+    """Describe the pictures that the ImageNet weights of a network were trained on.
 
     Raises:
         InputError: torchvision has no classification network of this name.
@@ -62,7 +62,7 @@ def picture_input(name: str, size: int | None) -> PictureInput:
 
 
 def build(name: str, size: int, weights: Path | None, pretrained: bool, option: str) -> Parts:
-    """The network without its head, for pictures of `size` pixels.
+    """Build the network without its head, for pictures of `size` pixels.
 
     Args:
         weights: a state dict file of the network, with or without head; wins over `pretrained`.
@@ -89,7 +89,7 @@ def build(name: str, size: int, weights: Path | None, pretrained: bool, option: 
 
 
 def cnn_body(network: nn.Module, name: str) -> nn.Sequential:
-    """A CNN up to its last map of features [B, D, h, w], under the same names.
+    """Cut a CNN after its last map of features [B, D, h, w], under the same names.
 
     Raises:
         InputError: the network has another form.
@@ -104,7 +104,7 @@ def cnn_body(network: nn.Module, name: str) -> nn.Sequential:
 
 
 def run_cnn(body: nn.Module, pixels: Tensor) -> ImageFeatures:
-    """The cells of the last map and their mean."""
+    """Return the cells of the last map and their mean."""
     cells = body(pixels).flatten(2).transpose(1, 2)
     return ImageFeatures(cells, cells.mean(dim=1))
 

@@ -44,7 +44,7 @@ UNUSED = ("pooler.", "embeddings.mask_token")
 
 
 def picture_input(name: str, size: int | None) -> PictureInput:
-    """What the model's own preprocessing says.
+    """Describe the pictures that the model's own preprocessing makes.
 
     Raises:
         InputError: the folder does not tell how pictures are prepared.
@@ -70,7 +70,7 @@ def picture_input(name: str, size: int | None) -> PictureInput:
 
 
 def build_picture_tower(name: str, size: int, weights: Path | None, pretrained: bool) -> Parts:
-    """A vision model, for pictures of `size` pixels.
+    """Build a vision model, for pictures of `size` pixels.
 
     Args:
         weights: a state dict file under the names of the installed transformers; wins over `pretrained`.
@@ -97,7 +97,7 @@ def build_picture_tower(name: str, size: int, weights: Path | None, pretrained: 
 
 
 def build_text_tower(name: str, pretrained: bool, config: Mapping[str, Any] | None = None) -> Parts:
-    """A text model.
+    """Build a text model.
 
     Args:
         config: its configuration as plain values, for a model without weights; default: the folder's.

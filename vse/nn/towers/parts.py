@@ -63,7 +63,7 @@ def layers_of(network: nn.Module, blocks: list[nn.Module]) -> list[list[str]]:
 
 
 def repeated_blocks(network: nn.Module) -> list[nn.Module]:
-    """The blocks of a transformer: the innermost entries of its `ModuleList`s, in order."""
+    """List the blocks of a transformer: the innermost entries of its `ModuleList`s, in order."""
     entries = [
         entry
         for module in network.modules()

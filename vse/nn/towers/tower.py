@@ -165,7 +165,7 @@ class TextTower(Tower):
 
 
 def picture_input(name: str, size: int | None = None) -> PictureInput:
-    """What the image tower of a name reads, without building it.
+    """Describe the pictures that an image tower reads, without building it.
 
     Args:
         size: side of the square in pixels; default: what its weights were trained on.
@@ -196,7 +196,7 @@ def build_image_tower(
     pretrained: bool = True,
     option: str = "--tower_weights",
 ) -> ImageTower:
-    """The image tower of a name: `torchvision:NAME`, `timm:NAME`, `hf:FOLDER` or `efficientnet_lite0`, `1`, `2`.
+    """Build an image tower: `torchvision:NAME`, `timm:NAME`, `hf:FOLDER` or `efficientnet_lite0`, `1`, `2`.
 
     Args:
         size: side of the square it reads, in pixels; default: what its weights were trained on.
@@ -229,7 +229,7 @@ def build_text_tower(
     pretrained: bool = True,
     config: Mapping[str, Any] | None = None,
 ) -> TextTower:
-    """The text tower `hf:FOLDER` or `hf:NAME` on the Hugging Face hub.
+    """Build the text tower `hf:FOLDER` or `hf:NAME` on the Hugging Face hub.
 
     Args:
         pretrained: with weights; False where a checkpoint brings them.
