@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NoReturn, TypeVar
 
 import tyro
 
 from vse import ranges
 from vse.console import say
+from vse.errors import InputError
 from vse.exits import run_to_end
 from vse.options import as_dict, with_values
 
@@ -41,6 +45,22 @@ def run(
     run_to_end(lambda: main(parse(options_type, demo, defaults)))
 
 
+@contextmanager
+def _one_process_speaks() -> Iterator[None]:
+    """Leave what tyro prints to the first of torchrun's processes; all of them have the same command line."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with redirect_stderr(printed), redirect_stdout(printed):
+            yield
+    except SystemExit as end:
+        if end.code:
+            raise InputError(printed.getvalue()) from None
+        raise
+
+
 def parse(
     options_type: type[Options],
     demo: Mapping[str, Any] | None = None,
@@ -57,14 +77,15 @@ def parse(
 
     def command_line(values: Mapping[str, Any]) -> Options:
         default: dict[str, Any] = {"default": with_values(options_type(), values)} if values else {}
-        options = tyro.cli(
-            options_type,
-            args=arguments,
-            description=description,
-            use_underscores=True,
-            config=CONFIG,
-            **default,
-        )
+        with _one_process_speaks():
+            options = tyro.cli(
+                options_type,
+                args=arguments,
+                description=description,
+                use_underscores=True,
+                config=CONFIG,
+                **default,
+            )
         ranges.check(options)
         return options
 

@@ -1,15 +1,35 @@
-"""Several processes under torchrun: who am I, and encodings gathered from all of them with their gradients."""
+"""Several processes under torchrun: joining them, agreeing, waiting for one another, and noticing one that is lost.
+
+A collective operation with a process that was killed fails; with one that is stopped (SIGSTOP, a machine that hangs) it
+waits. Each process therefore shows in torchrun's store, once a second, that it lives, and ends when another one has not
+done so for `SILENCE` seconds. What takes as long as it takes (the first process prepares data or writes a checkpoint)
+is waited for in a group of CPU tensors without a limit.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
+from vse.console import complain
 from vse.errors import InputError
+
+TIMEOUT = timedelta(minutes=10)
+"""Longest wait of a training step for processes that live."""
+
+SILENCE = 25
+"""Seconds without a sign of life after which a process is lost."""
+
+_patient: Any = None  # gloo; where `start` was not called, the default group
+_pulse: _Pulse | None = None
 
 
 def start(device: torch.device) -> tuple[int, int, torch.device]:
@@ -21,8 +41,111 @@ def start(device: torch.device) -> tuple[int, int, torch.device]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        _join(device)
     return dist.get_rank(), world_size, device
+
+
+def _join(device: torch.device) -> None:
+    global _patient, _pulse
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    _pulse = _Pulse(store, rank, world_size)
+    _pulse.wait_for_all()
+    _pulse.start()
+    cuda = device.type == "cuda"
+    dist.init_process_group(
+        "nccl" if cuda else "gloo",
+        store=dist.PrefixStore("group", store),
+        rank=rank,
+        world_size=world_size,
+        timeout=TIMEOUT,
+        device_id=device if cuda else None,
+    )
+    _patient = dist.new_group(backend="gloo", timeout=timedelta(days=7))
+
+
+def leave() -> None:
+    """Wait until every process is done, and part."""
+    global _patient, _pulse
+    if not dist.is_initialized():
+        return
+    if _pulse is not None:
+        _pulse.leaving = True
+    wait_for_all()
+    if _pulse is not None:
+        _pulse.stop()
+    dist.destroy_process_group()
+    _patient = _pulse = None
+
+
+def wait_for_all() -> None:
+    """Wait until every process is here."""
+    if dist.is_initialized():
+        dist.barrier(group=_patient)
+
+
+def agree(number: int) -> int:
+    """Return the largest number that any process has; each must call it."""
+    if not dist.is_initialized():
+        return number
+    largest = torch.tensor(number)
+    dist.all_reduce(largest, dist.ReduceOp.MAX, group=_patient)
+    return int(largest)
+
+
+def gather_objects(own: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    """Return what each process has, rank by rank; each must call it."""
+    if not dist.is_initialized():
+        return [own]
+    gathered: list[dict[str, torch.Tensor]] = [{}] * dist.get_world_size()
+    dist.all_gather_object(gathered, own, group=_patient)
+    return gathered
+
+
+class _Pulse(threading.Thread):
+    """Shows the other processes that this one lives, and ends this one if another does not."""
+
+    def __init__(self, store: dist.Store, rank: int, world_size: int) -> None:
+        super().__init__(daemon=True, name="pulse")
+        self.store = dist.PrefixStore("pulse", store.clone())
+        self.rank = rank
+        self.others = [other for other in range(world_size) if other != rank]
+        self.leaving = False
+        self._ended = threading.Event()
+
+    def wait_for_all(self) -> None:
+        """Wait until every process has started; Python sees a signal meanwhile, which it doesn't within the store."""
+        self.store.set(str(self.rank), "0")
+        while not self.store.check([str(other) for other in self.others]):
+            time.sleep(0.02)
+
+    def run(self) -> None:
+        # Own beats count, not the clock: a job that is suspended as a whole (Slurm does that) loses nobody.
+        heard = dict.fromkeys(self.others, (b"0", 0))
+        beat = 0
+        while not self._ended.wait(1.0):
+            beat += 1
+            try:
+                self.store.set(str(self.rank), str(beat))
+                signs = self.store.multi_get([str(other) for other in self.others])
+            except RuntimeError:
+                if self.leaving:
+                    return
+                _give_up("torchrun's store does not answer")
+            for other, sign in zip(self.others, signs, strict=True):
+                if sign != heard[other][0]:
+                    heard[other] = (sign, beat)
+                elif beat - heard[other][1] >= SILENCE:
+                    _give_up(f"process {other} has not answered for {SILENCE} seconds")
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+
+
+def _give_up(reason: str) -> NoReturn:
+    """End this process from its thread: the main thread waits for the lost one, deaf to everything."""
+    complain(f"error: {reason}; go on with --resume auto")
+    os._exit(2)
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -57,7 +180,7 @@ def first_process_first() -> Iterator[None]:
         return
     succeeded = [False]
     if dist.get_rank() > 0:
-        dist.broadcast_object_list(succeeded, src=0)
+        dist.broadcast_object_list(succeeded, src=0, group=_patient)
         if not succeeded[0]:
             raise InputError("the first process could not prepare the data; see its message")
         yield
@@ -66,4 +189,4 @@ def first_process_first() -> Iterator[None]:
         yield
         succeeded = [True]
     finally:
-        dist.broadcast_object_list(succeeded, src=0)
+        dist.broadcast_object_list(succeeded, src=0, group=_patient)

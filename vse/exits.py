@@ -7,8 +7,10 @@ import os
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -16,6 +18,12 @@ from vse.console import any_character, complain, finish
 from vse.errors import InputError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+AGENT = 3.0
+"""Seconds in which torchrun ends the other processes when one has ended."""
+
+FIRST_PROCESS = 10.0
+"""Seconds in which the first process finds the mistake that another one has found."""
 
 
 class Stopped(BaseException):
@@ -27,7 +35,8 @@ def run_to_end(work: Callable[[], None]) -> NoReturn:
 
     Exit statuses: 0; 2 after a user's mistake or too little memory, with one sentence; 130 after SIGINT and 143 after
     SIGTERM, with one sentence; 1 after any other exception, with its traceback, or if standard output could not be
-    written; 141 if the reader of standard output was gone.
+    written; 141 if the reader of standard output was gone. Of torchrun's processes the first one says what is wrong,
+    and another one only if the first does not end.
     """
     stop = _Stop()
     atexit.register(_ignore_signals)  # registered first, called last
@@ -74,6 +83,8 @@ def _ignore_signals() -> None:
 def _status_of(problem: BaseException) -> int:
     """Print what a person needs to know of an exception and return the exit status for it."""
     if isinstance(problem, InputError):
+        if int(os.environ.get("RANK", "0")) > 0:
+            _leave_it_to_the_first_process()
         complain(f"error: {problem}")
         return 2
     if isinstance(problem, SystemExit):
@@ -94,8 +105,27 @@ def _status_of(problem: BaseException) -> int:
             "lack of memory; go on with --resume auto, and fewer --workers"
         )
         return 2
+    if _is_lost_process(problem):
+        with suppress(Stopped):  # the other one got a signal and torchrun passes it on
+            time.sleep(AGENT)
+            complain("error: another process of this run has ended; go on with --resume auto")
+        return 2
     traceback.print_exception(problem)
     return 1
+
+
+def _leave_it_to_the_first_process() -> None:
+    """Return if the first process goes on; exit if it has ended, so that torchrun ends this one."""
+    try:
+        time.sleep(FIRST_PROCESS)
+    except Stopped:
+        os._exit(2)
+
+
+def _is_lost_process(problem: BaseException) -> bool:
+    # Errors of NCCL and of torchrun's store have a class, those of gloo only their text.
+    names = {kind.__name__ for kind in type(problem).__mro__}
+    return "DistError" in names or (isinstance(problem, RuntimeError) and "gloo" in str(problem).lower())
 
 
 def _is_lack_of_memory(problem: BaseException) -> bool:

@@ -72,6 +72,8 @@ class TrainingOptions:
     """bf16: autocast on CUDA; scores and objectives stay float32."""
     compile: Switch = False
     """Compile the training step with torch.compile."""
+    sync_batchnorm: bool = True
+    """Under torchrun: BatchNorm1d's statistics over the pairs of all processes, as in one process with all of them."""
     features_on_device: Switch = False
     """Hold all training features in the device's memory."""
     track: Literal["wandb", "mlflow", "trackio"] | None = None

@@ -344,6 +344,16 @@ def signalled_runs(count: int) -> Row:
     return row
 
 
+def torchrun_runs(count: int) -> Row:
+    """Signal one or both of torchrun's two processes: both save, and exit with the signal's status within 60 s."""
+    row = Row("signals to one or both of torchrun's two processes")
+    with tempfile.TemporaryDirectory() as name:
+        row.harmless, row.wrong = runs.torchrun_signals(Path(name), count)
+    row.tried = count
+    row.note = "both exit with 130 or 143, one sentence, saved"
+    return row
+
+
 def table(rows: list[Row]) -> str:
     """Return a Markdown table of counts, and below it what went wrong."""
     cells = [[row.attack, row.tried, row.refused, row.harmless, len(row.wrong), row.note] for row in rows]
@@ -361,6 +371,7 @@ ATTACKS: dict[str, Callable[[], Row]] = {
     "extremes": lambda: senseless_runs(list(runs.NETWORKS), 250),
     "kills": lambda: killed_runs(list(runs.NETWORKS), 34, 9),
     "signals": lambda: signalled_runs(100),
+    "torchrun": lambda: torchrun_runs(20),
 }
 """What `python -m tests.faults.campaign [NAME ...]` runs, in full."""
 

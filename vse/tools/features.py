@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torchvision
 import tyro
 from torch import Tensor
@@ -25,7 +24,7 @@ from vse.data.images import find_sound, require_pictures
 from vse.data.index_writer import require_no_other_features, write_index
 from vse.data.listings import read_pictures
 from vse.data.pictures import Pictures, evenly, merge_restval
-from vse.distributed import choose_device, first_process_first, start
+from vse.distributed import choose_device, first_process_first, leave, start, wait_for_all
 from vse.errors import InputError
 from vse.files import read_json, writable_folder, write_atomically
 from vse.nn.extractors import Extractor, build_extractor
@@ -107,7 +106,7 @@ def main(options: Options) -> None:
     extractor = build_extractor(
         options.model, options.weights, options.regions, options.grid, options.image_size, device
     )
-    _wait(world_size)  # everyone has read what was done before
+    wait_for_all()  # everyone has read what was done before
     with first_process_first():
         if rank == 0 and not done:
             for stale in folder.glob(PROGRESS.format("*")):
@@ -127,7 +126,7 @@ def main(options: Options) -> None:
             for split, pictures in splits.items()
         }
     _extract(splits, files, extractor, options, _Share(folder, plan, done, rank, world_size))
-    _wait(world_size)
+    leave()
     if rank > 0:
         return
     for writers in files.values():
@@ -139,11 +138,6 @@ def main(options: Options) -> None:
         progress.unlink()
     _report(splits, f"{list(extractor.shape)} {options.dtype} features of {options.model}", folder)
     say("these are not bottom-up-attention features: recall will differ from the published tables")
-
-
-def _wait(world_size: int) -> None:
-    if world_size > 1:
-        dist.barrier()
 
 
 def _splits(options: Options) -> dict[str, Pictures]:

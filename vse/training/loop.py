@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -18,11 +17,13 @@ from vse.checkpoints import Checkpoint, RunState
 from vse.console import say
 from vse.data.batches import EpochSampler, PairBatch, PairDataset, iterate, pair_loader
 from vse.data.loading import TrainingData, open_training_data
+from vse.distributed import leave
 from vse.errors import InputError
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import evaluating, score_split
 from vse.losses import MemoryBank, Objective, check_combination
 from vse.networks import NetworkFolder
+from vse.nn.batchnorm import synchronise
 from vse.nn.network import Network
 from vse.options import as_dict
 from vse.text.words import Words
@@ -117,13 +118,12 @@ def train(folder: NetworkFolder, options: RunOptions, objective: Objective, reci
     try:
         with Interrupt().watching() as interrupt:
             best = train_and_save(folder, options, objective, recipe or Recipe(), run, interrupt)
+            stopped = interrupt.stops()
     finally:
         release_folders(run)
-    if run.world_size > 1:
-        dist.barrier()
-        dist.destroy_process_group()
+    leave()
     say(f"best dev score {best:.1f}: {run.best_model}")
-    if interrupt.received:
+    if stopped:
         say("interrupted when all was done and saved")
         sys.exit(128 + interrupt.received)
     return best
@@ -145,8 +145,10 @@ def train_and_save(
     try:
         run_epochs(session, log)
     except Interrupted:
+        interrupt.stops()
         save(session)
         log.close()
+        leave()
         say(f"interrupted after {session.progress.step} steps, saved; --resume auto goes on from here")
         sys.exit(128 + interrupt.received)
     log.close()
@@ -190,6 +192,8 @@ def open_session(
         session.average.restart()  # the weights may have been loaded just now
     session.record = RunRecord(content, earlier)
     if run.world_size > 1:
+        if training.sync_batchnorm:
+            synchronise(network)
         session.step = DistributedDataParallel(step, find_unused_parameters=recipe.freezes)
     if training.compile:
         session.step = torch.compile(session.step)  # type: ignore[assignment]
@@ -279,7 +283,7 @@ def run_epoch(session: Session, log: RunLog) -> None:
             validate(session, log)
             session.network.train()
             clock.restart()
-        if session.interrupt.received:
+        if session.interrupt.stops():
             raise Interrupted
     if clock.steps:
         log_training(session, log, result, clock)
@@ -337,9 +341,11 @@ def validate(session: Session, log: RunLog) -> None:
     """Score the dev split, log its metrics, save, and keep the model if it is the best."""
     progress, dev = session.progress, session.data.dev
     average = nullcontext() if session.average is None else session.average.in_place()
-    with session.interrupt.at_once(), average:
+    with suppress(Interrupted), session.interrupt.at_once(), average:
         scores = score_split(session.network, dev, session.run.device, progress=log.validating)
         metrics = evaluate(scores, dev.split.caption_image)
+    if session.interrupt.stops():
+        raise Interrupted
     progress.validated = progress.step
     score = session.recipe.selection.score(metrics)
     best = score > progress.best

@@ -11,12 +11,11 @@ from types import FrameType
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from vse import checkpoints
 from vse.console import say
-from vse.distributed import choose_device, first_process_first, start
+from vse.distributed import agree, choose_device, first_process_first, gather_objects, start
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
 from vse.files import writable_folder
@@ -132,11 +131,15 @@ class Progress:
 
 
 class Interrupt:
-    """SIGINT and SIGTERM: remembered until the step is done, raised at once while nothing can be lost."""
+    """SIGINT and SIGTERM: remembered until the step is done, raised at once while nothing can be lost.
+
+    Under torchrun any process may receive one, at any time; they stop at the step on which they agree.
+    """
 
     def __init__(self) -> None:
         self.received = 0
         self.immediate = False
+        self.agreed = False
 
     @contextmanager
     def watching(self) -> Iterator[Interrupt]:
@@ -145,17 +148,25 @@ class Interrupt:
         try:
             yield self
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            for number, handler in previous.items():  # torchrun passes the signal on to processes that have saved
+                signal.signal(number, signal.SIG_IGN if self.agreed else handler)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
+        self.received = self.received or number
         if self.immediate:
+            self.immediate = False
             raise Interrupted
+
+    def stops(self) -> bool:
+        """Return whether any process has received a signal; each must call it."""
+        if not self.agreed:
+            self.received = agree(self.received)
+            self.agreed = self.received > 0
+        return self.agreed
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """While a computation that can be repeated runs: stop it right away."""
+        """While a computation that can be repeated runs: stop it right away, in this process."""
         if self.received:
             raise Interrupted
         self.immediate = True
@@ -174,11 +185,7 @@ def random_states(run: Run) -> list[dict[str, Tensor]]:
     own = {"cpu": torch.get_rng_state()}
     if run.device.type == "cuda":
         own["cuda"] = torch.cuda.get_rng_state(run.device)
-    if run.world_size == 1:
-        return [own]
-    states: list[Any] = [None] * run.world_size
-    dist.all_gather_object(states, own)
-    return states
+    return gather_objects(own)
 
 
 def resume(
