@@ -190,7 +190,7 @@ class Features:
 
     def resident(self, device: torch.device) -> Tensor:
         """All images in use on `device`, in the file's precision, for `--features_on_device`."""
-        return torch.from_numpy(np.ascontiguousarray(self.array[: self.count * self.repeat : self.repeat])).to(device)
+        return torch.tensor(self.array[: self.count * self.repeat : self.repeat], device=device)
 
 
 FAULTS = {

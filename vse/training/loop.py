@@ -5,100 +5,42 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState
 from vse.console import say
-from vse.data.batches import EpochSampler, PairBatch, PairDataset, iterate, pair_loader
-from vse.data.loading import TrainingData, open_training_data
+from vse.data.batches import PairBatch, PairDataset, iterate, pair_loader
 from vse.distributed import leave
 from vse.errors import InputError
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import evaluating, score_split
 from vse.losses import MemoryBank, Objective, check_combination
 from vse.networks import NetworkFolder
-from vse.nn.batchnorm import synchronise
 from vse.nn.network import Network
 from vse.options import as_dict
 from vse.text.words import Words
-from vse.training.ema import WeightAverage
-from vse.training.guards import CollapseGuard
 from vse.training.logs import RunLog
-from vse.training.optimizers import learning_rate_factor, make_optimizer
 from vse.training.recipe import Recipe, RunOptions
-from vse.training.record import RunRecord, make_record
 from vse.training.runs import (
     Interrupt,
     Interrupted,
-    Progress,
     Run,
     begin_run,
     claim_folders,
-    initialise,
-    lock_folders,
     random_states,
     release_folders,
-    resume,
     resumes_own,
 )
-from vse.training.step import StepResult, TrainingStep
+from vse.training.session import Session, open_session
+from vse.training.step import StepResult
 
 BAD_LOSSES = 3
 """Non-finite losses in a row that end a run."""
 BANK_BATCH = 256
-
-
-@dataclass
-class Session:
-    """A run in progress: what it trains, on what, and where it stands."""
-
-    folder: NetworkFolder
-    options: RunOptions
-    recipe: Recipe
-    run: Run
-    data: TrainingData
-    network: Network
-    objective: Objective
-    optimizer: torch.optim.Optimizer
-    step: nn.Module  # the TrainingStep, as DistributedDataParallel and torch.compile wrap it
-    interrupt: Interrupt
-    progress: Progress = field(default_factory=Progress)
-    guard: CollapseGuard = field(default_factory=CollapseGuard)
-    record: RunRecord = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.initial_rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        self.steps_per_epoch = len(self.sampler(0, 0))
-        training = self.options.training
-        self.rate_factor = learning_rate_factor(training, self.recipe.schedule(training), self.steps_per_epoch)
-        self.average = WeightAverage(self.network, training.ema) if training.ema else None
-
-    @property
-    def order(self) -> dict[str, int]:
-        """What the order of the pairs depends on; a resumed run must have the same."""
-        pairs_per_step = self.options.data.batch_size * self.run.world_size
-        return {"seed": self.options.training.seed, "pairs_per_step": pairs_per_step, "pairs": len(self.data.pairs)}
-
-    def sampler(self, epoch: int, position: int) -> EpochSampler:
-        """Return this process's batches of an epoch, from a position on."""
-        return EpochSampler(
-            len(self.data.pairs),
-            self.options.data.batch_size,
-            self.options.training.seed,
-            epoch,
-            position,
-            self.run.rank,
-            self.run.world_size,
-            self.recipe.drop_last,
-            self.network.smallest_batch,
-        )
 
 
 def train(folder: NetworkFolder, options: RunOptions, objective: Objective, recipe: Recipe | None = None) -> float:
@@ -155,66 +97,6 @@ def train_and_save(
     if run.rank == 0:
         session.record.save(run.folder, ended=True)
     return session.progress.best
-
-
-def open_session(
-    folder: NetworkFolder, options: RunOptions, objective: Objective, recipe: Recipe, run: Run, interrupt: Interrupt
-) -> Session:
-    """Open the data, build the network and load the checkpoint to start from; the run folder is not touched."""
-    training = options.training
-    lock_folders(run)
-    data = open_training_data(options.data, folder.reader(options.network), training.seed, objective.needs_descriptions)
-    if options.data.batch_size * run.world_size > len(data.pairs):
-        raise InputError(
-            f"--batch_size {options.data.batch_size}: {run.world_size * options.data.batch_size} pairs a step are more "
-            f"than the {len(data.pairs)} training captions; choose a smaller batch"
-        )
-    network = folder.build(options.network, data.image_shape, data.text, True).to(run.device)
-    if options.data.batch_size < network.smallest_batch:
-        raise InputError(
-            f"--batch_size {options.data.batch_size}: the network normalises over the pairs of a batch; give at least "
-            f"{network.smallest_batch}"
-        )
-    objective.start(len(data.pairs))
-    objective.to(run.device)
-    if run.rank > 0:
-        torch.manual_seed(training.seed + run.rank)  # weights are equal already; dropout must differ
-    step: nn.Module = TrainingStep(network, objective, training.precision == "bf16")
-    optimizer = make_optimizer(network, objective, training, recipe.make_optimizer)
-    session = Session(folder, options, recipe, run, data, network, objective, optimizer, step, interrupt)
-    content, earlier = record_of(session), None
-    if training.resume is not None:
-        parts = (network, objective, optimizer, session.average)
-        session.progress, earlier = resume(training.resume, folder.name, run, *parts, session.order, content)
-    if training.init_model is not None and session.progress.step == 0:
-        content["started_from"] = initialise(training.init_model, folder.name, network)
-    if session.average is not None and session.average.updates == 0:
-        session.average.restart()  # the weights may have been loaded just now
-    session.record = RunRecord(content, earlier)
-    if run.world_size > 1:
-        if training.sync_batchnorm:
-            synchronise(network)
-        session.step = DistributedDataParallel(step, find_unused_parameters=recipe.freezes)
-    if training.compile:
-        session.step = torch.compile(session.step)  # type: ignore[assignment]
-    if training.features_on_device:
-        data.pairs.keep_images_on(run.device)
-    return session
-
-
-def record_of(session: Session) -> dict[str, Any]:
-    """Return the record of the run that is about to start."""
-    pairs = session.data.pairs
-    return make_record(
-        session.folder.name,
-        session.options,
-        pairs.split,
-        session.data.dev.split,
-        session.run.device,
-        vocabulary=session.data.text.to_state(),
-        descriptions=pairs.descriptions,
-        selected_by=session.recipe.selection.name,
-    )
 
 
 def open_log(session: Session) -> RunLog:
