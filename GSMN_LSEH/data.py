@@ -27,7 +27,7 @@ from vse.text.vocabulary import Vocabulary
 from vse.text.words import Words
 
 LEGACY_ACCESSES = 10
-"""How often the published evaluation has divided the boxes of a float32 file when it scores them."""
+"""How often the original code has divided the boxes of a float32 file when it scores them."""
 
 
 def reader(stand_in: bool, is_sparse: bool, legacy_boxes: bool, legacy_rows: bool = True, boxes: bool = True) -> Reader:
@@ -95,7 +95,7 @@ def _legacy(boxes: Boxes, rows: np.ndarray, images: np.ndarray) -> Tensor:
 
 
 class DecayingPairs(PairDataset):
-    """Training pairs whose boxes shrink as in the published code, which divides its own array at every access.
+    """Training pairs whose boxes shrink as in the original code, which divides its own array at every access.
 
     There an image's boxes have been divided once more each time one of its captions was drawn; here the k-th caption
     of an image counts as its k-th draw of every epoch, so that a batch is a function of its place.

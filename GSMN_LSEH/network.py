@@ -30,7 +30,7 @@ class NetworkOptions(EncoderOptions):
     num_block: AtLeast1 = 16
     """Blocks of features that are compared apart, the size of a matching vector."""
     feat_dim: AtLeast1 | None = None
-    """The published code's second name of --num_block; refused if it differs."""
+    """The original code's second name of --num_block; refused if it differs."""
     hid_dim: AtLeast1 = 32
     """Size of a convolved matching vector, a multiple of 8."""
     out_dim: AtLeast1 = 1
@@ -38,9 +38,9 @@ class NetworkOptions(EncoderOptions):
     is_sparse: Switch = False
     """Words are neighbours where a parse connects them, else all of a caption's are."""
     graph: Literal["reference", "propagate"] = "reference"
-    """reference: what the published code computes, where no node sees another; propagate: neighbours are mixed."""
+    """reference: what the original code computes, where no node sees another; propagate: neighbours are mixed."""
     legacy_boxes: Switch = False
-    """Boxes shrink at every access and belong to other images in evaluation, as in the published code."""
+    """Boxes shrink at every access and belong to other images in evaluation, as in the original code."""
 
 
 def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:

@@ -22,7 +22,7 @@ from vse.errors import InputError
 from vse.files import write_atomically
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
-    from vse.evaluation.script import Model
+    from vse.evaluation.script import EvaluatedModel
 
 
 @dataclass
@@ -52,7 +52,7 @@ def main(options: Options) -> None:
         append_results(options.save_csv, run_name, metrics)
 
 
-def save_embeddings(path: Path, model: "Model", device: str | None) -> None:
+def save_embeddings(path: Path, model: "EvaluatedModel", device: str | None) -> None:
     """Write float32 `img_embs` [N, E], `cap_embs` [M, E] and `caption_image` [M], each caption's row of `img_embs`."""
     import numpy as np
 

@@ -12,11 +12,11 @@ from SGRAF_LSEH.model import SGRAF
 from vse.console import say
 from vse.distributed import choose_device
 from vse.evaluation.scoring import best_candidates, candidate_recall, encode_split, ensemble, score_candidates
-from vse.evaluation.script import Model, progress_bar
+from vse.evaluation.script import EvaluatedModel, progress_bar
 from vse.options import EvaluationOptions
 
 
-def rerank(models: Sequence[Model], count: int, options: EvaluationOptions) -> tuple[Tensor, dict[str, Any]]:
+def rerank(models: Sequence[EvaluatedModel], count: int, options: EvaluationOptions) -> tuple[Tensor, dict[str, Any]]:
     """Score each query's best candidates by the cosine of the global vectors, the same ones for all models.
 
     What is no candidate ranks behind all candidates, in the order of the cosines.

@@ -10,7 +10,7 @@ everywhere alike. The table below says which similarity vectors make the score: 
 global node listens to all nodes, step by step.
 """
 
-# What `python train.py` saves; ours or of the published code.
+# What `python train.py` saves; ours or of the original code.
 MODEL_PATH = "runs/demo_SAF/checkpoint/model_best.pth.tar"
 # Folder of the data sets; None: the data that the model was trained on.
 DATA_PATH = None

@@ -12,13 +12,13 @@ from vse.console import say
 from vse.data.batches import image_batch
 from vse.data.datasets import Split
 from vse.evaluation.scoring import evaluating
-from vse.evaluation.script import Model
+from vse.evaluation.script import EvaluatedModel
 from vse.text.tokens import tokenise
 from vse.text.vocabulary import Vocabulary
 from VSRN_LSEH.model import VSRN
 
 
-def show_captions(model: Model, count: int, beam_size: int, batch_size: int) -> dict[str, float]:
+def show_captions(model: EvaluatedModel, count: int, beam_size: int, batch_size: int) -> dict[str, float]:
     """Print generated and true captions of some images, and return BLEU-4 over them, in percent.
 
     BLEU is NLTK's corpus BLEU (Papineni et al., ACL 2002), without smoothing, against all true captions of an image, on

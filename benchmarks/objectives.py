@@ -4,7 +4,7 @@
     python benchmarks/objectives.py --rounds 20
 
 CPU seconds of one thread, the best of several rounds in which the competitors take turns, so that a busy machine slows
-all of them alike. The loops are written here from the description of what the published code does:
+all of them alike. The loops are written here from the description of what the original code does:
 
 - LUWM: for every query, boolean selections and Python's min and max over the elements of tensors, in both directions.
 - The bank of HAL, per step: a list comprehension over the bank that looks every caption up in the batch's tuple, and
@@ -90,7 +90,7 @@ def backward_from_embeddings(objective: Objective, size: int, pairs: Pairs) -> C
     return work
 
 
-# --- what the published code does, element by element -----------------------------------------------------------------
+# --- what the original code does, element by element -----------------------------------------------------------------
 
 
 def luwm_by_elements(scores: Tensor, margin: float = 0.2) -> Tensor:

@@ -232,7 +232,7 @@ def test_only_propagate_spreads_a_change_to_other_nodes() -> None:
 
 
 def test_kernels_that_all_underflow_leave_finite_scores() -> None:
-    """The published code divides 0 by 0 here."""
+    """The original code divides 0 by 0 here."""
     model, given = network(), batch()
     with torch.no_grad():
         model.kernels.precision_rho.fill_(1e-6)

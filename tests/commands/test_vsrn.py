@@ -198,7 +198,7 @@ def test_images_without_regions_are_refused(script, tmp_path: Path, make_data_se
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoints of the published code, the test splits they were evaluated on, and the vocabulary, as files."""
+    """Checkpoints of the original code, the test splits they were evaluated on, and the vocabulary, as files."""
     folder = tmp_path_factory.mktemp("published")
     with np.load(GOLDEN / "vsrn" / "e2e.npz", allow_pickle=False) as golden:
         for name in ("f30k", "iaprtc12"):

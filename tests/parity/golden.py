@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
 
 class GoldenFile:
-    """One golden file: arrays by name, tensors by subscription, and what the published code was run with."""
+    """One golden file: arrays by name, tensors by subscription, and what the original code was run with."""
 
     def __init__(self, family: str, name: str) -> None:
         with np.load(GOLDEN / family / f"{name}.npz", allow_pickle=False) as file:

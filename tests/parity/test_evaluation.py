@@ -1,6 +1,6 @@
 """Ranks, best hits and metrics equal what the published evaluations of all networks computed.
 
-The published code multiplies in float64; here scores are float32, as everywhere in the library. The smallest gap
+The original code multiplies in float64; here scores are float32, as everywhere in the library. The smallest gap
 between competing scores of these files is 6.6e-6, far above float32's error, so that every rank must be exact. Only
 VSRN's COCO fold (random 4-dimensional embeddings, full of near ties) is scored in float64 as published.
 """

@@ -41,7 +41,7 @@ def padded_edges(rows: np.ndarray, captions: int) -> Tensor:
 
 
 class Golden(GoldenFile):
-    """What the published code was run with, the network and the batch that a file describes."""
+    """What the original code was run with, the network and the batch that a file describes."""
 
     def __init__(self, name: str) -> None:
         super().__init__("gsmn", name)

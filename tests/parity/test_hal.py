@@ -1,4 +1,4 @@
-"""HAL trains as the published code does, with and without memory bank (tests/golden/hal: numbers that it produced)."""
+"""HAL trains as the original code does, with and without memory bank (tests/golden/hal: numbers that it produced)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ OURS = {
 
 
 class Golden(GoldenFile):
-    """What the published code was run with, its network and batch."""
+    """What the original code was run with, its network and batch."""
 
     def __init__(self, name: str) -> None:
         super().__init__("sgraf", name)

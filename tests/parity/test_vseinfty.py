@@ -375,7 +375,7 @@ class Recorded:
         self.draws: list[float] = []
         self.choices: list[int] = []
         for caption in words:
-            self.draws.append(1.0)  # [CLS], for which the published code draws nothing
+            self.draws.append(1.0)  # [CLS], for which the original code draws nothing
             for pieces in caption:
                 draw = random.random()
                 self.draws.append(draw)

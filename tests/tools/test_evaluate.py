@@ -17,7 +17,7 @@ from vse.errors import InputError
 from vse.evaluation.banks import bank_of_training
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import encode_split, score_matrix
-from vse.evaluation.script import Model, open_models
+from vse.evaluation.script import EvaluatedModel, open_models
 from vse.options import EvaluationOptions
 from vse.tools.evaluate import Options, main
 
@@ -226,7 +226,7 @@ def test_the_training_bank_holds_the_scores_of_training_queries(checkpoint: Path
     assert [block.shape for block in banks.images()] == [(24, CAPTIONS)]
     assert [block.shape for block in banks.captions()] == [(120, IMAGES)]
     split = models[0].trained.reader.open_split(models[0].data.split.captions_file.parent, "train")
-    train = Model(models[0].trained, models[0].network, models[0].text, replace(models[0].data, split=split))
+    train = EvaluatedModel(models[0].trained, models[0].network, models[0].text, replace(models[0].data, split=split))
     train.data.captions = models[0].text.captions(split.captions, split.captions_file)
     images = encode_split(train.network, train.data.images(), train.data.texts(), torch.device("cpu"))[0]
     captions = encode_split(train.network, models[0].data.images(), models[0].data.texts(), torch.device("cpu"))[1]

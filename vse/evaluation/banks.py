@@ -15,7 +15,7 @@ from vse.errors import InputError
 from vse.evaluation.arrays import Measure, infinite, read_arrays, refuse, unit
 from vse.evaluation.corrections import BLOCK_BYTES, Bank, in_blocks
 from vse.evaluation.scoring import encode_split, ensemble, score_matrix
-from vse.evaluation.script import Model
+from vse.evaluation.script import EvaluatedModel
 
 TRANSDUCTIVE = "transductive, not comparable"
 
@@ -82,7 +82,7 @@ def bank_of_embeddings(source: str, images: Tensor, captions: Tensor, measure: M
     )
 
 
-def bank_of_training(models: Sequence[Model], device: str | None = None) -> Banks:
+def bank_of_training(models: Sequence[EvaluatedModel], device: str | None = None) -> Banks:
     """Encode the training split of the data set that models are evaluated on.
 
     Scores of several models are averaged, as those of the test split are.

@@ -1,7 +1,7 @@
 """Ranks by counting, and what follows from them: recall, median and mean rank, folds, R-precision, mAP@R, hubness.
 
 Ties: the rank of an item is its position in a *stable descending* sort, i.e. among equal scores the lower index comes
-first. A network that scores everything alike is therefore ranked like chance. (The published code reverses an
+first. A network that scores everything alike is therefore ranked like chance. (The original code reverses an
 unstable ascending sort: undefined, mostly the later index first.) Published evaluations multiply in float64; scores
 here are float32 as the network gives them, so a rank may differ where two scores lie within about 1e-6 of each other.
 """

@@ -30,7 +30,7 @@ Adapt = Callable[[Trained], Trained]
 
 
 @dataclass
-class Model:
+class EvaluatedModel:
     """A network with its weights, and the split that it is evaluated on as it reads it."""
 
     trained: Trained
@@ -41,7 +41,7 @@ class Model:
 
 def open_models(
     folder: NetworkFolder | None, options: EvaluationOptions, adapt: Adapt = lambda trained: trained
-) -> list[Model]:
+) -> list[EvaluatedModel]:
     """Open `--model_path` and the checkpoints of `--ensemble`, all on the split that the first one is evaluated on.
 
     Args:
@@ -57,7 +57,7 @@ def open_models(
     return [first, *(open_model(path, folder, same, adapt) for path in options.ensemble)]
 
 
-def open_model(path: str, folder: NetworkFolder | None, options: EvaluationOptions, adapt: Adapt) -> Model:
+def open_model(path: str, folder: NetworkFolder | None, options: EvaluationOptions, adapt: Adapt) -> EvaluatedModel:
     """Open one checkpoint and the split that the options ask for; see `open_models`."""
     trained = adapt(networks.load(path, folder))
     reader = trained.reader
@@ -67,7 +67,7 @@ def open_model(path: str, folder: NetworkFolder | None, options: EvaluationOptio
     words = DataOptions(data_name=trained.data.data_name or options.data_name, vocab_path=options.vocab_path)
     text = trained.locate_text(words, data_folder)
     data = open_evaluation_data(split, reader, text, options.batch_size)
-    return Model(trained, trained.network(split.images.shape, text), text, data)
+    return EvaluatedModel(trained, trained.network(split.images.shape, text), text, data)
 
 
 def evaluation_folder(options: EvaluationOptions, trained_on: DataOptions) -> Path:
@@ -92,14 +92,14 @@ def progress_bar(blocks: Sequence[Block]) -> Any:
     return tqdm(blocks, desc="scoring", unit="block", leave=False, disable=not sys.stderr.isatty())
 
 
-def score(model: Model, options: EvaluationOptions) -> Tensor:
+def score(model: EvaluatedModel, options: EvaluationOptions) -> Tensor:
     """Score a model's split on the device of the options -> float32 [images, captions] on the CPU."""
     device = choose_device(options.device)
     budget = int(options.memory_budget * 2**30)
     return score_split(model.network.to(device), model.data, device, memory_budget=budget, progress=progress_bar)
 
 
-def title(models: Sequence[Model]) -> str:
+def title(models: Sequence[EvaluatedModel]) -> str:
     """Name the checkpoints and the split that they are evaluated on."""
     paths = " and ".join(str(model.trained.path) for model in models)
     split = models[0].data.split
@@ -109,7 +109,7 @@ def title(models: Sequence[Model]) -> str:
 
 def report(
     scores: Tensor,
-    models: Sequence[Model],
+    models: Sequence[EvaluatedModel],
     options: EvaluationOptions,
     more: Mapping[str, Any] = MappingProxyType({}),
     protocol: Mapping[str, Any] = MappingProxyType({}),

@@ -43,7 +43,7 @@ class MemoryBank(Memory):
     def draw(self, seed: int, epoch: int, n_captions: int) -> np.ndarray:
         """Rows of the training captions to remember in an epoch, int64, ascending; a function of the arguments alone.
 
-        The published code keeps whole batches with probability `rate`, of all batches loaded; this draws as many
+        The original code keeps whole batches with probability `rate`, of all batches loaded; this draws as many
         captions without loading the others.
         """
         size = max(1, round(self.rate * n_captions))

@@ -29,7 +29,7 @@ PICTURES_AT_A_TIME = 1_024
 
 
 @dataclass
-class Source:
+class ItemSource:
     """Items of one side."""
 
     side: Side
@@ -40,7 +40,7 @@ class Source:
     """Items to encode at a time."""
 
 
-def open_sources(model: Model, name: str, split: str, skip_broken: bool) -> list[Source]:
+def open_sources(model: Model, name: str, split: str, skip_broken: bool) -> list[ItemSource]:
     """Open what a command line names: a data set folder or its name, a folder of pictures, a picture, or features.
 
     Raises:
@@ -55,7 +55,7 @@ def open_sources(model: Model, name: str, split: str, skip_broken: bool) -> list
     return _of_split(model, model.trained.reader.open_split(folder, split))
 
 
-def _of_pictures(model: Model, path: Path, skip_broken: bool) -> Source:
+def _of_pictures(model: Model, path: Path, skip_broken: bool) -> ItemSource:
     found = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not found:
         raise InputError(f"{path}: holds no pictures ({', '.join(sorted(SUFFIXES))}) and no *_caps.txt of a data set")
@@ -72,7 +72,7 @@ def _of_pictures(model: Model, path: Path, skip_broken: bool) -> Source:
     items = [
         Item(str(file.resolve()), str(file.relative_to(root)), sha256(file), str(file.resolve())) for file in found
     ]
-    return Source(
+    return ItemSource(
         "images",
         items,
         lambda places: model.encode_images([found[place] for place in places]),
@@ -80,14 +80,16 @@ def _of_pictures(model: Model, path: Path, skip_broken: bool) -> Source:
     )
 
 
-def _of_features(model: Model, path: Path) -> Source:
+def _of_features(model: Model, path: Path) -> ItemSource:
     array = open_features(path)
     key = str(path.resolve())
     items = [Item(f"{key}:{row}", f"{path.name} row {row}", _digest(array[row])) for row in range(len(array))]
-    return Source("images", items, lambda places: model.encode_images(np.asarray(array[places])), PICTURES_AT_A_TIME)
+    return ItemSource(
+        "images", items, lambda places: model.encode_images(np.asarray(array[places])), PICTURES_AT_A_TIME
+    )
 
 
-def _of_split(model: Model, split: Split) -> list[Source]:
+def _of_split(model: Model, split: Split) -> list[ItemSource]:
     """Encode the split once, and only if one of its items is new or has changed."""
     encoded: list[tuple[Encoding, Encoding]] = []
 
@@ -119,7 +121,7 @@ def _of_split(model: Model, split: Split) -> list[Source]:
         for number, caption in enumerate(split.captions)
     ]
     every = max(len(images), len(captions))
-    return [Source("images", images, part(0), every), Source("captions", captions, part(1), every)]
+    return [ItemSource("images", images, part(0), every), ItemSource("captions", captions, part(1), every)]
 
 
 def _names_of(split: Split) -> list[str]:

@@ -41,7 +41,7 @@ from vse.evaluation.protocols import (
 )
 from vse.evaluation.reports import recall_table, save_json
 from vse.evaluation.scoring import ensemble
-from vse.evaluation.script import Model, open_models, score
+from vse.evaluation.script import EvaluatedModel, open_models, score
 from vse.options import EvaluationOptions, Switch
 
 
@@ -90,7 +90,7 @@ class Evaluated:
     scores: Tensor  # [N, M]
     images: Tensor | None = None  # [N, D]
     captions: Tensor | None = None  # [M, D]
-    models: Sequence[Model] = ()
+    models: Sequence[EvaluatedModel] = ()
 
 
 def main(options: Options) -> None:

@@ -26,7 +26,7 @@ MAY_CHANGE = WITHOUT_EFFECT | {"num_epochs", "val_step", "early_stopping"}
 ABSENT = "not recorded"
 
 
-class Difference(NamedTuple):
+class OptionChange(NamedTuple):
     """What a resumed run would do differently."""
 
     name: str
@@ -125,7 +125,7 @@ class RunRecord:
         save_json(folder / "run.json", self.current(ended))
 
 
-def differences(earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: Iterable[str] = ()) -> list[Difference]:
+def differences(earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: Iterable[str] = ()) -> list[OptionChange]:
     """List what a resumed run would do differently from its earlier part.
 
     `MAY_CHANGE` lists the options that may differ. Data, vocabulary and description vectors are compared by their
@@ -153,7 +153,7 @@ def differences(earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: It
             compared.append((f"{split} {part}", earlier["data"][split][part], record["data"][split][part]))
     for part in ("vocabulary", "descriptions"):
         compared.append((part, earlier[part], record[part]))
-    return [Difference(*values) for values in compared if values[1] != values[2]]
+    return [OptionChange(*values) for values in compared if values[1] != values[2]]
 
 
 def check_resumable(
