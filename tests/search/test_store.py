@@ -132,7 +132,7 @@ def test_shards_outside_the_folder_are_refused(name: str, tmp_path: Path) -> Non
         Index(tmp_path)
 
 
-@pytest.mark.parametrize("ending", ["json", "vectors.npy"])
+@pytest.mark.parametrize("ending", ["jsonl", "lines.npy", "vectors.npy"])
 @pytest.mark.parametrize("damage", ["gone", "cut"])
 def test_a_damaged_shard_is_refused(ending: str, damage: str, tmp_path: Path) -> None:
     index = filled(tmp_path)
@@ -143,3 +143,9 @@ def test_a_damaged_shard_is_refused(ending: str, damage: str, tmp_path: Path) ->
         path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(InputError, match="images-00000"):
         content(index)
+
+
+def test_items_are_read_without_those_of_other_shards(tmp_path: Path) -> None:
+    index = filled(tmp_path, "abcdef")
+    (tmp_path / "images-00000.jsonl").unlink()
+    assert [item.key for item in index.items_at("images", [5, 2])] == ["f", "c"]

@@ -5,6 +5,7 @@ Johnson, Douze, Jégou, "Billion-scale similarity search with GPUs", IEEE Transa
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -53,8 +54,10 @@ def build(index: Index, side: Side, kind: Kind) -> float:
     made.add(vectors)
     if kind == "ivfpq":
         made.nprobe = max(1, made.nlist // 16)
-    content = faiss.serialize_index(made)
-    write_atomically(index.folder / f"{side}.faiss", lambda file: file.write(content.tobytes()))
+    write_atomically(
+        index.folder / f"{side}.faiss",
+        lambda file: faiss.write_index(made, faiss.PyCallbackIOWriter(file.write)),
+    )
     index.approximate[side] = {"kind": kind, "rows": len(vectors), "dimensions": vectors.shape[1]}
     other: Side = "captions" if side == "images" else "images"
     queries = vectors_of(index, other).numpy() if index.rows(other) else vectors
@@ -86,19 +89,25 @@ def _new(faiss: Any, kind: Kind, vectors: np.ndarray) -> Any:
     return made
 
 
+@lru_cache(maxsize=2)
+def _open(path: str, stamp: int) -> Any:
+    """Read a FAISS file once for all queries; `stamp` tells a file that was written anew."""
+    return library("faiss", path, "search").read_index(path)
+
+
 def candidates(index: Index, side: Side, query: Tensor, count: int) -> Tensor:
     """Find the rows of a side that FAISS takes for the best of a query [E] -> [at most count] int64, ascending.
 
     Raises:
         InputError: FAISS is missing, or the file is missing or damaged.
     """
-    faiss = library("faiss", f"{index.folder}", "search")
+    library("faiss", f"{index.folder}", "search")
     path = index.folder / f"{side}.faiss"
     try:
-        made = faiss.read_index(str(path))
+        made = _open(str(path), path.stat().st_mtime_ns)
         if made.ntotal != index.rows(side) or made.d != len(query):
             raise RuntimeError
-    except RuntimeError:
+    except (OSError, RuntimeError):
         raise InputError(f"{path}: missing or damaged; make it again with --faiss, or search with --exact") from None
     found = made.search(query[None].numpy(), min(count, made.ntotal))[1][0]
     return torch.from_numpy(np.sort(found[found >= 0]))

@@ -79,8 +79,9 @@ def find(
         rows, by = rows.sort().values, "the cosine of global vectors"
     some = _rows(index, side, rows)
     scores = score(some)
-    items = list(index.items(side))
-    hits = [Hit(items[int(rows[place])], float(scores[place])) for place in _order(scores, k).tolist()]
+    places = _order(scores, k)
+    items = index.items_at(side, rows[places].tolist())
+    hits = [Hit(item, value) for item, value in zip(items, scores[places].tolist(), strict=True)]
     return Answer(hits, f"{len(rows)} of {index.rows(side)} {side} scored, candidates by {by}")
 
 
@@ -97,9 +98,8 @@ def _cosine(index: Index, query: Encoding) -> Score:
 
 def _best(index: Index, side: Side, score: Score, k: int) -> list[Hit]:
     ranked = _ranked(index, side, score, k)
-    wanted = {row for row, _ in ranked}
-    items = {row: item for row, item in enumerate(index.items(side)) if row in wanted}
-    return [Hit(items[row], value) for row, value in ranked]
+    items = index.items_at(side, [row for row, _ in ranked])
+    return [Hit(item, value) for item, (_, value) in zip(items, ranked, strict=True)]
 
 
 def _ranked(index: Index, side: Side, score: Score, k: int) -> list[tuple[int, float]]:

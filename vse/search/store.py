@@ -1,7 +1,8 @@
 """An index: encoded images and captions in a folder, in shards, tied to one network by the SHA-256 of its weights.
 
     index.json                  the network, and the shards of images and of captions
-    images-00000.json           key, name, digest and picture of each item of a shard
+    images-00000.jsonl          key, name, digest and picture of each item of a shard, a line each
+    images-00000.lines.npy      where each line begins, and the end, so that one is read without the others
     images-00000.vectors.npy    one file for each tensor of the encoding, row i is item i
 
 A shard is never changed: new items make new shards, a shard with changed items is written again without them under a
@@ -15,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from vse.errors import InputError
 from vse.files import write_atomically
 from vse.nn.network import Encoding
 
-FORMAT = "vse index 1"
+FORMAT = "vse index 2"
 INDEX = "index.json"
 
 Side = Literal["images", "captions"]
@@ -65,19 +66,28 @@ class Shard:
     kind: str  # class of the encoding
     tensors: list[str]  # its fields that are not None
 
-    def items(self) -> list[Item]:
-        """Read what is known of the items.
+    def items(self, places: Sequence[int] | None = None) -> list[Item]:
+        """Read what is known of the items at `places`, or of all.
 
         Raises:
-            InputError: the file is missing or damaged.
+            InputError: a file is missing or damaged.
         """
         try:
-            content = json.loads((self.folder / f"{self.name}.json").read_text("utf-8"))
-            items = [Item(*row) for row in content]
-            if len(items) != self.rows or not all(isinstance(text, str) for item in items for text in item[:3]):
+            begins = np.load(self.folder / f"{self.name}.lines.npy", mmap_mode="r", allow_pickle=False)
+            if begins.shape != (self.rows + 1,):
                 raise ValueError
-        except (OSError, ValueError, TypeError):
-            raise self._damaged("json") from None
+            with (self.folder / f"{self.name}.jsonl").open("rb") as file:
+                if places is None:
+                    lines = file.read().splitlines()
+                else:
+                    lines = [_line(file, int(begins[place]), int(begins[place + 1])) for place in places]
+            items = [Item(*json.loads(line)) for line in lines]
+            if places is None and len(items) != self.rows:
+                raise ValueError
+            if not all(isinstance(text, str) for item in items for text in item[:3]):
+                raise ValueError
+        except (OSError, ValueError, TypeError, EOFError):
+            raise self._damaged("jsonl") from None
         return items
 
     def encoding(self) -> Encoding:
@@ -103,6 +113,11 @@ class Shard:
 
     def _damaged(self, what: str) -> InputError:
         return InputError(f"{self.folder / self.name}: {what} is missing or damaged; make the index again")
+
+
+def _line(file: BinaryIO, begin: int, end: int) -> bytes:
+    file.seek(begin)
+    return file.read(end - begin)
 
 
 def _kinds() -> dict[str, type[Encoding]]:
@@ -193,6 +208,17 @@ class Index:
         for shard in self.shards[side]:
             yield from shard.items()
 
+    def items_at(self, side: Side, rows: Sequence[int]) -> list[Item]:
+        """Read what is known of some rows of a side; other items are not read."""
+        found: dict[int, Item] = {}
+        first = 0
+        for shard in self.shards[side]:
+            inside = [row for row in rows if first <= row < first + shard.rows]
+            if inside:
+                found |= zip(inside, shard.items([row - first for row in inside]), strict=True)
+            first += shard.rows
+        return [found[row] for row in rows]
+
     def update(
         self,
         side: Side,
@@ -256,8 +282,10 @@ class Index:
                 raise InputError(f"{items[0].name} ... {items[-1].name}: encoded to NaN or infinity; check the model")
             path = self.folder / f"{shard.name}.{entry.name}.npy"
             write_atomically(path, lambda file, array=array: np.save(file, array))  # type: ignore[misc]
-        content = json.dumps(items, ensure_ascii=False).encode()
-        write_atomically(self.folder / f"{shard.name}.json", lambda file: file.write(content))
+        lines = [f"{json.dumps(item, ensure_ascii=False)}\n".encode() for item in items]
+        begins = np.cumsum([0, *map(len, lines)], dtype=np.int64)
+        write_atomically(self.folder / f"{shard.name}.lines.npy", lambda file: np.save(file, begins))
+        write_atomically(self.folder / f"{shard.name}.jsonl", lambda file: file.writelines(lines))
         self.shards[side].append(shard)
         self.approximate.pop(side, None)
 
