@@ -156,7 +156,7 @@ class SplitFiles:
 
     @property
     def files(self) -> list[RowFile]:
-        """The features last, because they make the others count."""
+        """The files, the features last, because they make the others count."""
         return [file for file in (self.boxes, self.sizes, self.lengths, self.features) if file is not None]
 
     def write(
@@ -188,7 +188,7 @@ class SplitFiles:
             file.sync()
 
     def finish(self, rows: int | None = None) -> None:
-        """Give the files their final names; with `rows`, cut them to so many images."""
+        """Give the files their final names; with `rows`, cut them to that number of images."""
         for path in self.stale:
             path.unlink(missing_ok=True)
         for file in self.files:
@@ -201,7 +201,7 @@ class SplitFiles:
 
 
 def to_dtype(features: np.ndarray, dtype: str, where: str, trusted: bool = False) -> np.ndarray:
-    """Features in the precision of the file.
+    """Convert features to the precision of the file.
 
     Args:
         where: begins the message.

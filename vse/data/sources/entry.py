@@ -115,8 +115,8 @@ def make_entry(image: str, shape: tuple[int, ...], where: str, place: Any, find:
         if found is None:
             return None
         array = np.asarray(found)
-        if array.size != 1 or array.dtype.kind not in "iuf":
-            raise InputError(f"{where}: {names[0]} is {array.dtype} {list(array.shape)}; expected a number")
+        if array.size != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise InputError(f"{where}: {names[0]} is {array.dtype} {list(array.shape)}; expected a finite number")
         return float(array.ravel()[0])
 
     boxes, width, height, count = find(BOX_KEYS), number(WIDTH_KEYS), number(HEIGHT_KEYS), number(COUNT_KEYS)
@@ -126,4 +126,4 @@ def make_entry(image: str, shape: tuple[int, ...], where: str, place: Any, find:
 
 def natural(text: str) -> list[str | int]:
     """Sort key by which `img_2` comes before `img_10`."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)]
+    return [int(part) if part.isascii() and part.isdecimal() else part for part in re.split(r"([0-9]+)", text)]

@@ -77,8 +77,11 @@ class TableSource:
         if member is None:
             return None
         column = np.asarray(member[()])
-        if column.dtype.kind not in "iuf" or column.size != max(column.shape, default=0):
-            raise InputError(f"{self.path}: {names[0]} {column.dtype} {list(column.shape)}; expected a number an image")
+        numbers = column.dtype.kind in "iuf" and np.isfinite(column).all()
+        if not numbers or column.size != max(column.shape, default=0):
+            raise InputError(
+                f"{self.path}: {names[0]} {column.dtype} {list(column.shape)}; expected a finite number for each image"
+            )
         return column.ravel()
 
     def _spans(self, arrays: Mapping[str, Any]) -> np.ndarray | None:

@@ -1,0 +1,48 @@
+"""What every form of feature file does with names, shapes and what stands beside the features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vse.data.sources.entry import LARGEST_IMAGE, check_shape, make_entry, natural, pick
+from vse.errors import InputError
+
+
+def test_two_names_for_one_thing_are_refused() -> None:
+    assert pick({"x": 1, "feats": 2}, ("features", "feats"), "a.h5", "say which") == "feats"
+    assert pick({"x": 1}, ("features", "feats"), "a.h5", "say which") is None
+    with pytest.raises(InputError, match=r"a\.h5: holds features and feats; say which"):
+        pick({"feats": 1, "features": 2}, ("features", "feats"), "a.h5", "say which")
+
+
+@pytest.mark.parametrize("shape", [(), (3, 0), (2, LARGEST_IMAGE)])
+def test_shapes_that_no_features_have_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"row 1: features of shape .*expected \[regions, dimensions\]"):
+        check_shape(shape, "row 1")
+
+
+def entry_beside(**beside: Any) -> Any:
+    def find(names: tuple[str, ...]) -> Any:
+        return next((beside[name] for name in names if name in beside), None)
+
+    return make_entry("7", (3, 4), "row 1", 0, find)
+
+
+def test_a_size_counts_only_with_width_and_height() -> None:
+    assert entry_beside(img_w=np.array([640]), height=480).size == (640, 480)
+    assert entry_beside(width=640).size is None
+    assert entry_beside(num_boxes=np.array([[2]])).regions == 2
+
+
+@pytest.mark.parametrize("count", [[1, 2], "two", float("nan")])
+def test_a_count_that_is_no_number_is_refused(count: Any) -> None:
+    with pytest.raises(InputError, match=r"row 1: num_boxes is .*expected a finite number"):
+        entry_beside(num_boxes=count)
+
+
+def test_names_are_sorted_by_their_numbers() -> None:
+    names = ["img_10", "img_2", "a", "٣", "10.jpg", "9.jpg"]
+    assert sorted(names, key=natural) == ["9.jpg", "10.jpg", "a", "img_2", "img_10", "٣"]
