@@ -291,4 +291,4 @@ def keep(features: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
 
 def count(features: Tensor) -> Tensor:
     """Count the features [B, R, D] of each image -> [B], R each, on the host."""
-    return torch.full((len(features),), features.shape[1])
+    return torch.full((features.shape[0],), features.shape[1])

@@ -39,22 +39,23 @@ class GeneralisedPooling(nn.Module):
         self.gru = GRU(position_size, hidden_size, batch_first=True, bidirectional=True)
         self.linear = nn.Linear(hidden_size, 1, bias=False)
 
-    def weights(self, lengths: Tensor) -> Tensor:
+    def weights(self, lengths: Tensor, longest: int | None = None) -> Tensor:
         """Compute weights for `lengths` [B] > 0, int64 -> [B, longest]; rows sum to 1, padding is exactly 0."""
         distinct, which = lengths.cpu().unique(return_inverse=True)
-        longest = int(distinct[-1])
+        longest = int(distinct[-1]) if longest is None else longest
         parameter = self.linear.weight
         # In float32 under autocast too: bfloat16 has two digits, and weights differ by a few percent.
         with torch.autocast(parameter.device.type, enabled=False):
             ranks = send(rank_encoding(longest, self.position_size).to(parameter.dtype), parameter.device)
-            states = pad(self.gru(pack(ranks.expand(len(distinct), -1, -1), distinct))[0], longest)
+            states = pad(self.gru(pack(ranks.expand(distinct.shape[0], -1, -1), distinct))[0], longest)
             scores = self.linear(states.unflatten(-1, (2, -1)).mean(dim=-2)).squeeze(-1)
             padding = ~word_mask(distinct, longest, scores.device)
             return (scores.masked_fill(padding, PADDING) / TEMPERATURE).softmax(dim=1)[send(which, scores.device)]
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Pool features [B, L, E], of which the first `lengths` [B] of each item count -> [B, E]."""
-        weights = self.weights(lengths)
+        # A trace holds the longest of its own lengths as a number, but the shape as a shape.
+        weights = self.weights(lengths, features.shape[1] if torch.onnx.is_in_onnx_export() else None)
         columns = features[:, : weights.shape[1]].transpose(1, 2)
         padding = ~word_mask(lengths, columns.shape[2], columns.device)
         columns = columns.masked_fill(padding[:, None], PADDING).contiguous()  # faster to sort
@@ -73,7 +74,7 @@ def rank_encoding(ranks: int, size: int) -> Tensor:
 
 def descending(values: Tensor) -> Tensor:
     """Sort the last dimension in descending order: values [..., L] -> their indices [..., L] int64."""
-    if values.device.type == "cpu":
+    if values.device.type == "cpu" and not torch.onnx.is_in_onnx_export():
         # NumPy's vectorised sort takes a third of the time of torch's, which would dominate the operator.
         return torch.from_numpy(np.argsort(-values.detach().numpy(), axis=-1))
     return values.argsort(dim=-1, descending=True)

@@ -71,7 +71,7 @@ def test_average_and_maximum_pooling_are_special_cases() -> None:
     lengths = torch.tensor([6, 6])
     torch.nn.init.zeros_(pooling.linear.weight)
     torch.testing.assert_close(pooling(features, lengths), features.mean(dim=1))
-    pooling.weights = lambda _lengths: torch.eye(6, dtype=torch.float64)[[0, 0]]  # type: ignore[method-assign]
+    pooling.weights = lambda _lengths, _longest: torch.eye(6, dtype=torch.float64)[[0, 0]]  # type: ignore[method-assign]
     torch.testing.assert_close(pooling(features, lengths), features.amax(dim=1))
 
 

@@ -65,7 +65,7 @@ class CaptionGRU(nn.Module):
 
 def last_states(states: Tensor, lengths: Tensor) -> Tensor:
     """Take the state after each caption's last token: states [B, T, E], lengths [B] -> [B, E]."""
-    rows = torch.arange(len(states), device=states.device)
+    rows = torch.arange(states.shape[0], device=states.device)
     return states[rows, send(lengths - 1, states.device)]
 
 

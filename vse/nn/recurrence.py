@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from vse.transfer import send
 
@@ -23,6 +23,8 @@ class GRU(nn.GRU):
 
     def forward(self, input: Any, hx: Tensor | None = None) -> Any:
         """Read sequences as `torch.nn.GRU` does: a tensor or a `PackedSequence` -> states, last states."""
+        if torch.onnx.is_in_onnx_export():
+            return super().forward(input, hx)
         packed = isinstance(input, PackedSequence)
         data = input.data if packed else input
         covered = data.device.type == "cpu" and data.dim() == 2 + (not packed) and self.batch_first and self.bias
@@ -86,6 +88,8 @@ def pack(padded: Tensor, lengths: Tensor) -> PackedSequence:
 
     torch's `pack_padded_sequence` waits for the device where the sequences are not sorted.
     """
+    if torch.onnx.is_in_onnx_export():  # what a trace of the lines below holds fits its own lengths alone
+        return pack_padded_sequence(padded, lengths, batch_first=True, enforce_sorted=False)
     ordered, order = lengths.cpu().sort(descending=True, stable=True)
     if torch.equal(order, torch.arange(len(order))):
         return pack_padded_sequence(padded, ordered, batch_first=True)
@@ -100,6 +104,8 @@ def pad(packed: PackedSequence, length: int) -> Tensor:
     torch's `pad_packed_sequence` writes a slice for each distinct length, and its backward pass copies the gradient of
     the whole result for each of them.
     """
+    if torch.onnx.is_in_onnx_export():
+        return pad_packed_sequence(packed, batch_first=True, total_length=length)[0]
     sequences, steps = _rows(packed.batch_sizes.tolist())
     sequences, steps = send(torch.stack([sequences, steps]), packed.data.device).unbind()
     if packed.sorted_indices is not None:

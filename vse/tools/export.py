@@ -16,7 +16,9 @@ from vse.errors import InputError
 from vse.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, open_exported, write_exported
 from vse.files import writable_folder
 from vse.model import Model, load
+from vse.options import Switch
 from vse.records import environment
+from vse.tools.onnx import CAPTIONS, IMAGES, write_onnx
 
 CARD_TEMPLATE = """---
 library_name: vse
@@ -70,6 +72,8 @@ class Options:
     features: str | None = None
     """Data set folder, or its features.json, that says how features are made of pictures; default: the training
     data's."""
+    onnx: Switch = False
+    """Write the encoders of an embedding network as images.onnx and captions.onnx as well (pip install 'vse[onnx]')."""
 
 
 def main(options: Options) -> None:
@@ -82,6 +86,9 @@ def main(options: Options) -> None:
         raise InputError(f"--license {options.license!r}: expected an identifier such as apache-2.0")
     model = load(options.model, device="cpu", features=options.features)
     folder = writable_folder(options.out, "--out")
+    if options.onnx:
+        difference = write_onnx(model, folder)
+        say(f"{IMAGES} and {CAPTIONS} compute what torch does, to {difference:.1g}")
     commit = environment(torch.device("cpu"))["commit"]
     write_exported(model.trained, folder, model.extraction, model_card(model, options.license), commit)
     if open_exported(folder).digest != model.digest:
