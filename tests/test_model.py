@@ -172,13 +172,6 @@ def test_features_of_other_weights_are_refused(tmp_path: Path) -> None:
         model.encode_images(write_picture(tmp_path / "a.png"))
 
 
-def test_a_damaged_record_of_an_extraction_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "features.json").write_text("{}")
-    path = write_checkpoint(tmp_path / "model.pth.tar")
-    with pytest.raises(InputError, match="not the record of an extraction"):
-        vse.load(path, features=tmp_path)
-
-
 def test_a_network_of_pictures_reads_picture_files(tmp_path: Path) -> None:
     shape = (3, 224, 224)
     model = vse.load(write_checkpoint(tmp_path / "model.pth.tar", shape=shape, cnn_type="resnet18"), device="cpu")

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from vse.cli import parse
 from vse.errors import InputError
-from vse.evaluation.banks import bank_of_training
 from vse.evaluation.ranking import evaluate
-from vse.evaluation.scoring import encode_split, score_matrix
-from vse.evaluation.script import EvaluatedModel, open_models
-from vse.options import EvaluationOptions
 from vse.tools.evaluate import Options, main
 
 IMAGES, CAPTIONS = 8, 40
@@ -217,24 +211,3 @@ def test_a_checkpoint_is_scored_on_the_split_it_was_trained_for(
     assert result["corrected"]["csls:k=3"]["transductive"] is False
     main(Options((str(checkpoint), str(checkpoint)), data=str(data_root / "small_precomp"), json=str(found)))
     assert json.loads(found.read_bytes())["meanr"] == expected["meanr"]
-
-
-def test_the_training_bank_holds_the_scores_of_training_queries(checkpoint: Path) -> None:
-    settings = EvaluationOptions(str(checkpoint))
-    models = open_models(None, settings)
-    banks = bank_of_training(models)
-    assert [block.shape for block in banks.images()] == [(24, CAPTIONS)]
-    assert [block.shape for block in banks.captions()] == [(120, IMAGES)]
-    split = models[0].trained.reader.open_split(models[0].data.split.captions_file.parent, "train")
-    train = EvaluatedModel(models[0].trained, models[0].network, models[0].text, replace(models[0].data, split=split))
-    train.data.captions = models[0].text.captions(split.captions, split.captions_file)
-    images = encode_split(train.network, train.data.images(), train.data.texts(), torch.device("cpu"))[0]
-    captions = encode_split(train.network, models[0].data.images(), models[0].data.texts(), torch.device("cpu"))[1]
-    torch.testing.assert_close(next(iter(banks.images())), score_matrix(train.network, images, captions))
-
-
-def test_a_pairwise_network_makes_no_training_bank(checkpoint: Path) -> None:
-    model = open_models(None, EvaluationOptions(str(checkpoint)))[0]
-    pairwise = replace(model, trained=replace(model.trained, folder=replace(model.trained.folder, pairwise=True)))
-    with pytest.raises(InputError, match=r"scores every pair .* give a bank of scores by --bank FILE"):
-        bank_of_training([pairwise])

@@ -1,4 +1,4 @@
-"""Exported models: equal scores to the bit, nothing of the machine, a card, and damaged folders refused."""
+"""Exported models: equal scores to the bit, nothing of the machine, and a card."""
 
 from __future__ import annotations
 
@@ -70,46 +70,6 @@ def test_an_export_keeps_how_features_are_made(tmp_path: Path) -> None:
     assert "efficientnet_lite0" in (folder / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "model.safetensors"])
-def test_a_folder_without_one_of_its_files_is_refused(name: str, tmp_path: Path) -> None:
-    _, folder = export(tmp_path)
-    (folder / name).unlink()
-    with pytest.raises(InputError, match=name):
-        vse.load(folder)
-
-
-@pytest.mark.parametrize(
-    ("name", "before", "after", "words"),
-    [
-        ("config.json", '"lseh"', '"infonce"', "does not match its SHA-256"),
-        ("vocabulary.json", '"dog"', '"cow"', "does not match its SHA-256"),
-        ("config.json", '"weights": [', '"weights": 3, "x": [', "not the configuration"),
-        ("config.json", "{", "", "not JSON"),
-    ],
-)
-def test_an_altered_folder_is_refused(name: str, before: str, after: str, words: str, tmp_path: Path) -> None:
-    _, folder = export(tmp_path)
-    text = (folder / name).read_text()
-    assert before in text
-    (folder / name).write_text(text.replace(before, after, 1))
-    with pytest.raises(InputError, match=words):
-        vse.load(folder)
-
-
-def test_cut_off_weights_are_refused(tmp_path: Path) -> None:
-    _, folder = export(tmp_path)
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-8])
-    with pytest.raises(InputError, match="damaged"):
-        vse.load(folder)
-
-
 def test_a_licence_of_two_lines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--license"):
         export(tmp_path, license="mit\nx: y")
-
-
-def test_the_hub_offline_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: (_ for _ in ()).throw(OSError("offline")))
-    with pytest.raises(InputError, match="not in the cache of the Hugging Face hub"):
-        vse.load("hf:nobody/nothing")

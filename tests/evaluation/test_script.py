@@ -1,0 +1,58 @@
+"""What an evaluation script opens: the data that its options mean, and one split for all checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.trained import write_checkpoint
+from vse.errors import InputError
+from vse.evaluation.script import evaluation_folder, open_models, split_name, title
+from vse.networks import folder
+from vse.options import DataOptions, EvaluationOptions
+
+
+@pytest.fixture
+def root(tmp_path: Path, make_data_set: Callable[..., Path]) -> Path:
+    """Two data sets, `first` and `second`."""
+    for name in ("first_precomp", "second_precomp"):
+        make_data_set(tmp_path / "data" / name)
+    return tmp_path / "data"
+
+
+def test_a_folder_of_a_data_set_needs_no_name(root: Path) -> None:
+    trained_on = DataOptions(data_path="elsewhere", data_name="first")
+    named = EvaluationOptions(data_path=str(root / "second_precomp"))
+    assert evaluation_folder(named, trained_on) == root / "second_precomp"
+
+
+def test_the_data_set_of_the_training_is_the_default(root: Path) -> None:
+    trained_on = DataOptions(data_path=str(root), data_name="second")
+    assert evaluation_folder(EvaluationOptions(), trained_on) == root / "second_precomp"
+    moved = EvaluationOptions(data_path=str(root))
+    assert evaluation_folder(moved, DataOptions(data_path="before", data_name="first")) == root / "first_precomp"
+
+
+def test_five_folds_are_of_the_whole_test_split(tmp_path: Path) -> None:
+    folds = EvaluationOptions(fold5=True)
+    assert split_name(folds, tmp_path) == "test"
+    (tmp_path / "testall_caps.txt").touch()
+    assert split_name(folds, tmp_path) == "testall"
+    assert split_name(EvaluationOptions(), tmp_path) == "test"
+    assert split_name(EvaluationOptions(fold5=True, split="dev"), tmp_path) == "dev"
+
+
+def test_an_ensemble_is_evaluated_on_the_first_ones_split(tmp_path: Path, root: Path) -> None:
+    paths = [str(write_checkpoint(tmp_path / f"{name}.pth.tar", name)) for name in ("VSEpp", "VSRN")]
+    options = EvaluationOptions(paths[0], (paths[1],), data_path=str(root), data_name="second", split="dev")
+    models = open_models(None, options)
+    assert {model.data.split.captions_file for model in models} == {root / "second_precomp" / "dev_caps.txt"}
+    assert title(models) == f"mean of {paths[0]} and {paths[1]} on second_precomp dev"
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "model.pth.tar", "VSEpp")
+    with pytest.raises(InputError, match="VSEpp"):
+        open_models(folder("HAL"), EvaluationOptions(str(path)))

@@ -1,0 +1,92 @@
+"""The record of an extraction, found again and carried out on other pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from vse import extraction
+from vse.errors import InputError
+from vse.extraction import RECORD, extract, find_extraction, read_extraction
+from vse.networks import Trained
+from vse.nn.extractors import BoxedFeatures
+from vse.tools import features
+
+CPU = torch.device("cpu")
+ASKED = {"regions": 36, "grid": None, "image_size": None, "dtype": "float16", "batch_size": 2}
+
+
+def write_record(folder: Path, **changes: Any) -> dict[str, Any]:
+    record = {"model": "resnet18", "weights": "by name", "asked": ASKED, "splits": {"train": 9}, **changes}
+    folder.mkdir(exist_ok=True)
+    (folder / RECORD).write_text(json.dumps(record))
+    return record
+
+
+def trained(record: Any) -> Trained:
+    return cast(Trained, SimpleNamespace(record=record))
+
+
+class Means:
+    """Gives the number of the picture as its features, and remembers how many came at a time."""
+
+    shape = (1, 1)
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def read(self, path: Path) -> tuple[torch.Tensor, tuple[int, int]]:
+        return torch.tensor([[float(path.name)]]), (1, 1)
+
+    def __call__(self, inputs: list[torch.Tensor], sizes: list[tuple[int, int]]) -> BoxedFeatures:
+        self.sizes.append(len(inputs))
+        return BoxedFeatures(torch.stack(inputs).numpy(), np.zeros((len(inputs), 1, 4), np.float32))
+
+
+def test_the_name_of_the_record_is_that_which_features_writes() -> None:
+    assert features.RECORD == RECORD
+
+
+def test_a_record_that_is_given_wins_over_that_of_the_training(tmp_path: Path) -> None:
+    for name in ("given", "data"):
+        write_record(tmp_path / name, model=name)
+    of_data = {"data": {"train": {"folder": str(tmp_path / "data")}}}
+    exported = {**of_data, "extraction": {"model": "exported"}}
+    cases = [(exported, tmp_path / "given", "given"), (exported, None, "exported"), (of_data, None, "data")]
+    for record, given, expected in cases:
+        found = find_extraction(trained(record), given)
+        assert found is not None
+        assert found["model"] == expected
+    assert find_extraction(trained(None), None) is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"model": 3}', '{"model": "resnet18", "asked": {}}'])
+def test_what_is_no_record_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / RECORD).write_text(content)
+    with pytest.raises(InputError, match=r"features\.json: not the record of an extraction; expected"):
+        read_extraction(tmp_path / RECORD)
+
+
+def test_pictures_become_features_in_batches_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    means = Means()
+    monkeypatch.setattr(extraction, "build_extractor", lambda *_: means)
+    paths = [Path(number) for number in ("1", "2", "0.1")]
+    record = {"model": "resnet18", "weights": "by name", "asked": ASKED}
+    made = extract(paths, record, (1, 1), CPU)
+    assert made.dtype == np.float32
+    np.testing.assert_array_equal(made.ravel(), np.array([1, 2, 0.1], np.float16).astype(np.float32))
+    assert means.sizes == [2, 1]
+    with pytest.raises(InputError, match=r"resnet18: gives features \[1, 1\], but the network reads \[4, 6\]"):
+        extract(paths, record, (4, 6), CPU)
+
+
+def test_a_record_without_a_setting_names_it() -> None:
+    record = {"model": "resnet18", "weights": "by name", "asked": {"dtype": "float16", "regions": 36}}
+    with pytest.raises(InputError, match=r"features\.json: lacks 'grid'; make the features again"):
+        extract([Path("1")], record, (1, 1), CPU)
