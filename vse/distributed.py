@@ -92,6 +92,16 @@ def agree(number: int) -> int:
     return int(largest)
 
 
+def rank_and_size() -> tuple[int, int]:
+    """Return this process's rank and the number of processes; (0, 1) without `start`."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def add_up(tensor: torch.Tensor) -> None:
+    """Replace a tensor on the CPU by the sum over all processes; each must call it."""
+    dist.all_reduce(tensor, group=_patient)
+
+
 def gather_objects(own: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
     """Return what each process has, rank by rank; each must call it."""
     if not dist.is_initialized():

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vse.data.batches import CaptionBatch, EvaluationData, ImageBatch
+from vse.distributed import add_up, rank_and_size
 from vse.errors import InputError
 from vse.files import write_atomically
 from vse.nn.network import CaptionsT, Encoding, ImagesT, Network, PairwiseNetwork, WordSet
@@ -118,6 +119,7 @@ def score_matrix(
     memory_budget: int = MEMORY_BUDGET,
     device: torch.device | None = None,
     progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
+    share: bool = False,
 ) -> Tensor:
     """Score N encoded images against M encoded captions, block by block -> float32 [N, M] on the CPU.
 
@@ -132,6 +134,7 @@ def score_matrix(
         memory_budget: bytes that a block may take, in addition to the encodings and the result.
         device: where the network is, if the encodings are kept elsewhere.
         progress: wraps the sequence of blocks, e.g. `tqdm.tqdm`.
+        share: of torchrun's processes each scores its part of the blocks, and all get the whole matrix; each must call.
     """
     n_images, n_captions = len(images), len(captions)
     lengths = _lengths(captions)
@@ -153,14 +156,21 @@ def score_matrix(
         blocks.append(Block(slice(start, start + width), max(1, pairs // width)))
         start += width
 
-    scores = torch.empty(n_images, n_captions)
+    rank, processes = rank_and_size() if share else (0, 1)
+    scores = torch.zeros(n_images, n_captions)
+    turn = 0
     with evaluating(network):
         for columns, height in progress(blocks):
             some_captions = _on(pick(columns), device)
             for row in range(0, n_images, height):
+                turn += 1
+                if turn % processes != rank:
+                    continue
                 rows = slice(row, row + height)
                 block = network.similarity(_on(images.rows(rows), device), some_captions).float().cpu()
                 scores[rows, columns if order is None else order[columns]] = block
+    if processes > 1:
+        add_up(scores)
     return scores
 
 
@@ -180,10 +190,11 @@ def score_split(
     precision: str = "float32",
     memory_budget: int = MEMORY_BUDGET,
     progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
+    share: bool = False,
 ) -> Tensor:
     """Encode and score a split -> float32 [N, M] on the CPU; see `encode_split` and `score_matrix`."""
     images, captions = encode_split(network, data.images(), data.texts(), device, precision)
-    return score_matrix(network, images, captions, memory_budget, device, progress)
+    return score_matrix(network, images, captions, memory_budget, device, progress, share)
 
 
 def best_candidates(cheap: Tensor, count: int) -> Tensor:

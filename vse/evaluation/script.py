@@ -17,7 +17,7 @@ from vse.console import say
 from vse.data.batches import EvaluationData
 from vse.data.datasets import holds_splits, locate_data_set
 from vse.data.loading import Text, open_evaluation_data
-from vse.distributed import choose_device
+from vse.distributed import choose_device, leave, start
 from vse.evaluation.ranking import evaluate, ranks
 from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import Block, ensemble, save_similarities, score_split
@@ -93,10 +93,14 @@ def progress_bar(blocks: Sequence[Block]) -> Any:
 
 
 def score(model: EvaluatedModel, options: EvaluationOptions) -> Tensor:
-    """Score a model's split on the device of the options -> float32 [images, captions] on the CPU."""
+    """Score a model's split on the device of the options -> float32 [images, captions] on the CPU.
+
+    Processes that have joined (`vse.distributed.start`) share the work.
+    """
     device = choose_device(options.device)
     budget = int(options.memory_budget * 2**30)
-    return score_split(model.network.to(device), model.data, device, memory_budget=budget, progress=progress_bar)
+    network = model.network.to(device)
+    return score_split(network, model.data, device, memory_budget=budget, progress=progress_bar, share=True)
 
 
 def title(models: Sequence[EvaluatedModel]) -> str:
@@ -140,6 +144,13 @@ def report(
 def run_evaluation(
     folder: NetworkFolder, options: EvaluationOptions, adapt: Adapt = lambda trained: trained
 ) -> dict[str, Any]:
-    """Evaluate a checkpoint, or the mean of several, and report."""
+    """Evaluate a checkpoint, or the mean of several, and report.
+
+    Under torchrun the processes share the scores; the first one reports.
+    """
+    rank, _, _ = start(choose_device(options.device))
     models = open_models(folder, options, adapt)
-    return report(ensemble([score(model, options) for model in models]), models, options)
+    scores = ensemble([score(model, options) for model in models])
+    metrics = report(scores, models, options) if rank == 0 else {}
+    leave()
+    return metrics
