@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.tools.browser import look
 from tests.trained import write_checkpoint
 from vse.data.index import folder_pictures
 from vse.data.index_writer import write_index
@@ -296,3 +297,16 @@ def test_scores_of_another_split_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=words):
         page_of(tmp_path, **flags)
+
+
+def test_a_browser_shows_the_gallery_on_a_phone(tmp_path: Path, folder: Path, scores: torch.Tensor) -> None:
+    (folder / "images").mkdir()
+    for number in range(IMAGES):
+        Image.new("RGB", (640, 400), "green").save(folder / "images" / f"{number}.png")
+    (folder / "test_names.txt").write_text("".join(f"{number}.png\n" for number in range(IMAGES)))
+    (folder / "test_caps.txt").write_text(("dog" * 60 + "\n") * IMAGES * CAPTIONS)
+    page_of(tmp_path)
+    content, pictures, broken, _ = look(tmp_path / "page.html", 360)
+    assert content <= 360
+    assert pictures > IMAGES
+    assert broken == 0
