@@ -31,18 +31,6 @@ def test_backbones_have_the_published_names_and_sizes() -> None:
             assert set(renamed) == ours
 
 
-def test_linear_layers_of_old_vgg_checkpoints_are_renamed() -> None:
-    old = {f"cnn.classifier.{place}.bias": torch.tensor(float(place)) for place in (1, 4)}
-    new = published_cnn_names(old | {"cnn.features.module.0.bias": torch.zeros(1)})
-    assert {name: float(value) for name, value in new.items()} == {
-        "cnn.classifier.0.bias": 1.0,
-        "cnn.classifier.3.bias": 4.0,
-        "cnn.features.0.bias": 0.0,
-    }
-    kept = {"cnn.classifier.0.bias": torch.zeros(1), "cnn.classifier.3.bias": torch.zeros(1)}
-    assert published_cnn_names(kept).keys() == kept.keys()
-
-
 @pytest.mark.parametrize(("prefix", "under"), [("", None), ("module.", "state_dict")])
 def test_weights_come_from_a_file_with_or_without_head(tmp_path: Path, prefix: str, under: str | None) -> None:
     state = resnet18(num_classes=7).state_dict()

@@ -8,33 +8,11 @@ import pytest
 import torch
 
 import vse
+from tests.search.indexed import IMAGES, build
 from tests.trained import CAPTIONS, SIZES, features, write_checkpoint
 from vse.errors import InputError
-from vse.search import approximate
 from vse.search.find import find
 from vse.search.store import Index, Item
-
-IMAGES = 40
-
-
-def build(tmp_path: Path, name: str = "VSEpp", **options: object) -> tuple[vse.Model, Index, torch.Tensor]:
-    """An index of images and captions in several shards, and the scores of all of them."""
-    model = vse.load(write_checkpoint(tmp_path / "model.pth.tar", name, **options), device="cpu")
-    images, captions = model.encode_images(features(IMAGES)), model.encode_text(CAPTIONS)
-    (tmp_path / "index").mkdir()
-    index = Index(tmp_path / "index", {"weights_sha256": model.digest})
-    index.update(
-        "images",
-        [Item(str(row), str(row), "1") for row in range(IMAGES)],
-        lambda places: images.rows(torch.tensor(places)),
-        chunk=7,
-    )
-    index.update(
-        "captions",
-        [Item(caption, caption, "1") for caption in CAPTIONS],
-        lambda places: captions.rows(torch.tensor(places)),
-    )
-    return model, index, model.score(images, captions)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -88,50 +66,6 @@ def test_sgraf_scores_the_candidates_of_its_global_vectors(tmp_path: Path) -> No
     everything = find(model, index, "images", query, "captions", k=3, candidates=10, exact=True)
     assert everything.how == "every item scored"
     assert everything.hits[0].score == pytest.approx(scores[:, 0].max().item(), abs=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["flat", "hnsw"])
-def test_faiss_finds_what_an_exact_search_finds(kind: approximate.Kind, tmp_path: Path) -> None:
-    pytest.importorskip("faiss")
-    model, index, _ = build(tmp_path)
-    assert approximate.build(index, "images", kind) == 100
-    query = model.encode_text(CAPTIONS[0])
-    exact = find(model, index, "images", query, "captions", k=5, exact=True)
-    fast = find(model, index, "images", query, "captions", k=5, candidates=20)
-    assert fast.how == f"20 of 40 images scored, candidates by FAISS {kind}"
-    assert [hit.item for hit in fast.hits] == [hit.item for hit in exact.hits]
-
-
-def test_ivfpq_wants_enough_vectors(tmp_path: Path) -> None:
-    pytest.importorskip("faiss")
-    _, index, _ = build(tmp_path)
-    with pytest.raises(InputError, match="10,000 or more"):
-        approximate.build(index, "images", "ivfpq")
-
-
-def test_faiss_without_vectors_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("faiss")
-    _, index, _ = build(tmp_path, "GSMN")
-    with pytest.raises(InputError, match="no vectors"):
-        approximate.build(index, "images", "flat")
-
-
-def test_faiss_of_other_items_is_not_used(tmp_path: Path) -> None:
-    pytest.importorskip("faiss")
-    model, index, _ = build(tmp_path)
-    approximate.build(index, "images", "flat")
-    index.update("images", [Item("new", "new", "1")], lambda places: model.encode_images(features(1)))
-    assert "images" not in index.approximate
-    assert not (index.folder / "images.faiss").exists()
-
-
-def test_damaged_faiss_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("faiss")
-    model, index, _ = build(tmp_path)
-    approximate.build(index, "images", "flat")
-    (index.folder / "images.faiss").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="missing or damaged"):
-        find(model, index, "images", model.encode_text("a dog"), "captions", k=2, candidates=5)
 
 
 def test_of_equal_scores_the_earlier_row_comes_first(tmp_path: Path) -> None:

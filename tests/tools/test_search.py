@@ -1,4 +1,4 @@
-"""`vse index` and `vse search` as a user calls them: both directions, pages, JSON, the prompt, and refusals."""
+"""`python -m vse search` as a user calls it: both directions, pages, JSON, the prompt, and refusals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import vse
-from tests.trained import features, write_checkpoint
+from tests.trained import write_checkpoint
 from vse.errors import InputError
 from vse.tools import index, search
 
@@ -25,26 +25,6 @@ def model(tmp_path: Path) -> Path:
 def made(tmp_path: Path, model: Path, data_root: Path) -> Path:
     index.main(index.Options(str(model), str(data_root / "small_precomp"), str(tmp_path / "index"), device="cpu"))
     return tmp_path / "index"
-
-
-def test_indexing_again_changes_nothing(
-    made: Path, model: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = {path.name: path.read_bytes() for path in made.iterdir()}
-    index.main(index.Options(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
-    assert "images: 0 added, 0 replaced, 8 unchanged; 8 in" in capsys.readouterr().out
-    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
-
-
-def test_changed_features_are_replaced(
-    made: Path, model: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = data_root / "small_precomp" / "test_ims.npy"
-    array = np.load(path)
-    array[3] += 1
-    np.save(path, array)
-    index.main(index.Options(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
-    assert "images: 0 added, 1 replaced, 7 unchanged; 8 in" in capsys.readouterr().out
 
 
 def test_sentences_find_images_and_the_json_holds_them(tmp_path: Path, made: Path, model: Path) -> None:
@@ -130,11 +110,3 @@ def test_unusable_queries_are_refused(made: Path, flags: dict, words: str) -> No
 def test_a_folder_that_is_no_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a folder that python -m vse index wrote"):
         search.main(search.Options(str(tmp_path)))
-
-
-@pytest.mark.parametrize(("name", "options"), [("SGRAF", {}), ("VSEpp", {"measure": "order"})])
-def test_faiss_is_refused_where_scores_are_no_inner_products(name: str, options: dict, tmp_path: Path) -> None:
-    checkpoint = write_checkpoint(tmp_path / "other.pth.tar", name, **options)
-    np.save(tmp_path / "mine.npy", features(3))
-    with pytest.raises(InputError, match="no inner products"):
-        index.main(index.Options(str(checkpoint), str(tmp_path / "mine.npy"), str(tmp_path / "i"), faiss="flat"))

@@ -1,4 +1,4 @@
-"""Pretrained CNNs of torchvision: the network without its head, and weights from a file or torchvision."""
+"""Names of a CNN's weights in VSE++ checkpoints of the original code, which read pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def published_cnn_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the image part of a published raw-image VSE++ checkpoint under torchvision's names.
+    """Rename the image part of a VSE++ checkpoint of the original code as torchvision names it.
 
     `cnn.features.module.*` and `cnn.module.*` lose DataParallel's `module`; the linear layers of old torchvision VGGs,
     `cnn.classifier.1` and `.4`, become `.0` and `.3`. Other names stay.

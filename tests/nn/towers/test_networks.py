@@ -19,8 +19,7 @@ from vse.data.datasets import open_split
 from vse.data.decoding import TowerTransform
 from vse.data.images import picture_splits
 from vse.nn.network import Network
-from vse.nn.towers.encoders import TowerCaptionEmbedding, TowerWordStates
-from vse.nn.towers.tower import ImageTower, build_image_tower, build_text_tower
+from vse.nn.towers.tower import ImageTower, build_image_tower
 from vse.tools.features import Options, main
 from VSEinfty_LSEH.model import RegionEncoder, VSEinfty, WordEncoder
 from VSEpp_LSEH.model import VSEpp
@@ -154,19 +153,3 @@ def test_gradients_reach_the_tower_of_every_network(name: str) -> None:
     assert all(value.grad is not None and torch.isfinite(value.grad).all() for value in trained)
     assert any(value.grad.abs().max() > 0 for value in trained if value.grad is not None)
     assert {key.split(".")[0] for key in network.state_dict()} >= {"image_tower", "image_encoder"}
-
-
-def test_words_come_from_a_text_tower_and_end_with_the_caption(model_folder: ModelFolder) -> None:
-    encoder = TowerWordStates(build_text_tower(f"hf:{model_folder('bert')}"), 8).eval()
-    batch = captions()
-    states = encoder(batch.captions, batch.lengths)
-    assert states.shape == (3, 5, 8)
-    assert states[2, 3:].abs().max() == 0
-    torch.testing.assert_close(states[0].norm(dim=-1), torch.ones(5))
-
-
-def test_one_vector_a_caption_comes_from_a_text_tower(model_folder: ModelFolder) -> None:
-    encoder = TowerCaptionEmbedding(build_text_tower(f"hf:{model_folder('clip')}", pooled=True), 8, absolute=True)
-    vectors = encoder.eval()(captions().captions, captions().lengths)
-    assert vectors.min() >= 0
-    torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(3))
