@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vse.data.rows import Draw, Row, relative_names, to_splits
+from vse.data.rows import Draw, Row, relative_names, to_splits, whole_number
 from vse.errors import InputError
 
 
@@ -28,8 +28,18 @@ def test_captions_of_an_image_come_together() -> None:
 
 def test_ids_are_the_sources_where_every_image_has_its_own() -> None:
     assert splits_of(row("b", "1", image_id=9), row("a", "2", image_id=4))["train"].ids.tolist() == [9, 4]
-    assert splits_of(row("b", "1", image_id=9), row("a", "2", image_id=9))["train"].ids.tolist() == [0, 1]
+
+
+def test_ids_of_some_images_alone_are_not_used_and_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert splits_of(row("b", "1", image_id=9), row("a", "2"))["train"].ids.tolist() == [0, 1]
+    assert (
+        "1 images have no whole number as id, so that ids are places in the list instead: a" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(("text", "number"), [("7", 7), ("0007", 7), (" 7.0 ", 7), ("7.5", None), ("x7", None)])
+def test_whole_numbers_are_read_as_tables_write_them(text: str, number: int | None) -> None:
+    assert whole_number(text) == number
 
 
 def test_what_has_no_text_is_left_out_by_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,6 +74,9 @@ def test_splits_are_drawn_where_none_are_named(capsys: pytest.CaptureFixture[str
     [
         ([row("a", "1"), row("a", "2", split="dev", line=3)], "line 3: a is in two splits, train in .* line 1"),
         ([row("../a", "1")], "leads out"),
+        ([row(" ", "1")], "line 1: no file name"),
+        ([row("a", "1", image_id=9), row("b", "2", image_id=9, line=2)], "line 2: b has the id 9, as a has"),
+        ([row("a", "1", image_id=9), row("a", "2", image_id=8, line=2)], "line 2: a has the id 8, but 9 in .* line 1"),
         ([row("a", "")], "lists no image with a caption"),
         ([row("a", "b\0c")], "line 1: the caption .* holds a NUL"),
         ([row("a", "\ud800")], "half a character"),

@@ -125,6 +125,54 @@ def test_official_lists_give_the_splits(tmp_path: Path, capsys: pytest.CaptureFi
     assert "1 pictures without captions in Flickr8k.token.txt left out: z.jpg" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("names", "lines", "expected"),
+    [
+        (["x/1.jpg", "y/1.jpg"], "x/1.jpg\n", ["train", None]),
+        (["x/1.jpg", "y/1.jpg"], "y/1\n", [None, "train"]),
+        (["1.jpg", "1.png"], "1.png\n", [None, "train"]),
+        (["1.jpg", "2.jpg"], "images/1.jpg\n", ["train", None]),
+        (["x/1.jpg", "2.jpg"], "1\n", ["train", None]),
+        (["x/1.jpg", "2.jpg"], "y/1.jpg\n2.jpg\n", [None, "train"]),
+    ],
+)
+def test_lists_tell_pictures_apart_by_their_whole_names(
+    tmp_path: Path, names: list[str], lines: str, expected: list[str | None]
+) -> None:
+    path = table(tmp_path, "".join(f"{name}#0\tone\n" for name in names), "c.token")
+    (tmp_path / "train.txt").write_text(lines)
+    split_of, _ = split_lists(path, read_table(path).rows)
+    assert split_of is not None
+    assert [split_of(name) for name in names] == expected
+
+
+def test_a_line_that_may_be_two_pictures_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, "x/1.jpg#0\tone\ny/1.jpg#0\ttwo\n", "c.token")
+    (tmp_path / "train.txt").write_text("1.jpg\n")
+    with pytest.raises(InputError, match=r"1\.jpg may be x/1\.jpg or y/1\.jpg; write the whole name"):
+        split_lists(path, read_table(path).rows)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"PAR1\x15\x04", "a Parquet file"),
+        (b"PK\x03\x04\xff", "a spreadsheet"),
+        (b"\x1f\x8b\x08", "gzip"),
+        ("image,caption\n".encode("utf-16"), "UTF-16"),
+        (b"a.jpg#0 one\n", "needs a tab before its caption"),
+    ],
+)
+def test_files_that_are_no_tables_are_called_what_they_are(tmp_path: Path, content: bytes, what: str) -> None:
+    (tmp_path / "c.csv").write_bytes(content)
+    with pytest.raises(InputError, match=what):
+        read_table(tmp_path / "c.csv")
+
+
+def test_excels_note_of_the_separator_is_no_row(tmp_path: Path) -> None:
+    assert pairs(table(tmp_path, "sep=;\r\nimage;caption\r\na.jpg;one\r\n")) == [("a.jpg", "one")]
+
+
 def test_lists_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     path = table(tmp_path, "a.jpg#0\tone\nb.jpg#0\ttwo\n", "Flickr8k.token.txt")
     rows = read_table(path).rows

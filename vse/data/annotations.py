@@ -12,7 +12,7 @@ import orjson
 
 from vse.console import say
 from vse.data.pictures import SPLITS, Pictures, left_out, split_name
-from vse.data.rows import Draw, Row, to_splits
+from vse.data.rows import Draw, Row, to_splits, whole_number
 from vse.errors import InputError
 from vse.files import read_json
 
@@ -118,10 +118,8 @@ def _list_rows(entries: Any, file: Path) -> Iterator[Row]:
         value = entry[caption]
         captions = [_text(item, caption, where) for item in (value if isinstance(value, list) else [value])]
         split = split_name(_text(entry["split"], "split", where), where) if "split" in entry else None
-        image_id = str(entry.get("image_id"))
-        numbered = int(image_id) if re.fullmatch(r"\d{1,18}", image_id) else None
         count += 1
-        yield Row(_text(entry[image], image, where), captions, where, split, numbered)
+        yield Row(_text(entry[image], image, where), captions, where, split, whole_number(str(entry.get("image_id"))))
     say(f"{file}: a list of {count} images with captions")
 
 

@@ -191,6 +191,11 @@ def split_name(name: str, where: str) -> str:
     return split
 
 
+def with_slashes(name: str) -> str:
+    """Give a relative path with forward slashes, without `.` and doubled ones."""
+    return str(PurePosixPath(name.replace("\\", "/")))
+
+
 def inside(name: str, where: str) -> str:
     """Give `name` as a relative path; refuse one that leads out of the folder that it is relative to.
 
@@ -200,7 +205,9 @@ def inside(name: str, where: str) -> str:
     Raises:
         InputError: empty, absolute, on a drive, with `..` or a control character.
     """
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = PurePosixPath(with_slashes(name))
+    if not name.strip():
+        raise InputError(f"{where}: no file name; expected the picture that the caption describes")
     if not path.name or path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
         raise InputError(f"{where}: the file name {name!r} leads out of the picture folder; expected a relative name")
     if any(ord(character) < 32 for character in name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from vse.console import say
-from vse.data.pictures import Pictures, inside, left_out, one_line, seeded_splits
+from vse.console import say, warn
+from vse.data.pictures import Pictures, first_of, inside, left_out, one_line, seeded_splits
 from vse.errors import InputError
 
 DRAWN = 1000
@@ -54,7 +55,7 @@ def to_splits(
 ) -> dict[str, Pictures]:
     """Group rows by image and split.
 
-    An image's id is the source's where every image has another one, else its place among the images. Captions without
+    An image's id is the source's where every image has one, else its place among the images. Captions without
     text and images without captions or split are left out and named.
 
     Args:
@@ -73,10 +74,7 @@ def to_splits(
         left_out(sources[0], "images without captions", [name for name, row in grouped.items() if not row.captions])
     if not known:
         raise InputError(f"{sources[0]}: lists no image with a caption; expected captions for the pictures in {images}")
-    ids = [image.image_id for image in grouped.values()]
-    if None in ids or len(set(ids)) < len(ids):
-        for place, image in enumerate(grouped.values()):
-            image.image_id = place
+    _give_ids(grouped, sources[0])
     by: Mapping[str, Any] = {}
     if split_of is not None:
         for image in known:
@@ -117,13 +115,47 @@ def _grouped(rows: Iterable[Row], source: Path, once: bool) -> dict[str, Row]:
         if row.split != known.split:
             raise InputError(f"{row.where}: {name} is in two splits, {known.split} in {known.where}; choose one")
         if row.image_id != known.image_id:
-            known.image_id = None
+            raise InputError(
+                f"{row.where}: {name} has the id {row.image_id}, but {known.image_id} in {known.where}; give an image "
+                "one id, or rename the column or field of ids"
+            )
         known.captions += row.captions
         if known.caption_ids is not None and row.caption_ids is not None:
             known.caption_ids += row.caption_ids
     if empty:
         left_out(source, "captions without text", empty)
     return images
+
+
+def whole_number(text: str) -> int | None:
+    """Read a whole number, as tables write it: 7, 0007, 7.0; None for other text."""
+    found = re.fullmatch(r"\s*(\d{1,18})(\.0*)?\s*", text)
+    return None if found is None else int(found[1])
+
+
+def _give_ids(images: Mapping[str, Row], source: Path) -> None:
+    """Make the place of each image its id, unless the source has a whole number for each.
+
+    Raises:
+        InputError: two images have one.
+    """
+    of: dict[int, str] = {}
+    for name, image in images.items():
+        if image.image_id is not None and of.setdefault(image.image_id, name) != name:
+            raise InputError(
+                f"{image.where}: {name} has the id {image.image_id}, as {of[image.image_id]} has; give each image "
+                "another one, or rename the column or field of ids"
+            )
+    if len(of) == len(images):
+        return
+    if of:
+        without = [name for name, image in images.items() if image.image_id is None]
+        warn(
+            f"{source}: {len(without)} images have no whole number as id, so that ids are places in the list instead: "
+            f"{first_of(without)}"
+        )
+    for place, image in enumerate(images.values()):
+        image.image_id = place
 
 
 def _draw(images: list[Row], draw: Draw, source: Path) -> Mapping[str, Any]:

@@ -8,12 +8,12 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from vse.console import say
-from vse.data.pictures import SPLITS, left_out, split_name
-from vse.data.rows import Row, SplitOf
+from vse.data.pictures import SPLITS, left_out, split_name, with_slashes
+from vse.data.rows import Row, SplitOf, whole_number
 from vse.errors import InputError
 
 IMAGE = "image"
@@ -30,6 +30,15 @@ SEPARATORS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas"}
 
 UNQUOTED = "\t|"
 """Separators of tables in which a quote mark is a character like any other."""
+
+OTHER_FILES = {
+    b"PAR1": "a Parquet file",
+    b"PK\x03\x04": "a spreadsheet or another ZIP archive",
+    b"\x1f\x8b": "compressed by gzip",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""First bytes of files that are no table of text in UTF-8."""
 
 TOKEN_LINE = re.compile(r"(.+)#(\d+)\t(.*)")
 """A line of Flickr8k.token.txt or results_20130124.token: picture, number of the caption, caption."""
@@ -85,7 +94,7 @@ def read_table(file: Path) -> Table:
                 [fields[places[CAPTION]]],
                 where,
                 split,
-                int(image_id) if re.fullmatch(r"\d{1,18}", image_id) else None,
+                whole_number(image_id),
             )
         )
     if unquoted and rows and all(_is_quoted(row.name) for row in rows):
@@ -101,13 +110,23 @@ def read_table(file: Path) -> Table:
 
 def _read_text(file: Path) -> str:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        content = file.read_bytes()
     except OSError as problem:
         raise InputError(f"{file}: cannot be read ({problem.strerror}); expected a caption table") from None
+    kind = next((kind for head, kind in OTHER_FILES.items() if content.startswith(head)), None)
+    if kind is not None:
+        raise InputError(f"{file}: {kind}; expected text, save the table as UTF-8 with commas or tabs")
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise InputError(f"{file}: byte {problem.start} is not valid UTF-8; convert the file to UTF-8") from None
+        line = content.count(b"\n", 0, problem.start) + 1
+        raise InputError(
+            f"{file}, line {line}: byte {problem.start} is not valid UTF-8; convert the file: iconv -f WINDOWS-1252 "
+            "-t UTF-8, if that is its encoding"
+        ) from None
     text = text.replace("\r\n", "\n")
-    return text if "\n" in text else text.replace("\r", "\n")
+    text = text if "\n" in text else text.replace("\r", "\n")
+    return re.sub(r"\A\s*sep=[,;|\t]\n", "\n", text)  # Excel's note of the separator
 
 
 def _token_rows(text: str, file: Path) -> list[Row]:
@@ -139,6 +158,8 @@ def _header(line: str, file: Path) -> tuple[str, int]:
     advice = ""
     if PICTURE.fullmatch(columns[0]):
         advice = "; the line seems to be a row, put the names of the columns before it"
+    elif re.match(r".+#\d+ ", line):
+        advice = "; a line NAME#NUMBER needs a tab before its caption"
     raise InputError(
         f"{file}, line 1: columns {columns}; expected image (or filename, filepath, ...), caption (or title, text, "
         f"comment, ...) and perhaps split{advice}"
@@ -267,7 +288,7 @@ def split_lists(table: Path, rows: Sequence[Row]) -> tuple[SplitOf | None, tuple
     Raises:
         InputError: two lists of one split, or a picture in two of them.
     """
-    names = {_stem(row.name): row.name for row in rows}
+    names = _Names(rows)
     split_of: dict[str, str] = {}
     files: dict[str, Path] = {}
     for path in sorted(table.parent.glob("*.txt")):
@@ -275,24 +296,59 @@ def split_lists(table: Path, rows: Sequence[Row]) -> tuple[SplitOf | None, tuple
         if kind is None or path == table:
             continue
         lines = [line.strip() for line in _read_text(path).split("\n") if line.strip()]
-        if not any(_stem(line) in names for line in lines):
+        listed = {line: names.find(line, path) for line in lines}
+        if not any(listed.values()):
             continue
         split = SPLITS[kind[1].lower()]
         if split in files:
             raise InputError(f"{path}: a second list of {split} pictures beside {files[split].name}; keep one of them")
         files[split] = path
-        unknown = [line for line in lines if _stem(line) not in names]
+        unknown = [line for line, name in listed.items() if name is None]
         if unknown:
             left_out(path, f"pictures without captions in {table.name}", unknown)
-        for line in lines:
-            if split_of.setdefault(_stem(line), split) != split:
-                raise InputError(f"{path}: {line} is in the list of {split_of[_stem(line)]} as well; choose one")
+        for line, name in listed.items():
+            if name is not None and split_of.setdefault(name, split) != split:
+                raise InputError(f"{path}: {line} is in the list of {split_of[name]} as well; choose one")
     if not files:
         return None, ()
     say(f"{table}: splits of {', '.join(path.name for path in files.values())}")
-    return lambda name: split_of.get(_stem(name)), tuple(files.values())
+    return split_of.get, tuple(files.values())
 
 
-def _stem(name: str) -> str:
-    base = re.split(r"[/\\]", name.strip())[-1]
-    return base.rpartition(".")[0] if PICTURE.fullmatch(base) else base
+class _Names:
+    """Names of a table's images, found by a line of a split list: the whole name, or one that is the end of the other.
+
+    A line may lack the suffix of the picture.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.whole: dict[str, set[str]] = {}
+        self.ends: dict[str, set[str]] = {}
+        for name in {with_slashes(row.name) for row in rows}:
+            for end in _ends(name):
+                for form in (end, _without_suffix(end)):
+                    self.ends.setdefault(form, set()).add(name)
+            for form in (name, _without_suffix(name)):
+                self.whole.setdefault(form, set()).add(name)
+
+    def find(self, line: str, path: Path) -> str | None:
+        """Find the image that a line names; None where there is none.
+
+        Raises:
+            InputError: there are several.
+        """
+        line = with_slashes(line)
+        found = self.ends.get(line) or next((self.whole[end] for end in _ends(line) if end in self.whole), set())
+        if line in found or len(found) < 2:
+            return line if line in found else next(iter(found), None)
+        raise InputError(f"{path}: {line} may be {' or '.join(sorted(found))}; write the whole name")
+
+
+def _ends(name: str) -> list[str]:
+    """List the last parts of a path: a/b/c.jpg, b/c.jpg, c.jpg."""
+    parts = PurePosixPath(name).parts
+    return ["/".join(parts[first:]) for first in range(len(parts))]
+
+
+def _without_suffix(name: str) -> str:
+    return name.rpartition(".")[0] if PICTURE.fullmatch(name) else name
