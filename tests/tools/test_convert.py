@@ -243,7 +243,7 @@ def test_arrays_without_ids_take_them_from_a_file(tmp_path: Path, captions: Path
     (tmp_path / "order.txt").write_text("".join(f"{image}\n" for image in IDS))
     with pytest.raises(InputError, match=r"all\.npy: features without ids.*--ids FILE"):
         convert(tmp_path / "all.npy", out=tmp_path / "out", captions=captions)
-    convert(tmp_path / "all.npy", out=tmp_path / "out", captions=captions, ids=tmp_path / "order.txt")
+    convert(tmp_path / "all.npy", out=tmp_path / "out", captions=captions, ids=tmp_path / "order.txt", axes="rd")
     check_splits(tmp_path / "out", with_boxes=False)
 
 
@@ -281,7 +281,7 @@ def test_an_image_in_two_splits_gets_its_features_in_both(tmp_path: Path) -> Non
 def write_drawn(case: Drawn, folder: Path, form: str) -> Path:
     """Feature files of one of the forms, in which all numbers of picture k are k + 1; strangers hold 99."""
     rows = [(image, 99 if truth is None else truth + 1) for image, truth in zip(case.images, case.truth, strict=True)]
-    arrays = [np.full((2, 3), value, np.float32) for _, value in rows]
+    arrays = [np.full((2, 256), value, np.float32) for _, value in rows]
     if form == "folder":
         for (image, _), array in zip(rows, arrays, strict=True):
             path = folder / "f" / f"{image.strip('/').removesuffix('.npz')}.npz"

@@ -95,7 +95,7 @@ def test_archives_of_another_form_are_refused(tmp_path: Path, arrays: dict[str, 
 def test_tables_are_read_with_the_ids_beside_them(tmp_path: Path) -> None:
     np.save(tmp_path / "train_ims.npy", np.stack([features(image) for image in IDS]))
     (tmp_path / "train_ids.txt").write_text("".join(f"{image}\n" for image in IDS))
-    check(collected(open_table(tmp_path / "train_ims.npy")), with_boxes=False)
+    check(collected(open_table(tmp_path / "train_ims.npy"), axes="rd"), with_boxes=False)
     stacked = [np.stack([make(image) for image in IDS]) for make in (features, boxes)]
     sizes = {"image_w": np.full(5, 640), "image_h": np.full(5, 480)}
     np.savez(tmp_path / "b.npz", features=stacked[0], boxes=stacked[1], image_ids=np.array(IDS), **sizes)

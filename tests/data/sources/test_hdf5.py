@@ -63,7 +63,18 @@ def test_entries_come_in_the_order_of_their_numbers(tmp_path: Path, content: Wri
 
 def test_entries_may_be_the_features_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", lambda file: [file.__setitem__(str(image), features(image)) for image in IDS])
-    check(collected(open_hdf5(path)), sorted(IDS), with_boxes=False)
+    check(collected(open_hdf5(path), axes="rd"), sorted(IDS), with_boxes=False)
+
+
+@pytest.mark.parametrize("holder", ["4", "4/x"])
+def test_attributes_tell_sizes_and_numbers_of_boxes(tmp_path: Path, holder: str) -> None:
+    def content(file: Any) -> None:
+        file["4/x"] = np.concatenate([features(4, 3, 300), np.zeros((2, 300), np.float32)])
+        file[holder].attrs.update({"num_boxes": 3, "image_w": 640, "image_h": 480})
+
+    images = collected(open_hdf5(write(tmp_path / "a.h5", content)))
+    assert images.lengths.tolist() == [3]
+    assert images.entries[0].size == (640, 480)
 
 
 @pytest.mark.parametrize("place", ["{}", "{}/features", "features/{}"])
@@ -173,7 +184,7 @@ def test_entries_of_another_form_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"entry '4': none of features.*--features_key"):
         collected(open_hdf5(nothing))
     named = write(tmp_path / "d.h5", lambda file: file.__setitem__("4/what", features(4)))
-    np.testing.assert_array_equal(collected(open_hdf5(named, "what")).read(0), features(4))
+    np.testing.assert_array_equal(collected(open_hdf5(named, "what"), axes="rd").read(0), features(4))
     both = write(
         tmp_path / "c.h5", lambda file: [file.__setitem__(f"4_{end}", features(4)) for end in ("grids", "feat")]
     )

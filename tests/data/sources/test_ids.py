@@ -36,6 +36,15 @@ def test_dictionaries_give_each_id_its_row(tmp_path: Path, name: str) -> None:
     assert read_id_file(write(tmp_path / name, {"x": 2, "z": 0, "y": 1}), 3) == ["z", "y", "x"]
 
 
+def test_dictionaries_may_give_each_row_its_id(tmp_path: Path) -> None:
+    assert read_id_file(write(tmp_path / "a.json", {"1": "x", "0": 31, "2": "z"}), 3) == ["31", "x", "z"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_id(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf7\r\n3\r\n")
+    assert read_id_file(tmp_path / "a.txt", 2) == ["7", "3"]
+
+
 def test_numpy_numbers_in_pickles_are_read(tmp_path: Path) -> None:
     content = {np.int64(2**53 + 1): np.int32(1), "b": np.int64(0)}
     assert read_id_file(write(tmp_path / "a.pkl", content), 2) == ["b", "9007199254740993"]

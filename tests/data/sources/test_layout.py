@@ -38,7 +38,7 @@ def entries(*shapes: Shape, boxes: list[Shape] | None = None, counts: list[int] 
         (entries((5, 3), boxes=[(5, 4)]), (5, 3)),
         (entries((5, 3), boxes=[(4, 3)]), (3, 5)),
         (entries((5, 3), (5, 3), counts=[5, 2]), (5, 3)),
-        (entries((1, 3, 5), (1, 3, 5)), (3, 5)),
+        (entries((1, 3, 500), (1, 3, 500)), (3, 500)),
         (entries((1, 3, 5), (1, 1, 5)), (3, 5)),
         (entries((512, 1, 1), (512, 1, 1)), (512,)),
         (entries((2048, 7, 7)), (49, 2048)),
@@ -55,6 +55,9 @@ def test_shapes_that_leave_one_reading_are_read(some: list[Entry], shape: Shape)
     [
         entries((5, 3), (5, 3)),
         entries((577, 512)),
+        entries((512, 577)),
+        entries((32, 49)),
+        entries((1, 3, 5), (1, 3, 5)),
         entries((6, 6), boxes=[(6, 4)]),
         entries((16, 16, 16)),
         entries((5, 3), (5, 3), counts=[3, 2]),

@@ -45,8 +45,11 @@ def values(form: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("form", ["npy", "npz", "bare"])
 def test_values_of_every_form_are_read(tmp_path: Path, form: str) -> None:
     path = write(tmp_path / "a.lmdb", {"__len__": b"5", **values(form)})
-    check(collected(LmdbSource(path, dim=4 if form == "bare" else None)), sorted(IDS), with_boxes=form == "npz")
-    check(collected(LmdbSource(path / "data.mdb", dim=4 if form == "bare" else None)), sorted(IDS), form == "npz")
+    check(
+        collected(LmdbSource(path, dim=4 if form == "bare" else None), axes="rd"), sorted(IDS), with_boxes=form == "npz"
+    )
+    source = LmdbSource(path / "data.mdb", dim=4 if form == "bare" else None)
+    check(collected(source, axes="rd"), sorted(IDS), form == "npz")
 
 
 def test_bare_numbers_of_other_precision_are_found_out(tmp_path: Path) -> None:

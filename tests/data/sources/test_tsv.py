@@ -24,6 +24,14 @@ def test_rows_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     check(collected(TsvSource(write_tsv(tmp_path / "a.tsv"))))
 
 
+def test_marks_and_blanks_around_an_id_are_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("\ufeff" + line(" a.jpg ", features(1)) + line("b.jpg", features(2)), encoding="utf-8")
+    images = collected(TsvSource(path))
+    assert [entry.image for entry in images.entries] == ["a.jpg", "b.jpg"]
+    np.testing.assert_array_equal(images.read(1), features(2))
+
+
 def test_bytes_that_python_3_wrote_as_text_are_read(tmp_path: Path) -> None:
     lines = [line(image, features(image), boxes(image)).rstrip("\n").split("\t") for image in IDS]
     text = "".join("\t".join([*fields[:4], f"b'{fields[4]}'", f"b'{fields[5]}'"]) + "\n" for fields in lines)

@@ -101,7 +101,7 @@ class _Members(Mapping[str, Any]):
 
 
 class EntrySource:
-    """HDF5 with an entry for each image, in one of three forms.
+    """HDF5 with an entry for each image, in one of three forms; sizes and numbers of boxes may be its attributes.
 
     `{id}` is the features or a group that holds them; `features/{id}`; or `{id}_features`. An id may be a path.
 
@@ -187,7 +187,7 @@ class EntrySource:
 
         def find(names: tuple[str, ...]) -> Any:
             found = pick(member, names, where, "expected one of them")
-            return None if found is None else member[found][()]
+            return _attribute(member.group, names) if found is None else member[found][()]
 
         return self._entry(name, f"{name}/{key}", member[key], find)
 
@@ -196,7 +196,17 @@ class EntrySource:
         if isinstance(features, _Members):
             raise InputError(f"{where}: {place} is a group; expected the features of one image")
         check_shape(features.shape, where)
-        return make_entry(image, features.shape, where, place, find)
+
+        def find_or_attribute(names: tuple[str, ...]) -> Any:
+            found = find(names)
+            return _attribute(features, names) if found is None else found
+
+        return make_entry(image, features.shape, where, place, find_or_attribute)
+
+
+def _attribute(holder: Any, names: tuple[str, ...]) -> Any:
+    """Find the first of these attributes of a group or dataset, or None."""
+    return next((holder.attrs[name] for name in names if name in holder.attrs), None)
 
 
 def _starts(name: str) -> Iterator[str]:

@@ -32,6 +32,8 @@ def ids_beside(path: Path) -> Path | None:
 def read_id_file(path: Path, rows: int) -> list[str]:
     """Read the id of each row: a text file with an id a line, a .npy, or a list or {id: row} as .json or .pkl.
 
+    {row: id} is read as well, where it cannot be {id: row}.
+
     Nothing in a pickle is executed.
 
     Raises:
@@ -46,7 +48,7 @@ def read_id_file(path: Path, rows: int) -> list[str]:
         elif path.suffix in (".pkl", ".pickle"):
             content = read_plain_pickle(path)
         else:
-            content = path.read_text(encoding="utf-8").split("\n")
+            content = path.read_text(encoding="utf-8-sig").split("\n")
             content = [line.strip() for line in content if line.strip()]
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected an id for each row") from None
@@ -66,7 +68,10 @@ def read_id_file(path: Path, rows: int) -> list[str]:
 
 
 def _ordered(rows_of: dict[Any, Any], rows: int, path: Path) -> list[Any]:
-    """Sort the keys of {id: row} by row."""
+    """Sort the keys of {id: row} by row, or the values of {row: id}."""
+    wanted = sorted(map(str, range(rows)))
+    if sorted(map(str, rows_of)) == wanted and sorted(map(str, rows_of.values())) != wanted:
+        return [rows_of[row] for row in sorted(rows_of, key=int)]
     if sorted(map(repr, rows_of.values())) != sorted(map(repr, range(rows))):
         raise InputError(
             f"{path}: gives {len(rows_of)} ids {len(set(map(repr, rows_of.values())))} different rows; expected each "

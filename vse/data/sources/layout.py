@@ -11,7 +11,7 @@ from vse.data.sources.entry import Axes, Entry
 from vse.errors import InputError
 
 FEWEST_DIMENSIONS, MOST_REGIONS = 256, 128
-"""[2048, 36] can only be dimensions first; [577, 512] can be either."""
+"""[36, 2048] can only be regions first, [2048, 36] only dimensions first; [577, 768] and [32, 49] can be either."""
 
 
 def turned(shape: tuple[int, ...]) -> bool:
@@ -101,7 +101,10 @@ def _by_boxes(entries: list[Entry], shapes: np.ndarray) -> str | None:
     for entry, shape in zip(entries, shapes.tolist(), strict=True):
         numbers = {entry.regions} - {None}
         if entry.boxes is not None:
-            numbers = {number for number, four in (entry.boxes.shape, entry.boxes.shape[::-1]) if four == 4}
+            shape_of_boxes = list(entry.boxes.shape)
+            if len(shape_of_boxes) != 2 or 4 not in shape_of_boxes:
+                raise InputError(f"{entry.where}: boxes {shape_of_boxes}; expected four numbers for each region")
+            numbers = {number for number, four in (shape_of_boxes, shape_of_boxes[::-1]) if four == 4}
         if not numbers:
             return None
         for axis, length in enumerate(shape):
@@ -127,7 +130,7 @@ def _by_length(shapes: np.ndarray, rank: int) -> str | None:
     """Lengths that leave one reading."""
     lengths = shapes.max(axis=0)
     if rank == 2:
-        if lengths[0] < lengths[1]:
+        if lengths[0] < FEWEST_DIMENSIONS <= lengths[1]:
             return "rd"
         return "dr" if turned(tuple(lengths.tolist())) else None
     if lengths[0] >= 2 * lengths[1:].max():

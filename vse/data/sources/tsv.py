@@ -25,6 +25,9 @@ COLUMNS = {
 
 ALIASES = {"img_id": "image_id", "img_w": "image_w", "img_h": "image_h"}
 
+MARK = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark, which some programs write first."""
+
 SAMPLE = 64
 """Lines whose features are decoded to find out their precision."""
 
@@ -56,7 +59,8 @@ class TsvSource:
     def __init__(self, path: Path, columns: str | None = None, dtype: str | None = None) -> None:
         self.path, self.dtype = path, dtype
         self.file = path.open("rb")
-        first = self._fields(0)
+        self.start = len(MARK) if self.file.read(len(MARK)) == MARK else 0
+        first = self._fields(self.start)
         names = [ALIASES.get(name, name) for name in (field.decode("latin-1") for field in first)]
         self.titled = {"image_id", "features"} <= set(names)
         if columns is not None:
@@ -96,8 +100,8 @@ class TsvSource:
         return _decode(_bare(self._fields(offset)[self.columns.index("features")]), f"{where}: features")
 
     def _lines(self) -> Iterator[_Line]:
-        self.file.seek(0)
-        offset = number = 0
+        self.file.seek(self.start)
+        offset, number = self.start, 0
         while line := self.file.readline(LONGEST_LINE):
             number += 1
             if number > 1 or not self.titled:
@@ -174,7 +178,7 @@ def _box_dtype(line: _Line) -> str:
 
 def _image(field: bytes, where: str) -> str:
     try:
-        image = _bare(field).decode("utf-8")
+        image = _bare(field).decode("utf-8").strip()
     except UnicodeDecodeError:
         raise InputError(f"{where}: image id is not UTF-8; the file is damaged, use another copy") from None
     if not image:
