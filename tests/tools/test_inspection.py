@@ -51,3 +51,11 @@ def test_boxes_that_leave_their_picture_are_a_problem(folder: Path, box: list[fl
     np.save(folder / "test_ims_bbx.npy", np.tile(np.array(box, np.float32), (8, 4, 1)))
     np.save(folder / "test_ims_size.npy", np.tile([64, 48], (8, 1)))
     assert len(problems(folder, f"{wrong} images with boxes that are not within the picture")) == bool(wrong)
+
+
+def test_ids_that_come_twice_in_a_split_are_a_problem(folder: Path) -> None:
+    lines = [str(image) for image in range(8)]
+    (folder / "test_ids.txt").write_text("".join(f"{line}\n" for line in ["3", *lines[1:]]))
+    assert problems(
+        folder, "test_ids.txt: 1 lines come more than once: 3; expected another one for each of the 8 images"
+    )

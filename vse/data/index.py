@@ -126,7 +126,7 @@ def read_lines(path: Path) -> list[str]:
         InputError: the file cannot be read as text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").rstrip().split("\n")
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected one image id a line") from None
     except UnicodeDecodeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
@@ -308,13 +309,20 @@ def _ids(folder: Path, part: _Part, findings: Findings) -> str | None:
         path = folder / f"{part.name}_{what}.txt"
         if path.exists():
             try:
-                count = len(read_lines(path))
+                lines = read_lines(path)
             except InputError as problem:
                 findings.problems.append(str(problem))
                 continue
+            count = len(lines)
             rows = len(part.features.array) if part.features is not None else images
+            unit = f"{captions} captions" if what == "cap_ids" else f"{images} images"
             if count not in ((captions,) if what == "cap_ids" else (images, captions, rows)):
-                unit = f"{captions} captions" if what == "cap_ids" else f"{images} images"
                 findings.problems.append(f"{path}: {count} lines; expected one for each of the {unit}")
+            again = [line for line, times in Counter(lines).items() if times > 1]
+            if again and count == (captions if what == "cap_ids" else images):
+                findings.problems.append(
+                    f"{path}: {len(again)} lines come more than once: {first_of(again)}; expected another one for each "
+                    f"of the {unit}"
+                )
             found.append({"ids": "images", "names": "names", "cap_ids": "captions"}[what])
     return ", ".join(found) or None
