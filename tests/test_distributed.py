@@ -18,7 +18,7 @@ import torch.distributed as dist
 import vse.distributed
 from vse.distributed import agree, first_process_first, leave, start
 from vse.errors import InputError
-from vse.training.runs import Interrupt, Interrupted
+from vse.training.runs import Interrupt
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="gloo over loopback")
 
@@ -87,13 +87,6 @@ def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path: Path) -> None:
             assert (step, interrupt.received) == (3, signal.SIGTERM)
 
     assert in_two_processes(tmp_path, work) == [0, 0]
-
-
-def test_what_can_be_repeated_stops_at_once(tmp_path: Path) -> None:
-    with Interrupt().watching() as interrupt:
-        with pytest.raises(Interrupted), interrupt.at_once():
-            os.kill(os.getpid(), signal.SIGINT)
-        assert interrupt.stops()
 
 
 def start_two(monkeypatch: pytest.MonkeyPatch, work: Callable[[int], None]) -> list[int]:

@@ -1,56 +1,33 @@
-"""What all pages share: escaping, pictures that enlarge, and how a real browser shows them."""
+"""Pages hold their pictures, and text in them stays text."""
 
 from __future__ import annotations
 
-import re
+import base64
+import io
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.tools.browser import look
-from vse.tools.pages import Album, save_page
-
-TEMPLATE = """{% extends "base" %}{% from "macros" import thumbnail %}
-{% block content %}<div class="grid">
-{% for picture in pictures %}<figure>{{ thumbnail(picture) }}{{ text }}</figure>{% endfor %}</div>{% endblock %}"""
-
-HOSTILE = "<script>document.body.innerHTML = ''</script>\"' & <b>"
+from vse.errors import InputError
+from vse.tools.pages import embedded, save_page
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Path:
-    album = Album()
-    pictures = [
-        album.add(f"p{number}", Image.new("RGB", (1000, 500), "teal"), HOSTILE, [HOSTILE, "x" * 300])
-        for number in (0, 1, 1)
-    ]
+def test_an_embedded_picture_is_read_back() -> None:
+    picture = Image.new("RGB", (3, 2), (10, 200, 30))
+    head, content = embedded(picture, "PNG").split(",")
+    assert head == "data:image/png;base64"
+    read = Image.open(io.BytesIO(base64.b64decode(content)))
+    assert (read.size, read.getpixel((2, 1))) == ((3, 2), (10, 200, 30))
+
+
+def test_markup_in_values_is_text(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    sections = [("top", HOSTILE)]
-    save_page(path, TEMPLATE, title=HOSTILE, sections=sections, album=album, pictures=pictures, text="y" * 300)
-    return path
+    save_page(path, "<p title='{{ text }}'>{{ text }}</p>", text="<b>'é")
+    assert path.read_text("utf-8") == "<p title='&lt;b&gt;&#39;é'>&lt;b&gt;&#39;é</p>\n"
+    assert list(tmp_path.iterdir()) == [path]
 
 
-def test_values_are_escaped_and_nothing_is_fetched(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert "<script" not in text
-    assert "<b>&lt;script&gt;" in text  # the caption of a large picture, in the template's own markup
-    assert not re.findall(r'(?:src|href)="(?!data:image/|#)', text)
-
-
-def test_a_picture_enlarges_to_one_copy(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert re.findall(r'class="large" id="(.*?)"', text) == ["p0", "p1"]
-    assert re.findall(r'<a href="#(p\d)">', text) == ["p0", "p1", "p1"]
-
-
-@pytest.mark.parametrize("width", [360, 800, 1600])
-def test_a_browser_shows_it_at_any_width(page: Path, width: int) -> None:
-    content, pictures, broken, enlarged = look(page, width)
-    assert content <= width
-    assert pictures == 3 + 2
-    assert (broken, enlarged) == (0, 0)
-
-
-def test_a_link_enlarges_a_picture_in_a_browser(page: Path) -> None:
-    assert look(page, 800, "#p1")[3] == 1
+def test_a_page_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent.*page\.html"):
+        save_page(tmp_path / "absent" / "page.html", "")

@@ -1,4 +1,4 @@
-"""The training loop: one flat function over a network, an objective and a data set."""
+"""Warnings of a training that has gone wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vse.training.step import StepResult
 
 
 class CollapseGuard:
-    """Tells once, in one sentence, that all pairs score alike, or what the objective finds wrong."""
+    """Warn once, in one sentence, that all pairs score alike, or of what the objective finds wrong."""
 
     def __init__(self) -> None:
         self.alike = 0

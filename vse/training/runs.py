@@ -124,7 +124,7 @@ class Progress:
 
     epoch: int = 0
     position: int = 0  # batches done in this epoch
-    step: int = 0  # batches done in all (the published Eiters)
+    step: int = 0  # batches done in all (Eiters in the original code)
     validated: int = -1  # step of the last validation
     best: float = float("-inf")  # best selection score on dev
     bad_losses: int = field(default=0, compare=False)  # non-finite losses in a row

@@ -1,0 +1,132 @@
+"""A run around its loop: signals, folders, and the checkpoint it goes on from."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from vse import checkpoints
+from vse.checkpoints import Checkpoint, RunState
+from vse.errors import InputError
+from vse.losses import MaxHinge
+from vse.nn.network import EmbeddingNetwork
+from vse.options import TrainingOptions
+from vse.training.runs import (
+    Interrupt,
+    Interrupted,
+    Progress,
+    Run,
+    begin_run,
+    claim_folders,
+    lock_folders,
+    random_states,
+    release_folders,
+    resume,
+    resumes_own,
+)
+
+ORDER = {"seed": 0, "pairs_per_step": 4, "pairs": 8}
+
+
+class Network(EmbeddingNetwork):
+    """Two linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder, self.caption_encoder = nn.Linear(4, 2), nn.Linear(4, 2)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path / "run", torch.device("cpu"))
+
+
+def save(run: Run, network: Network, with_state: bool = True) -> None:
+    run.folder.mkdir(exist_ok=True)
+    optimizer = torch.optim.Adam(network.parameters())
+    state = RunState(MaxHinge().state_dict(), optimizer.state_dict(), ORDER, random_states(run))
+    progress = {"epoch": 1, "position": 2, "step": 4, "validated": 3, "best": 9.0}
+    content = Checkpoint("VSEpp", [network.state_dict()], {}, {"words": []}, [4], progress)
+    content = Checkpoint(**{**vars(content), "run": state if with_state else None})
+    checkpoints.save(run.checkpoint, content)
+
+
+def resumed(run: Run, network: Network, source: str = "auto", order: dict[str, int] = ORDER) -> Any:
+    optimizer = torch.optim.Adam(network.parameters())
+    return resume(source, "VSEpp", run, network, MaxHinge(), optimizer, None, order, {"options": {}})
+
+
+def test_what_can_be_repeated_stops_at_once() -> None:
+    with Interrupt().watching() as interrupt:
+        with pytest.raises(Interrupted), interrupt.at_once():
+            os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.stops()
+
+
+def test_a_signal_before_a_computation_stops_it_before_it_begins() -> None:
+    with Interrupt().watching() as interrupt:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted), interrupt.at_once():
+            pytest.fail("begun")
+        assert interrupt.received == signal.SIGTERM
+
+
+def test_bf16_without_cuda_is_refused() -> None:
+    with pytest.raises(InputError, match="--precision bf16: needs a CUDA device, this is cpu; use float32"):
+        begin_run(TrainingOptions(device="cpu", precision="bf16"))
+
+
+def test_an_earlier_run_is_moved_aside_unless_it_is_resumed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run.folder.mkdir()
+    run.checkpoint.touch()
+    claim_folders(run, resumed=True, options={"seed": 0})
+    release_folders(run)
+    assert run.checkpoint.exists()
+    lock_folders(run)
+    claim_folders(run, resumed=False, options={"seed": 1})
+    release_folders(run)
+    assert {path.name for path in run.folder.iterdir()} == {"options.json"}
+    assert (run.folder.with_name("run.1") / "checkpoint.pth.tar").exists()
+    assert "holds an earlier run: moved to" in capsys.readouterr().out
+
+
+def test_only_its_own_checkpoint_makes_a_run_go_on_in_its_folder(run: Run, tmp_path: Path) -> None:
+    run.folder.mkdir()
+    run.checkpoint.touch()
+    (tmp_path / "link").symlink_to(run.checkpoint)
+    (tmp_path / "other").touch()
+    cases = {None: False, "auto": True, str(tmp_path / "link"): True, str(tmp_path / "other"): False}
+    assert {source: resumes_own(TrainingOptions(resume=source), run) for source in cases} == cases
+
+
+def test_auto_without_a_checkpoint_starts_from_the_beginning(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert resumed(run, Network()) == (Progress(), None)
+    assert "no checkpoint in" in capsys.readouterr().out
+
+
+def test_a_resumed_run_has_weights_place_and_random_numbers(run: Run) -> None:
+    saved, network = Network(), Network()
+    save(run, saved)
+    expected = torch.rand(3)
+    progress, _ = resumed(run, network)
+    assert (progress.epoch, progress.position, progress.step, progress.best) == (1, 2, 4, 9.0)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(network.image_encoder.weight, saved.image_encoder.weight)  # type: ignore[arg-type]
+
+
+def test_another_order_of_the_pairs_is_refused(run: Run) -> None:
+    save(run, Network())
+    with pytest.raises(InputError, match="made with pairs per step 4, this run has 8; resume with the same --seed"):
+        resumed(run, Network(), order={**ORDER, "pairs_per_step": 8})
+
+
+def test_a_model_without_the_state_of_its_run_is_not_resumed(run: Run) -> None:
+    save(run, Network(), with_state=False)
+    with pytest.raises(InputError, match=r"without the state of its run; .* with --init_model"):
+        resumed(run, Network(), source=str(run.checkpoint))
