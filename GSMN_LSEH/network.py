@@ -81,8 +81,7 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         InputError: options that contradict each other.
     """
     from GSMN_LSEH.model import GSMN
-    from vse.nn.towers.encoders import TowerWordStates
-    from vse.nn.towers.plug import plug_image_tower, plug_text_tower
+    from vse.nn.towers.plug import plug_image_tower, plug_word_states
 
     tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
     try:
@@ -106,8 +105,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         raise InputError(f"--{problem}") from None
     network.image_tower = tower
     if options.towers.text_tower is not None:
-        captions = plug_text_tower(options.towers, text, pooled=False, pretrained=pretrained)
-        network.caption_encoder = TowerWordStates(captions, options.embed_size, not options.no_txtnorm)
+        size, normalise = options.embed_size, not options.no_txtnorm
+        network.caption_encoder = plug_word_states(options.towers, text, size, normalise, pretrained)
     return network
 
 

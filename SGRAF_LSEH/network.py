@@ -45,8 +45,7 @@ def reader(options: NetworkOptions) -> Reader:
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> SGRAF:
     """Build the network that the options describe, for images of this shape: (regions, features), or pixels."""
     from SGRAF_LSEH.model import SGRAF
-    from vse.nn.towers.encoders import TowerWordStates
-    from vse.nn.towers.plug import plug_image_tower, plug_text_tower
+    from vse.nn.towers.plug import plug_image_tower, plug_word_states
 
     tower, image_shape = plug_image_tower(options.towers, image_shape, pooled=False, pretrained=pretrained)
     network = SGRAF(
@@ -66,8 +65,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     )
     network.image_tower = tower
     if options.towers.text_tower is not None:
-        captions = plug_text_tower(options.towers, text, pooled=False, pretrained=pretrained)
-        network.caption_encoder = TowerWordStates(captions, options.embed_size, not options.no_txtnorm)
+        size, normalise = options.embed_size, not options.no_txtnorm
+        network.caption_encoder = plug_word_states(options.towers, text, size, normalise, pretrained)
     return network
 
 

@@ -49,8 +49,7 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         pretrained: start a CNN from its ImageNet weights; False where a checkpoint is loaded next.
     """
     from vse.nn.backbones import CnnTower, cnn_backbone
-    from vse.nn.towers.encoders import TowerCaptionEmbedding
-    from vse.nn.towers.plug import plug_image_tower, plug_text_tower
+    from vse.nn.towers.plug import plug_caption_embedding, plug_image_tower
     from vse.nn.towers.tower import ImageTower
     from VSEpp_LSEH.model import VSEpp
 
@@ -72,8 +71,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     )
     network.image_tower = tower
     if options.towers.text_tower is not None:
-        captions = plug_text_tower(options.towers, text, pooled=True, pretrained=pretrained)
-        network.caption_encoder = TowerCaptionEmbedding(captions, options.embed_size, options.use_abs)
+        size, absolute = options.embed_size, options.use_abs
+        network.caption_encoder = plug_caption_embedding(options.towers, text, size, absolute, pretrained)
     return network
 
 

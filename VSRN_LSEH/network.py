@@ -82,8 +82,7 @@ def reader(options: NetworkOptions) -> Reader:
 
 def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pretrained: bool = True) -> VSRN:
     """Build the network that the options describe, for images of this shape: (regions, features), or pixels."""
-    from vse.nn.towers.encoders import TowerCaptionEmbedding
-    from vse.nn.towers.plug import plug_image_tower, plug_text_tower
+    from vse.nn.towers.plug import plug_caption_embedding, plug_image_tower
     from vse.text.words import Words
     from VSRN_LSEH.captioning import END, PAD, START
     from VSRN_LSEH.model import VSRN
@@ -117,8 +116,8 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     )
     network.image_tower = tower
     if options.towers.text_tower is not None:
-        captions = plug_text_tower(options.towers, text, pooled=True, pretrained=pretrained)
-        network.caption_encoder = TowerCaptionEmbedding(captions, options.embed_size, options.use_abs)
+        size, absolute = options.embed_size, options.use_abs
+        network.caption_encoder = plug_caption_embedding(options.towers, text, size, absolute, pretrained)
     return network
 
 

@@ -15,7 +15,7 @@ from vse import ranges
 from vse.console import say
 from vse.errors import InputError
 from vse.exits import run_to_end
-from vse.options import as_dict, with_values
+from vse.options import as_dict, on_iaprtc12, with_values
 
 Options = TypeVar("Options")
 
@@ -43,6 +43,11 @@ def run(
     if shown is not None and {"-h", "--help"} & set(sys.argv):
         defaults = {**shown(), **(defaults or {})}
     run_to_end(lambda: main(parse(options_type, demo, defaults)))
+
+
+def run_on_iaprtc12(main: Callable[[Any], None], options_type: type[Any], defaults: Mapping[str, Any]) -> NoReturn:
+    """Run an evaluation script as `run` does, with IAPR TC-12 as the data set of `--data_path`."""
+    run(lambda options: main(on_iaprtc12(options)), options_type, defaults=defaults)
 
 
 @contextmanager

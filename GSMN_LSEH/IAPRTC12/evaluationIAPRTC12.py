@@ -6,12 +6,7 @@ DATA_PATH = None
 
 
 from GSMN_LSEH import evaluation
-from vse.cli import run
-from vse.options import on_iaprtc12
+from vse.cli import run_on_iaprtc12
 
 if __name__ == "__main__":
-    run(
-        lambda options: evaluation.main(on_iaprtc12(options)),
-        evaluation.Options,
-        defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH},
-    )
+    run_on_iaprtc12(evaluation.main, evaluation.Options, {"model_path": MODEL_PATH, "data_path": DATA_PATH})

@@ -7,9 +7,8 @@ ENSEMBLE: tuple[str, ...] = ()
 DATA_PATH = None
 
 from SGRAF_LSEH import evaluation
-from vse.cli import run
-from vse.options import on_iaprtc12
+from vse.cli import run_on_iaprtc12
 
 if __name__ == "__main__":
     defaults = {"model_path": MODEL_PATH, "ensemble": ENSEMBLE, "data_path": DATA_PATH}
-    run(lambda options: evaluation.main(on_iaprtc12(options)), evaluation.Options, defaults=defaults)
+    run_on_iaprtc12(evaluation.main, evaluation.Options, defaults)

@@ -4,13 +4,8 @@ MODEL_PATH = "runs/iaprtc12_VSRN/model_best.pth.tar"
 # Folder of the data sets; None: the data that the model was trained on.
 DATA_PATH = None
 
-from vse.cli import run
-from vse.options import on_iaprtc12
+from vse.cli import run_on_iaprtc12
 from VSRN_LSEH import evaluation
 
 if __name__ == "__main__":
-    run(
-        lambda options: evaluation.main(on_iaprtc12(options)),
-        evaluation.Options,
-        defaults={"model_path": MODEL_PATH, "data_path": DATA_PATH},
-    )
+    run_on_iaprtc12(evaluation.main, evaluation.Options, {"model_path": MODEL_PATH, "data_path": DATA_PATH})

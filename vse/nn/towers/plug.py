@@ -10,6 +10,7 @@ from typing import Any
 from vse.data.decoding import RandomCrop, TowerTransform
 from vse.data.images import picture_splits
 from vse.data.loading import Reader, Text
+from vse.nn.towers.encoders import TowerCaptionEmbedding, TowerWordStates
 from vse.nn.towers.tower import ImageTower, TextTower, build_image_tower, build_text_tower, picture_input
 from vse.options import TowerOptions
 from vse.text.tower_pieces import TowerPieces
@@ -103,3 +104,17 @@ def plug_text_tower(options: TowerOptions, text: Text, pooled: bool, pretrained:
     )
     tower.rate, tower.layer_decay = options.text_tower_lr, options.layer_decay
     return tower
+
+
+def plug_caption_embedding(
+    options: TowerOptions, text: Text, embed_size: int, absolute: bool, pretrained: bool
+) -> TowerCaptionEmbedding:
+    """Build the text tower as an encoder of one vector a caption; see `plug_text_tower` and `TowerCaptionEmbedding`."""
+    return TowerCaptionEmbedding(plug_text_tower(options, text, True, pretrained), embed_size, absolute)
+
+
+def plug_word_states(
+    options: TowerOptions, text: Text, embed_size: int, normalise: bool, pretrained: bool
+) -> TowerWordStates:
+    """Build the text tower as an encoder of one state a word; see `plug_text_tower` and `TowerWordStates`."""
+    return TowerWordStates(plug_text_tower(options, text, False, pretrained), embed_size, normalise)
