@@ -57,6 +57,8 @@ def train(folder: NetworkFolder, options: RunOptions, objective: Objective, reci
     options = replace(options, network=folder.resolve(options.network, options.data))  # type: ignore[type-var]
     check_combination(options.objective, folder.pairwise, folder.bounded(options.network))
     run = begin_run(options.training)
+    shares = options.training.sync_batchnorm and run.world_size > 1  # one process has nobody to share with
+    options = replace(options, training=replace(options.training, sync_batchnorm=shares))  # type: ignore[type-var]
     try:
         with Interrupt().watching() as interrupt:
             best = train_and_save(folder, options, objective, recipe or Recipe(), run, interrupt)
