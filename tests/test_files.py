@@ -95,6 +95,22 @@ def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "real").read_text() == (tmp_path / "made").read_text() == "new"
 
 
+def test_a_link_to_itself_is_refused_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match="loop: cannot be written"):
+        write_atomically(tmp_path / "loop", content("new"))
+    assert (tmp_path / "loop").is_symlink()
+
+
+def test_a_linked_folder_that_was_moved_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert move_aside(tmp_path / "link", "--logger_name") == tmp_path / "real.1"
+    writable_folder(tmp_path / "link", "--logger_name")
+    assert (tmp_path / "real").is_dir()
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_the_mode_is_that_of_a_new_file(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a", content("a"))
     (tmp_path / "b").write_text("b")

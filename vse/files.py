@@ -57,6 +57,8 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], Any], previou
             _write_through(path, write)
             return
         target = Path(os.path.realpath(path))
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         remove_leftovers(target.parent, target.name)
         with _new_file(target) as (temporary, file):
             _fill(file, write)
@@ -215,7 +217,7 @@ def writable_folder(path: str | Path, flag: str) -> Path:
     try:
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is a file")
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(os.path.realpath(folder)).mkdir(parents=True, exist_ok=True)  # what a link names may have been moved aside
         with _new_file(folder / "writable"):
             pass
     except OSError as problem:

@@ -237,3 +237,10 @@ def test_a_term_that_begins_later_starts_a_new_mean(tmp_path: Path) -> None:
     log.add({"loss": torch.tensor(16.0), "captioning": torch.tensor(8.0)}, 16)
     log.training(2, NUMBERS, TAGS)
     assert (rows_of(tmp_path)[0]["loss"], rows_of(tmp_path)[0]["captioning"]) == pytest.approx((1.0, 0.5))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_that_is_a_device_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    keep_until(tmp_path / "metrics.jsonl", 5)
+    assert (tmp_path / "metrics.jsonl").is_symlink()

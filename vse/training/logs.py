@@ -269,7 +269,7 @@ def keep_until(metrics_file: Path, step: int) -> None:
     Damaged lines (cut off by a crash, or not of this form) are appended to metrics.jsonl.damaged. The file appears
     whole or not at all.
     """
-    if not metrics_file.exists():
+    if not metrics_file.is_file():  # a device would never end
         return
     kept, damaged = [], []
     for line in metrics_file.read_bytes().splitlines(keepends=True):
