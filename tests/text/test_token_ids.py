@@ -8,7 +8,7 @@ import pytest
 import vse.text.token_ids
 from tests.conftest import CAPTIONS
 from vse.errors import InputError
-from vse.text.token_ids import encode, report_unknown, token_ids, unknown_share
+from vse.text.token_ids import LONGEST, encode, kept_ids, report_unknown, token_ids, unknown_share
 from vse.text.vocabulary import Vocabulary
 
 
@@ -100,3 +100,12 @@ def test_mostly_unknown_words_are_refused_with_the_likely_cause():
     words = Vocabulary.build(["red dog"], 1)
     with pytest.raises(InputError, match=r"dev_caps\.txt: 67% .* unknown .* other captions .* blanks"):
         report_unknown(encode(["red 一个男人 两只狗"], words), words.unknown, "dev_caps.txt")
+
+
+def test_a_caption_of_ten_thousand_words_is_refused(tmp_path):
+    words = Vocabulary.build(["a dog"], 1)
+    assert kept_ids(["dog " * LONGEST], tmp_path / "captions.txt", words).lengths.tolist() == [LONGEST + 2]
+    with pytest.raises(
+        InputError, match=r"captions\.txt: caption 1, counted from 0, has 10000 words; expected at most"
+    ):
+        kept_ids(["a dog", "dog " * 10_000], tmp_path / "captions.txt", words)

@@ -24,6 +24,10 @@ MOST_UNKNOWN = 0.5
 """A larger share of unknown words means that captions and vocabulary do not belong together."""
 
 
+LONGEST = 1000
+"""Most words of a caption; GSMN takes 20 GB for one of 10,000."""
+
+
 @dataclass(frozen=True)
 class TokenIds(Ragged):
     """Captions as ids [length] int32, `<start>` and `<end>` included."""
@@ -89,9 +93,15 @@ def kept_ids(
         cache_folder: where the ids are kept; None: nowhere.
 
     Raises:
-        InputError: most words are unknown.
+        InputError: most words are unknown, or a caption is longer than `LONGEST`.
     """
     tokens = token_ids(captions, vocabulary, None if cache_folder is None else cache_folder / source.stem)
+    longest = int(tokens.lengths.argmax()) if len(tokens.lengths) else 0
+    if len(tokens.lengths) and tokens.lengths[longest] - 2 > LONGEST:
+        raise InputError(
+            f"{source}: caption {longest}, counted from 0, has {tokens.lengths[longest] - 2} words; expected at most "
+            f"{LONGEST}, for memory grows with their square: shorten it"
+        )
     report_unknown(tokens, vocabulary.unknown, source)
     return tokens
 
