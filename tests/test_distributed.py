@@ -133,4 +133,6 @@ def test_a_stopped_process_ends_the_other(monkeypatch: pytest.MonkeyPatch, capfd
     assert os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) == 2
     os.kill(second, signal.SIGKILL)
     os.waitpid(second, 0)
-    assert "error: process 1 has not answered for 2 seconds; go on with --resume auto" in capfd.readouterr().err
+    assert (
+        "error: process 1 has not answered for 2 seconds; training goes on with --resume auto" in capfd.readouterr().err
+    )

@@ -154,7 +154,7 @@ class _Pulse(threading.Thread):
 
 def _give_up(reason: str) -> NoReturn:
     """End this process from its thread: the main thread waits for the lost one, deaf to everything."""
-    complain(f"error: {reason}; go on with --resume auto")
+    complain(f"error: {reason}; training goes on with --resume auto")
     os._exit(2)
 
 

@@ -108,7 +108,7 @@ def _status_of(problem: BaseException) -> int:
     if _is_lost_process(problem):
         with suppress(Stopped):  # the other one got a signal and torchrun passes it on
             time.sleep(AGENT)
-            complain("error: another process of this run has ended; go on with --resume auto")
+            complain("error: another process has ended; training goes on with --resume auto")
         return 2
     traceback.print_exception(problem)
     return 1

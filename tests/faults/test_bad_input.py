@@ -177,3 +177,36 @@ def test_losses_that_stay_non_finite_stop_the_run(script, data_root: Path, tmp_p
     command = f"{COMMAND} --loss sum_hinge --margin 3e38"
     done = script("VSEpp_LSEH", command, status=2, DATA_PATH=data_root, RUN=tmp_path / "run")
     assert "three times in a row, last for the batch at position 2 of epoch 0" in done.errors
+
+
+def test_nan_rows_are_found_on_their_way_to_the_device(script, data_root: Path, tmp_path: Path) -> None:
+    features = np.load(data_root / "small_precomp/train_ims.npy")
+    features[5, 1, 2] = np.nan
+    np.save(data_root / "small_precomp/train_ims.npy", features)
+    command = f"{COMMAND} --features_on_device"
+    done = script("VSEpp_LSEH", command, status=2, DATA_PATH=data_root, RUN=tmp_path / "run")
+    assert "row 5 holds NaN or infinity" in done.errors
+    assert not (tmp_path / "run").exists()
+
+
+OWN_LOSS = """
+import torch
+from vse.losses.sum_hinge import SumHinge
+
+class SometimesNaN(SumHinge):
+    steps = 0
+
+    def directions(self, scores, pairs):
+        self.steps += 1
+        return super().directions(scores * (float("nan") if self.steps % {every} == 0 else 1.0), pairs)
+"""
+
+
+@pytest.mark.parametrize(("every", "status"), [(20, 0), (2, 2)])
+def test_steps_that_are_dropped_are_counted(script, data_root: Path, tmp_path: Path, every: int, status: int) -> None:
+    (tmp_path / "own.py").write_text(OWN_LOSS.format(every=every))
+    command = f"{COMMAND} --loss {tmp_path / 'own.py'}:SometimesNaN --num_epochs 6 --log_step 5"
+    done = script("VSEpp_LSEH", command, status=status, DATA_PATH=data_root, RUN=tmp_path / "run")
+    assert "1 of 5 steps were dropped" in done.errors or "2 of 5 steps were dropped" in done.errors
+    assert ("11 of 22 steps were dropped because" in done.errors) == (status == 2)
+    assert '"dropped_steps":' in (tmp_path / "run/metrics.jsonl").read_text()

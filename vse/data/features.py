@@ -189,7 +189,13 @@ class Features:
         return block
 
     def resident(self, device: torch.device) -> Tensor:
-        """All images in use on `device`, in the file's precision, for `--features_on_device`."""
+        """Copy all images in use to `device`, in the file's precision, for `--features_on_device`.
+
+        Raises:
+            InputError: as `read` does.
+        """
+        for first in range(0, self.count, 1024):
+            self.read(np.arange(first, min(first + 1024, self.count)))
         return torch.tensor(self.array[: self.count * self.repeat : self.repeat], device=device)
 
 

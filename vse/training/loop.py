@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState
-from vse.console import say
+from vse.console import say, warn
 from vse.data.batches import PairBatch, PairDataset, iterate, pair_loader
 from vse.distributed import leave
 from vse.errors import InputError
@@ -40,6 +40,10 @@ from vse.training.step import StepResult
 
 BAD_LOSSES = 3
 """Non-finite losses in a row that end a run."""
+MOST_DROPPED = 0.1
+"""Share of the steps of this start whose loss or gradient was not finite that ends a run, from `FEW_DROPPED` on."""
+FEW_DROPPED = 10
+"""Steps without a finite loss or gradient that never end a run."""
 BANK_BATCH = 256
 
 
@@ -156,7 +160,7 @@ def run_epoch(session: Session, log: RunLog) -> None:
         clock.data_ready()
         pairs = len(batch.image_ids) * session.run.world_size
         result, updated = take_step(session, data.with_images(batch.to(session.run.device)))
-        clock.step_done(pairs)
+        clock.step_done(pairs, updated)
         if updated:
             log.add(losses_of(result), pairs, session.objective.averaged)
         if progress.position == session.steps_per_epoch:
@@ -189,6 +193,13 @@ def take_step(session: Session, batch: PairBatch) -> tuple[StepResult, bool]:
     if updated and session.average is not None:
         session.average.update()
     progress.bad_losses = 0 if updated else progress.bad_losses + 1
+    session.taken += 1
+    session.dropped += not updated
+    if session.dropped > max(FEW_DROPPED, MOST_DROPPED * session.taken):
+        raise InputError(
+            f"{session.dropped} of {session.taken} steps were dropped because loss or gradient was not finite; lower "
+            "--learning_rate or check the features with `python -m vse check`"
+        )
     if progress.bad_losses == BAD_LOSSES:
         raise InputError(
             f"the loss was {result.loss.item()} three times in a row, last for the batch at position "
@@ -286,12 +297,13 @@ class _Clock:
 
     def restart(self) -> None:
         self.started = self.last = time.monotonic()
-        self.waited, self.pairs, self.steps = 0.0, 0, 0
+        self.waited, self.pairs, self.steps, self.dropped = 0.0, 0, 0, 0
 
     def data_ready(self) -> None:
         self.waited += time.monotonic() - self.last
 
-    def step_done(self, pairs: int) -> None:
+    def step_done(self, pairs: int, updated: bool) -> None:
+        self.dropped += not updated
         self.last = time.monotonic()
         self.pairs += pairs
         self.steps += 1
@@ -318,6 +330,9 @@ def log_training(session: Session, log: RunLog, result: StepResult, clock: _Cloc
         "batch_time": elapsed / clock.steps,
         "data_time": clock.waited / clock.steps,
     }
+    if clock.dropped:
+        numbers["dropped_steps"] = clock.dropped
+        warn(f"{clock.dropped} of {clock.steps} steps were dropped: loss or gradient was not finite")
     log.training(session.progress.step, numbers, session.recipe.tags)
     session.guard.look(result, session.objective)
     clock.restart()

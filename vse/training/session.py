@@ -47,6 +47,8 @@ class Session:
     step: nn.Module  # the TrainingStep, as DistributedDataParallel and torch.compile wrap it
     interrupt: Interrupt
     progress: Progress = field(default_factory=Progress)
+    taken: int = 0  # steps since this start
+    dropped: int = 0  # of them, those whose loss or gradient was not finite
     guard: CollapseGuard = field(default_factory=CollapseGuard)
     record: RunRecord = field(init=False)
 
