@@ -25,7 +25,7 @@ class Options:
     data_path: str | None = None
     """A train_caps.txt, its folder, or (with --data_name) the folder that holds the data set folders."""
     data_name: str | None = None
-    """Data set: f30k, coco, iaprtc12 or a folder's name; without --data_path and --data_name the embedded demo."""
+    """Data set: f30k, coco, iaprtc12 or a folder's name; without --data_path and --data_name the built-in demo."""
     output: str = str(REPOSITORY / "output")
     """Folder of the results."""
     solver: Literal["exact", "randomized"] = "exact"

@@ -1,11 +1,11 @@
-"""Train GSMN with the LSEH objective or one of its rivals.
+"""Train GSMN with LSEH or another objective.
 
-    python train.py                                            the embedded demo data set, seven CPU minutes
+    python train.py                                            the built-in demo data set, seven CPU minutes
     python train.py --data_path "$DATA_PATH" --data_name f30k_precomp --vocab_path "$VOCAB_PATH" \\
         --logger_name runs/log --bi_gru --max_violation --lambda_softmax 20 --embed_size 1024 --is_sparse
-    python train.py ... --lambda_softmax 10                    the published value on MS-COCO
-    python train.py ... --graph propagate                      neighbours are mixed, as the paper describes it
-    python train.py ... --resume auto                          go on after an interruption, to the same weights
+    python train.py ... --lambda_softmax 10                    the authors' value for MS-COCO
+    python train.py ... --graph propagate                      neighbours are mixed, as the paper describes
+    python train.py ... --resume auto                          resume after an interruption, to the same weights
 
 Expect the loss to fall within the first epoch and recall on dev to rise from chance; evaluate with evaluation.py.
 """

@@ -1,13 +1,13 @@
 """Train the network of VSE++ with the hubness-aware loss, HAL.
 
-    python train.py                                            the embedded demo data set, about a minute on two cores
-    python3 train.py --data_path data/data --vocab_path data/vocab/ --data_name f30k_precomp --batch_size 128
+    python train.py                                            the built-in demo data set, about a minute on two cores
+    python3 train.py --data_path data/data --vocab_path data/vocab/ --data_name f30k_precomp --batch_size 128 \\
         --learning_rate 0.001 --lr_update 8 --num_epochs 13 --logger_name runs/f30k --local_alpha 60.00 --local_ep 0.7
     python train.py ... --memory_bank                          global weighting, from the second epoch on
-    python train.py ... --max_violation                        VSE++'s own objective, to compare with
-    python train.py ... --resume auto                          go on after an interruption, to the same weights
+    python train.py ... --max_violation                        VSE++'s own objective, for comparison
+    python train.py ... --resume auto                          resume after an interruption, to the same weights
 
-The loss is a mean, may be negative, and ends near -1.3 at best. Evaluate with evaluation.py or compute_results.py.
+The loss is a mean; it can be negative and ends near -1.3 at best. Evaluate with evaluation.py or compute_results.py.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Train SGRAF (SGR or SAF) with the LSEH objective or one of its rivals.
+"""Train SGRAF (SGR or SAF) with LSEH or another objective.
 
-    python train.py                                            the embedded demo data set, minutes on two cores
+    python train.py                                            the built-in demo data set, minutes on two cores
     python train.py --data_name f30k_precomp --num_epochs 40 --lr_update 30 --module_name SGR
     python train.py --data_name f30k_precomp --num_epochs 30 --lr_update 20 --module_name SAF
-    python train.py ... --loss lmh --learning_rate 0.0002 --batch_size 128     the published SGRAF without LSEH
-    python train.py ... --resume auto                          go on after an interruption, to the same weights
+    python train.py ... --loss lmh --learning_rate 0.0002 --batch_size 128     the authors' SGRAF, without LSEH
+    python train.py ... --resume auto                          resume after an interruption, to the same weights
 
 SGRAF is the mean of an SGR's and a SAF's scores: train both, then evaluate them together with evaluation.py.
-The loss stays at its plateau (2 x batch x margin) for a while before it falls: on Flickr30K for about 8 epochs (SAF) or
-13 (SGR), as the authors report.
+The loss stays on a plateau (2 x batch size x margin) before it falls; on Flickr30K, the authors report about
+8 epochs (SAF) or 13 (SGR).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Options:
     data_path: str | None = None
     """Folder that holds the data set folders; default: the repository's data/ folder."""
     data_name: str | None = None
-    """Data set whose training captions are read; without --data_path and --data_name the embedded demo."""
+    """Data set whose training captions are read; without --data_path and --data_name the built-in demo."""
     output: str = "small_bert"
     """Folder to write config.json, vocab.txt and model.safetensors to."""
     pieces: AtLeast1 = 4000

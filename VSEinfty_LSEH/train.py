@@ -1,11 +1,11 @@
-"""Train VSE-infinity with the LSEH objective or one of its rivals.
+"""Train VSE-infinity with LSEH or another objective.
 
-    python train.py                                the embedded demo data set with GRU captions, minutes on two cores
+    python train.py                                the built-in demo data set with GRU captions, minutes on two cores
     python train.py --data_path $DATA_PATH --data_name f30k --logger_name runs/f30k --model_name runs/f30k \\
         --learning_rate 0.0008 --lr_update 10
-    python train.py ... --text_encoder bigru       words and a GRU instead of BERT: no download, no GPU needed
+    python train.py ... --text_encoder bigru       words and a GRU instead of BERT; needs no download and no GPU
     python train.py ... --loss lmh                 max of hinges, VSE-infinity's own objective
-    python train.py ... --resume auto              go on after an interruption, to the same weights
+    python train.py ... --resume auto              resume after an interruption, to the same weights
 
 Expect the loss to fall within the first epoch and recall on dev to rise from chance; evaluate with eval.py.
 """

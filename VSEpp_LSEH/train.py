@@ -1,6 +1,6 @@
-"""Train VSE++ with the LSEH objective or one of its rivals.
+"""Train VSE++ with LSEH or another objective.
 
-    python train.py                                     the embedded demo data set, about a minute on two cores
+    python train.py                                     the built-in demo data set, about a minute on two cores
     python train.py --data_path $DATA_PATH --data_name f30k_precomp --logger_name runs/f30k_vse++ --max_violation
     python train.py ... --loss lmh                      max of hinges, VSE++'s own objective
     python train.py ... --resume auto                   resume after an interruption, to the same weights

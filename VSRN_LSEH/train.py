@@ -1,10 +1,10 @@
-"""Train VSRN with the LSEH objective or one of its rivals.
+"""Train VSRN with LSEH or another objective.
 
-    python train.py                                            the embedded demo data set, about three CPU minutes
+    python train.py                                            the built-in demo data set, about three CPU minutes
     python train.py --data_path $DATA_PATH --data_name f30k_precomp --logger_name runs/flickr_VSRN --max_violation --learning_rate 0.0004 --lr_update 5 --max_len 60
     python train.py ... --loss lmh                             max of hinges, VSRN's own objective
     python train.py ... --no_captioning                        the retrieval part alone
-    python train.py ... --resume auto                          go on after an interruption, to the same weights
+    python train.py ... --resume auto                          resume after an interruption, to the same weights
 
 Expect both losses to fall within the first epoch and recall on dev to rise from chance (rsum 16 on the demo data, to
 about 285); evaluate with evaluation.py.

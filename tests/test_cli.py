@@ -39,7 +39,7 @@ def test_the_demo_has_values_of_its_own(capsys: pytest.CaptureFixture[str]) -> N
     demo = {"batch_size": 16, "num_epochs": 1}
     assert parse(Options, demo, arguments=[]).data.batch_size == 16
     assert (
-        "the embedded demo data set, sized for two CPU cores (batch_size 16, num_epochs 1)" in capsys.readouterr().out
+        "the built-in demo data set, sized for two CPU cores (batch_size 16, num_epochs 1)" in capsys.readouterr().out
     )
     assert parse(Options, demo, arguments=["--data_name", "x"]).data.batch_size == 128
 

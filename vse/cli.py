@@ -99,5 +99,5 @@ def parse(
     if demo and given["data_path"] is None and given["data_name"] is None:
         options = command_line({**(defaults or {}), **demo})
         values = ", ".join(f"{name} {value}" for name, value in as_dict(options).items() if name in demo)
-        say(f"no --data_path, no --data_name: the embedded demo data set, sized for two CPU cores ({values})")
+        say(f"no --data_path, no --data_name: the built-in demo data set, sized for two CPU cores ({values})")
     return options

@@ -24,7 +24,7 @@ class DataOptions:
     data_path: str | None = None
     """Folder that holds the data set folders; default: the repository's data/ folder."""
     data_name: str | None = None
-    """Data set: f30k, coco, iaprtc12 or a folder's name; without --data_path and --data_name the embedded demo."""
+    """Data set: f30k, coco, iaprtc12 or a folder's name; without --data_path and --data_name the built-in demo."""
     vocab_path: str | None = None
     """Folder of the vocabulary files; default: the data set's own folder. A missing vocabulary is built and saved."""
     batch_size: AtLeast1 = 128
@@ -32,12 +32,12 @@ class DataOptions:
     workers: AtLeast0 = 0
     """Loader processes; 0 reads in the main process. The number does not change the batches."""
     img_dim: AtLeast1 | None = None
-    """Feature size that you expect; only checked, the file decides."""
+    """Expected feature size; only checked against the file, which decides."""
     descriptions: str = "svd"
-    """Description vectors of objectives that read some: svd as in the original code, sentence, or a .npy file."""
+    """Description vectors, for objectives that need them: svd as in the original code, sentence, or a .npy file."""
     sentence_encoder: str | None = None
-    """Folder or hub name of the encoder of --descriptions sentence; default: the one that pip install 'vse[sentence]'
-    brings."""
+    """Folder or hub name of the encoder for --descriptions sentence; default: the one that pip install 'vse[sentence]'
+    installs."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class TrainingOptions:
     grad_clip: NonNegative = 2.0
     """Largest total gradient norm; 0 turns clipping off."""
     val_step: AtLeast1 = 500
-    """Steps between validations; every epoch ends with one too."""
+    """Steps between validations; each epoch also ends with one."""
     log_step: AtLeast1 = 10
     """Steps between log lines."""
     logger_name: str = "runs/runX"
@@ -61,11 +61,11 @@ class TrainingOptions:
     model_name: str | None = None
     """Folder of the checkpoints; default: the run folder."""
     init_model: str | None = None
-    """Checkpoint, ours or of the original code, whose weights the run starts from."""
+    """Checkpoint, ours or the original code's, whose weights the run starts from."""
     resume: str | None = None
     """Checkpoint to resume from, or auto: the run folder's own if there is one."""
     seed: AtLeast0 = 0
-    """Seed of everything random: initial weights, order, dropout."""
+    """Random seed of initial weights, order and dropout."""
     device: str | None = None
     """cuda, mps or cpu; default: the first of them that is available."""
     precision: Literal["float32", "bf16"] = "float32"
@@ -73,11 +73,11 @@ class TrainingOptions:
     compile: Switch = False
     """Compile the training step with torch.compile."""
     sync_batchnorm: bool = True
-    """Under torchrun: BatchNorm1d's statistics over the pairs of all processes, as in one process with all of them."""
+    """Under torchrun: compute BatchNorm1d's statistics over the pairs of all processes, as a single process would."""
     features_on_device: Switch = False
-    """Hold all training features in the device's memory."""
+    """Keep all training features in the device's memory."""
     track: Literal["wandb", "mlflow", "trackio"] | None = None
-    """Tracking service that the run's numbers are sent to as well."""
+    """Tracking service that also gets the run's numbers."""
     optimizer: Literal["original", "adam", "adamw", "sgd"] = "original"
     """original: the original code's; adamw: for towers; sgd: with a momentum of 0.9."""
     weight_decay: NonNegative = 0.0
@@ -87,13 +87,13 @@ class TrainingOptions:
     schedule: Literal["original", "milestones", "cosine"] = "original"
     """original: the original code's, see --lr_update; milestones: see --lr_milestones; cosine: to 0 at the end."""
     lr_milestones: tuple[AtLeast1, ...] = ()
-    """Epochs, counted from 0, that multiply the learning rates by --lr_decay, with --schedule milestones."""
+    """Epochs, counted from 0, at which --schedule milestones multiplies the learning rates by --lr_decay."""
     lr_decay: PositiveShare = 0.1
-    """Factor of each milestone."""
+    """Factor at each milestone."""
     lr_warmup_steps: AtLeast0 = 0
-    """First steps, in which the learning rates grow linearly to their full size."""
+    """Number of first steps, in which the learning rates grow linearly to their full value."""
     ema: Probability = 0.0
-    """Evaluate with an exponential moving average of the weights with this decay, such as 0.999; 0: without."""
+    """Decay of an exponential moving average of the weights, such as 0.999, which is evaluated and saved; 0: off."""
 
 
 Trained = Literal["none", "all"] | AtLeast1
@@ -107,27 +107,27 @@ class TowerOptions:
     image_tower: str | None = None
     """Read pictures with torchvision:NAME, timm:NAME, hf:FOLDER (or hub name) or efficientnet_lite0, 1, 2."""
     image_size: AtLeast1 | None = None
-    """Side of the square that the image tower reads, in pixels; default: what it was trained on."""
+    """Side of the square that the image tower reads, in pixels; default: the size it was trained on."""
     tower_weights: str | None = None
     """File of the image tower's weights; default: the library's own."""
     image_tower_train: Trained = "none"
     """Train nothing of the image tower, all of it, or its last N blocks."""
     image_tower_lr: PositiveShare = 0.1
-    """Share of the learning rate that the image tower gets."""
+    """Fraction of the learning rate that the image tower gets."""
     skip_broken: Switch = False
     """Pictures: leave out those that cannot be decoded, and report them."""
     smallest_crop: PositiveShare = 0.6
-    """Training sees a random part of each picture, at least this share of its area, mirrored or not."""
+    """Smallest random crop in training, as a fraction of the picture's area; crops are also mirrored at random."""
     text_tower: str | None = None
-    """Read captions with hf:FOLDER (or hub name), a BERT or the like, CLIP's or SigLIP's text tower."""
+    """Read captions with hf:FOLDER (or hub name): BERT or similar, or CLIP's or SigLIP's text tower."""
     text_tower_train: Trained = "all"
     """Train nothing of the text tower, all of it, or its last N blocks."""
     text_tower_lr: PositiveShare = 0.1
-    """Share of the learning rate that the text tower gets."""
+    """Fraction of the learning rate that the text tower gets."""
     layer_decay: PositiveShare = 1.0
-    """Factor on a tower's rate from one block to the one before it."""
+    """Factor by which a tower's learning rate falls from each block to the one before it."""
     gradient_checkpointing: Switch = False
-    """Compute the towers' blocks once more in the backward pass: less memory, about a third more time."""
+    """Recompute the towers' blocks in the backward pass: less memory, about a third more time."""
 
 
 @dataclass
@@ -152,7 +152,7 @@ class EmbeddingOptions(EncoderOptions):
     measure: Literal["cosine", "order"] = "cosine"
     """Similarity measure."""
     use_abs: Switch = False
-    """Absolute values of the embeddings (order embeddings)."""
+    """Use the absolute values of the embeddings (order embeddings)."""
 
 
 @dataclass
@@ -160,17 +160,17 @@ class EvaluationOptions:
     """What to evaluate, and what to write."""
 
     model_path: str = "runs/runX/model_best.pth.tar"
-    """Checkpoint to evaluate, ours or of the original code."""
+    """Checkpoint to evaluate, ours or the original code's."""
     ensemble: tuple[str, ...] = ()
-    """Further checkpoints: evaluate the mean of all models' scores."""
+    """Further checkpoints; the mean of all models' scores is evaluated."""
     data_path: str | None = None
     """Folder that holds the data set folders; default: where the checkpoint's training data was."""
     data_name: str | None = None
     """Data set; default: the one the checkpoint was trained on."""
     vocab_path: str | None = None
-    """Folder of the vocabulary, for a checkpoint of the original code, which carries none; default: the data set's."""
+    """Folder of the vocabulary for a checkpoint of the original code, which has none; default: the data set's."""
     split: str | None = None
-    """Split; default: test (with --fold5 testall where there is one)."""
+    """Split; default: test, or with --fold5 testall if there is one."""
     fold5: Switch = False
     """Mean over five folds of consecutive images (MS-COCO 1K), after the full split (5K)."""
     save_similarities: str | None = None
@@ -193,53 +193,53 @@ WarmupForm = Literal["sum", "mean"]
 
 @dataclass
 class ObjectiveOptions:
-    """Which objective, and its constants; one that is not given is the network's own, or else the objective's.
+    """The objective and its constants.
 
-    A flag sets the constant of its name, the field of the objective's class.
+    A constant that is not given is the network's, or else the objective's default (docs/objectives.md).
     """
 
     loss: str = "lseh"
     """Training objective: lseh, lmh (max_hinge), sum_hinge, luwm, hal, infonce, soft_margin, sam, selhn, tal, unihn,
-    siglip, dcl, hn_nce, soft_labels, neighbor_retr, crcl (docs/objectives.md), or your own as FILE.py:ClassName."""
+    siglip, dcl, hn_nce, soft_labels, neighbor_retr, crcl (docs/objectives.md), or your own, FILE.py:ClassName."""
     max_violation: bool | None = None
-    """lseh, sam, soft_margin: each query's hardest negative instead of all."""
+    """lseh, sam, soft_margin: use only each query's hardest negative instead of all."""
     same_image: SameImage | None = None
-    """Other captions of an image that meet in a batch: wrong answers (negative), ignored, or right ones (positive);
-    lseh also zero_margin. Default: the objective's published rule."""
+    """Treat other captions of an image in a batch as wrong answers (negative), right ones (positive), or ignore them;
+    lseh also has zero_margin. Default: the rule that the objective was published with."""
     false_negatives: Literal["gist"] | None = None
     """gist: drop negatives whose descriptions are too close to the query's."""
     gist_margin: NonNegative | None = None
-    """gist: drop a negative whose similarity is within this of the positive's, 0.05."""
+    """gist: drop a negative whose similarity is within this distance of the positive's; default: 0.05."""
     gist_ratio: Positive | None = None
-    """gist: drop a negative whose similarity is above this share of the positive's, such as 0.95, instead."""
+    """gist: instead, drop a negative whose similarity exceeds this fraction of the positive's, such as 0.95."""
     warmup_epochs: NonNegative | None = None
-    """First epochs (fractions too) that sum over all negatives; for objectives of hardest negatives."""
+    """First epochs, or a fraction, that sum over all negatives; for objectives of hardest negatives."""
     warmup_form: WarmupForm | None = None
-    """sum as in VSE-infinity, the default, or mean: the sum divided by the batch size."""
+    """sum (the default), as in VSE-infinity, or mean, the sum divided by the batch size."""
     margin: NonNegative | None = None
-    """Margin of lmh, sum_hinge, selhn, tal, unihn, of an unrelated negative (lseh, sam), of the mining (luwm)."""
+    """Margin of lmh, sum_hinge, selhn, tal and unihn; of an unrelated negative (lseh, sam); of the mining (luwm)."""
     semantic_weight: NonNegative | None = None
-    """What similarity in meaning adds to the margin (lseh) or takes off it (sam)."""
+    """How much semantic similarity adds to the margin (lseh) or subtracts from it (sam)."""
     semantic_normalise: Literal["rowmax", "cosine", "self"] | None = None
     """lseh: what inner products of descriptions are divided by."""
     semantic_symmetrise: bool | None = None
     """lseh: average the similarities of both orders of a pair."""
     same_image_key: Literal["image_ids", "legacy_div5"] | None = None
-    """lseh: legacy_div5 takes captions for one image's by id // 5, as the original code does."""
+    """lseh: how captions of one image are found; legacy_div5: by id // 5, as in the original code."""
     positive_coefficients: tuple[Finite, Finite, Finite] | None = None
-    """luwm: constant, linear and square coefficient of the positive."""
+    """luwm: constant, linear and quadratic coefficient of the positive."""
     negative_coefficients: tuple[Finite, Finite, Finite] | None = None
-    """luwm: the same of the hardest negative."""
+    """luwm: the same for the hardest negative."""
     local_alpha: Positive | None = None
     """hal: scale of the batch's negatives (Flickr30K: 60)."""
     local_ep: Finite | None = None
     """hal: threshold of the batch's negatives (Flickr30K: 0.7)."""
     positive_term: Literal["published", "repaired"] | None = None
-    """hal: repaired pulls matching pairs that score 0 or less as well."""
+    """hal: repaired also pulls matching pairs that score 0 or less."""
     memory_bank: bool | None = None
-    """hal: weight the pairs by a memory bank as well, from the second epoch on."""
+    """hal: also weight the pairs by a memory bank, from the second epoch on."""
     mb_rate: PositiveShare | None = None
-    """hal: share of the training captions in the bank (0.05)."""
+    """hal: fraction of the training captions in the bank (0.05)."""
     mb_k: AtLeast1 | None = None
     """hal: nearest rows of the bank that count (250)."""
     global_alpha: NonNegative | None = None
@@ -251,43 +251,43 @@ class ObjectiveOptions:
     global_ep_nega: Finite | None = None
     """hal: threshold of the negatives' weights (0.1)."""
     global_weighting: Literal["published", "repaired"] | None = None
-    """hal: repaired mends the weighting by the bank (docs/differences.md)."""
+    """hal: repaired corrects the weighting by the bank (docs/differences.md)."""
     temperature: Positive | None = None
-    """infonce, dcl, hn_nce, soft_labels, neighbor_retr: where the learned temperature starts; tal, crcl: fixed."""
+    """infonce, dcl, hn_nce, soft_labels, neighbor_retr: initial value, learned; tal, crcl: fixed."""
     sharpness: Positive | None = None
-    """soft_margin: how closely it follows a hinge; unihn: how much the hardest negative counts."""
+    """soft_margin: how closely it approximates a hinge; unihn: how much the hardest negative dominates."""
     epsilon: NonNegative | None = None
     """selhn: distance of positive and hardest negative below which a query averages over its negatives."""
     logit_scale: Positive | None = None
-    """siglip: where the learned scale starts."""
+    """siglip: initial value of the learned scale."""
     logit_bias: Finite | None = None
-    """siglip: where the learned bias starts."""
+    """siglip: initial value of the learned bias."""
     hardness: NonNegative | None = None
-    """hn_nce: how much harder negatives weigh more."""
+    """hn_nce: how much more weight harder negatives get; 0: the same."""
     soft_weight: NonNegative | None = None
     """soft_labels: weight of the divergence from the descriptions' distribution."""
     soft_temperature: Positive | None = None
     """soft_labels: temperature of that distribution."""
     centrality_scale: NonNegative | None = None
-    """neighbor_retr: how much a central item weighs more."""
+    """neighbor_retr: how much more weight central items get; 0: the same."""
     neighbors: AtLeast1 | None = None
-    """neighbor_retr: wrong answers that may be right."""
+    """neighbor_retr: number of best wrong answers that become soft positives."""
     neighbor_scale: Positive | None = None
-    """neighbor_retr: inverse temperature of its second and third term."""
+    """neighbor_retr: inverse temperature of the second and third terms."""
     plan_weight: Share | None = None
-    """neighbor_retr: share of the Sinkhorn plan in the targets."""
+    """neighbor_retr: weight of the Sinkhorn plan in the targets."""
     plan_temperature: Positive | None = None
     """neighbor_retr: temperature of the plan."""
     bank_size: AtLeast1 | None = None
-    """neighbor_retr: pairs in its bank, the last that were trained on."""
+    """neighbor_retr: size of the bank of the latest training pairs."""
     momentum: Share | None = None
-    """crcl: share of the old belief in the new one."""
+    """crcl: weight of the old belief in the new one."""
     belief_epochs: AtLeast0 | None = None
-    """crcl: first epochs, in which every pair is believed."""
+    """crcl: number of first epochs, in which every pair is believed."""
     complementary_weight: NonNegative | None = None
-    """crcl: weight of the term of the wrong answers."""
+    """crcl: weight of the wrong answers' term."""
     score_scale: Positive | None = None
-    """Show the objective tanh(scores / X): objectives of bounded scores on a network of unbounded ones (gsmn)."""
+    """Give the objective tanh(scores / X), for objectives that need bounded scores on a network without (gsmn)."""
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,7 @@ class NetworkDefaults:
 
 
 def on_demo(options: DataOptions) -> bool:
-    """Return whether no data set is named, so that the embedded demo is meant."""
+    """Return whether no data set is named, so that the built-in demo is meant."""
     return options.data_path is None and options.data_name is None
 
 

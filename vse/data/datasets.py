@@ -81,7 +81,7 @@ def locate_data_set(data_path: str | Path | None, data_name: str | None) -> Path
 
     The search goes through `data_path` (default: the repository's `data/`): NAME, NAME_precomp, NAME/precomp for every
     name of the data set, then `precomp`, then `data_path` itself, unless these two are another data set. Without either
-    argument it is the embedded demo data set.
+    argument it is the built-in demo data set.
 
     Raises:
         InputError: no such folder, a raw data set that is not prepared, or one that has changed since it was.

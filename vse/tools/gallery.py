@@ -43,7 +43,7 @@ class Options:
     """Folder that holds the data set folders; default: where the checkpoint's training data was, or the repository's
     data/ folder."""
     data_name: str | None = None
-    """Data set; default: the one the checkpoint was trained on; for scores alone the embedded demo."""
+    """Data set; default: the one the checkpoint was trained on; for scores alone the built-in demo."""
     split: str = "test"
     """Split that is evaluated."""
     pictures: str | None = None

@@ -29,7 +29,7 @@ class Options:
     path: Annotated[str | None, tyro.conf.Positional] = None
     """Folder of the data set, or the folder that holds it; default: the repository's data/ folder."""
     data_name: str | None = None
-    """Data set under PATH, when PATH holds several; without both the embedded demo."""
+    """Data set under PATH, when PATH holds several; without both the built-in demo."""
     vocab_path: str | None = None
     """Folder of the vocabulary files; default: the data set's own folder."""
     tokeniser: Literal["punkt", "ascii-lower", "bytes-repr"] = "punkt"

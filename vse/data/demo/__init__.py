@@ -54,7 +54,7 @@ def make_demo(folder: Path, sizes: tuple[int, int, int] = SIZES) -> None:
         raise InputError(
             f"{folder}: holds files that are not the demo data set; move them away, or give --data_path and --data_name"
         )
-    say(f"making the embedded demo data set, once: {folder}")
+    say(f"making the built-in demo data set, once: {folder}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
