@@ -1,4 +1,4 @@
-"""Imports point downwards: from tools to the root of `vse/`, without circles and without detours around them."""
+"""The rooms of `vse/`: imports point downwards without circles or detours, and the tests mirror the modules."""
 
 from __future__ import annotations
 
@@ -123,3 +123,9 @@ def test_nothing_is_imported_for_type_checkers_alone() -> None:
         if any(isinstance(node, ast.Name) and node.id == "TYPE_CHECKING" for node in ast.walk(tree))
     }
     assert guarded == set(TYPE_CHECKING)
+
+
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    modules = [path.relative_to(VSE) for path in VSE.rglob("*.py") if path.name != "__init__.py"]
+    tests = VSE.parent / "tests"
+    assert [str(module) for module in modules if not (tests / module.with_name(f"test_{module.name}")).is_file()] == []

@@ -1,0 +1,75 @@
+"""A run is opened whole or refused, and its folder is not touched meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vse import checkpoints, networks
+from vse.checkpoints import Checkpoint
+from vse.errors import InputError
+from vse.losses import build_objective, resolve
+from vse.options import DataOptions, TrainingOptions, with_values
+from vse.training.recipe import Recipe
+from vse.training.runs import Interrupt, Run
+from vse.training.session import Session, open_session
+from VSEpp_LSEH.train import Options
+
+
+@pytest.fixture
+def options(data_root: Path) -> Options:
+    """VSE++ with few numbers, on a data set of 120 training captions."""
+    sizes = {"embed_size": 8, "word_dim": 6, "loss": "sum_hinge"}
+    data = DataOptions(data_path=str(data_root), data_name="small", batch_size=16)
+    return with_values(Options(data=data), sizes)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path / "run", torch.device("cpu"))
+
+
+def opened(options: Options, run: Run, **recipe: Any) -> Session:
+    torch.manual_seed(options.training.seed)
+    objective = build_objective(resolve(options.objective))
+    return open_session(networks.folder("VSEpp"), options, objective, Recipe(**recipe), run, Interrupt())
+
+
+def test_opening_a_session_leaves_the_run_folder_alone(options: Options, run: Run) -> None:
+    assert opened(options, run).progress.step == 0
+    assert not run.folder.exists()
+
+
+def test_a_smaller_last_batch_is_a_step_unless_it_is_dropped(options: Options, run: Run) -> None:
+    assert opened(options, run).steps_per_epoch == 8
+    assert opened(options, run, drop_last=True).steps_per_epoch == 7
+
+
+def test_more_pairs_a_step_than_captions_are_refused(options: Options, run: Run) -> None:
+    options.data.batch_size = 61
+    run.world_size = 2
+    with pytest.raises(InputError, match="--batch_size 61: 122 pairs a step are more than the 120 training captions"):
+        opened(options, run)
+    assert not run.folder.exists()
+
+
+def test_the_order_of_a_run_counts_the_pairs_of_all_processes(options: Options, run: Run) -> None:
+    session = opened(options, run)
+    assert session.order == {"seed": 0, "pairs_per_step": 16, "pairs": 120}
+    run.world_size = 2
+    assert session.order["pairs_per_step"] == 32
+
+
+def test_a_run_starts_from_the_weights_of_init_model(options: Options, run: Run, tmp_path: Path) -> None:
+    weights = {name: value + 1 for name, value in opened(options, run).network.state_dict().items()}
+    path = tmp_path / "warm.pth.tar"
+    checkpoints.save(path, Checkpoint("VSEpp", [weights], {}))
+    options.training = TrainingOptions(init_model=str(path), ema=0.9)
+    session = opened(options, run)
+    assert session.average is not None
+    for name, value in session.average.model().items():
+        assert torch.equal(value, weights[name])
+    assert session.record.current()["started_from"]["path"] == str(path)
