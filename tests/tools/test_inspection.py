@@ -31,7 +31,7 @@ def test_values_of_another_precision_are_a_problem(folder: Path) -> None:
     assert problems(folder, "dev_ims.npy: 1 rows with values beyond 1e+06, first 3; their precision was mistaken")
 
 
-def test_images_of_different_numbers_of_regions_are_shown_and_checked(folder: Path) -> None:
+def test_images_of_different_numbers_of_regions_are_shown(folder: Path) -> None:
     np.save(folder / "train_ims_len.npy", np.full(24, 4) - np.arange(24) % 2)
     assert problems(folder, "train_ims.npy: 12 rows with values after their last region, first 1; convert")
     change(folder / "train_ims.npy", (slice(1, None, 2), 3), 0)

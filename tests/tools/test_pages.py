@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vse.errors import InputError
-from vse.tools.pages import embedded, save_page
+from vse.tools.pages import LARGE, Album, embedded, save_page
 
 
 def test_an_embedded_picture_is_read_back() -> None:
@@ -19,6 +19,16 @@ def test_an_embedded_picture_is_read_back() -> None:
     assert head == "data:image/png;base64"
     read = Image.open(io.BytesIO(base64.b64decode(content)))
     assert (read.size, read.getpixel((2, 1))) == ((3, 2), (10, 200, 30))
+
+
+def test_a_picture_shown_twice_is_on_the_page_once_and_large() -> None:
+    album, picture = Album(), Image.new("RGB", (2 * LARGE, LARGE))
+    first, second = (album.add("image7", picture, "image 7") for _ in range(2))
+    assert first is second
+    assert [large["anchor"] for large in album.large] == ["image7"]
+    content = album.large[0]["source"].partition(",")[2]
+    assert Image.open(io.BytesIO(base64.b64decode(content))).size == (LARGE, LARGE // 2)
+    assert picture.size == (2 * LARGE, LARGE)
 
 
 def test_markup_in_values_is_text(tmp_path: Path) -> None:

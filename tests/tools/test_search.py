@@ -58,7 +58,7 @@ def test_the_prompt_answers_until_an_empty_line(
     assert "never read" not in printed
 
 
-def test_own_pictures_without_captions_are_searched_by_sentence_and_picture(tmp_path: Path) -> None:
+def test_own_pictures_are_searched_by_sentence_and_picture(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "model.pth.tar", shape=(3, 224, 224), cnn_type="resnet18")
     folder = tmp_path / "own"
     folder.mkdir()
