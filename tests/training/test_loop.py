@@ -40,6 +40,8 @@ def session(step: Callable[[Any], StepResult], parameter: nn.Parameter, optimize
             rate_factor=lambda epoch: 0.5 ** (4 * epoch),
             objective=MaxHinge(),
             average=None,
+            taken=0,
+            dropped=0,
             step=step,
             options=SimpleNamespace(training=training),
         ),

@@ -181,7 +181,7 @@ def take_step(session: Session, batch: PairBatch) -> tuple[StepResult, bool]:
     """Compute the loss of a batch and update the parameters; return whether they were updated, too.
 
     Raises:
-        InputError: the loss was not finite three times in a row.
+        InputError: loss or gradient was not finite three times in a row, or in too large a share of the steps.
     """
     progress, optimizer = session.progress, session.optimizer
     factor = session.rate_factor(progress.epoch + progress.position / session.steps_per_epoch)
