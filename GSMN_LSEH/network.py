@@ -22,23 +22,23 @@ class NetworkOptions(EncoderOptions):
     """The network."""
 
     bi_gru: bool = False
-    """Read captions in both directions (published recipe: yes)."""
+    """Read captions in both directions (the authors do)."""
     no_txtnorm: Switch = False
     """Do not normalise words."""
     lambda_softmax: Positive = 9.0
-    """Factor of the attention's logits (published recipes: 20 for Flickr30K, 10 for MS-COCO)."""
+    """Factor of the attention logits (the authors use 20 for Flickr30K, 10 for MS-COCO)."""
     num_block: AtLeast1 = 16
-    """Blocks of features that are compared apart, the size of a matching vector."""
+    """Blocks of features that are compared separately; the size of a matching vector."""
     feat_dim: AtLeast1 | None = None
-    """The original code's second name of --num_block; refused if it differs."""
+    """The original code's other name for --num_block; refused if they differ."""
     hid_dim: AtLeast1 = 32
     """Size of a convolved matching vector, a multiple of 8."""
     out_dim: AtLeast1 = 1
     """Outputs of the read-out, averaged."""
     is_sparse: Switch = False
-    """Words are neighbours where a parse connects them, else all of a caption's are."""
+    """Words are neighbours if a parse connects them; default: all words of a caption are."""
     graph: Literal["reference", "propagate"] = "reference"
-    """reference: what the original code computes, where no node sees another; propagate: neighbours are mixed."""
+    """reference: as in the original code, where no node sees another; propagate: neighbours are mixed."""
     legacy_boxes: Switch = False
     """Boxes shrink at every access and belong to other images in evaluation, as in the original code."""
 

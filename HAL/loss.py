@@ -17,12 +17,12 @@ DEMO = NetworkDefaults(loss="hal", constants={"hal": {"positive_term": "repaired
 
 @dataclass
 class HALOptions(ObjectiveOptions):
-    """Which objective; HAL unless told otherwise."""
+    """The objective and its constants; HAL by default."""
 
     loss: str = "hal"
     """Training objective; see docs/objectives.md, or your own as FILE.py:ClassName."""
     max_violation: bool | None = None
-    """hal: the max of hinges instead (as --loss lmh); lseh, sam, soft_margin: hardest negatives only."""
+    """hal: the max of hinges instead, like --loss lmh; lseh, sam, soft_margin: hardest negatives only."""
     sum_violation: bool = False
     """hal: the sum of hinges instead (as --loss sum_hinge), unless --max_violation is given as well."""
 

@@ -30,17 +30,17 @@ class NetworkOptions(EncoderOptions):
     )
     """Grids: the CNN and what it was trained on (see README.md)."""
     backbone_path: str = ""
-    """Grids: file of the CNN's weights; without it the detector starts at random, the others are fetched."""
+    """Grids: file of the CNN's weights; default: random for the detector, downloaded for the others."""
     input_scale_factor: Positive = 1.0
     """Grids: pictures are squeezed into a square of 256 times so many pixels."""
     text_encoder: Literal["bert", "bigru"] = "bert"
     """bert: word pieces; bigru: words and a GRU in both directions."""
     bert: str = "bert-base-uncased"
-    """BERT: a folder as transformers writes it, or a name on the Hugging Face hub or in its cache."""
+    """BERT: a folder in transformers' format, or a name on the Hugging Face Hub or in its cache."""
     no_txtnorm: Switch = False
     """Do not normalise caption embeddings."""
     masked_batchnorm: Switch = False
-    """Regions: BatchNorm's statistics leave out the padding of dropped regions (a repair)."""
+    """Regions: BatchNorm's statistics ignore the padding of dropped regions (repair)."""
 
 
 def reader(options: NetworkOptions) -> Reader:

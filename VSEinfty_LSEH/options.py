@@ -26,12 +26,12 @@ class ScheduleOptions(TrainingOptions):
     embedding_warmup_epochs: AtLeast0 = 2
     """Grids: first epochs, with the whole CNN frozen."""
     backbone_warmup_epochs: AtLeast0 = 5
-    """Grids: epochs after which one more of the CNN's blocks is unfrozen, from the last to the first."""
+    """Grids: number of epochs between unfreezing one block of the CNN and the one before it."""
     bert_lr_factor: NonNegative | None = None
-    """BERT: share of the learning rate that it gets; default 0.1, with sgd 1, as published."""
+    """BERT: fraction of the learning rate that it gets; default: 0.1, or 1 with sgd, as in the original code."""
     backbone_lr_factor: NonNegative = 0.01
-    """Grids: share of the learning rate that the CNN gets."""
+    """Grids: fraction of the learning rate that the CNN gets."""
     warmup: Literal["loss", "learning_rate"] = "loss"
-    """Grids: what grows from 0 in the epoch that unfreezes the CNN: the loss as published, or the learning rate."""
+    """Grids: what grows from 0 in the epoch that unfreezes the CNN: the loss (original) or the learning rate."""
     reset_start_epoch: Switch = False
     """With --resume: take the weights only, like --init_model, and start at epoch 0."""

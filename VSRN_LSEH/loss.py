@@ -14,12 +14,12 @@ DEFAULTS = NetworkDefaults()
 
 @dataclass
 class LossOptions(ObjectiveOptions):
-    """The objective's options, with the two names that VSRN's LSEH variant gives them."""
+    """The objective and its constants, with the original names --a and --b of two of them."""
 
     a: NonNegative | None = None
-    """lseh: second name of --margin, which it wins over."""
+    """lseh: original name of --margin; takes precedence over it."""
     b: NonNegative | None = None
-    """lseh: second name of --semantic_weight, which it wins over."""
+    """lseh: original name of --semantic_weight; takes precedence over it."""
 
 
 Options = TypeVar("Options", bound=LossOptions)

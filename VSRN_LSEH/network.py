@@ -23,9 +23,9 @@ class NetworkOptions(EmbeddingOptions):
     """The network."""
 
     embed_size: AtLeast1 = 2048
-    """Size of the joint embedding space, and of the regions while they are reasoned over."""
+    """Size of the joint embedding space, and of the regions during reasoning."""
     final_batchnorm: Literal["published", "always", "never"] = "published"
-    """BatchNorm after the GRU over regions, and none of the projected regions normalised: published: only
+    """Put a BatchNorm after the GRU over regions and do not normalise the projected regions; published: only
     with f30k and iaprtc12 as --data_name."""
     region_norm_axis: Literal["regions", "features"] = "regions"
     """Normalise each feature over an image's regions (published) or each region over its features (repair)."""
@@ -42,13 +42,13 @@ class NetworkOptions(EmbeddingOptions):
     max_len: AtLeast1 = 60
     """Caption generation: longest caption in tokens; a longer one is cut."""
     captioner_updates: Literal[1, 2] = 2
-    """Updates a step of the caption-generation branch: 2 by its double listing as published, 1 as intended (repair)."""
+    """Updates per step of the caption-generation branch: 2, because the original code lists it twice, or 1 (repair)."""
     dim_vid: AtLeast1 | None = None
-    """Caption generation: size of what it reads; only checked, it is --embed_size."""
+    """Caption generation: input size; only checked against --embed_size."""
     rnn_type: Literal["gru"] = "gru"
-    """Caption generation: published name of the only choice."""
+    """Caption generation: accepted for original command lines."""
     rnn_dropout_p: Probability = 0.5
-    """Without effect, as published: dropout between the layers of GRUs that have one."""
+    """No effect, as in the original code: dropout between the layers of single-layer GRUs."""
 
 
 def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
