@@ -23,6 +23,7 @@ SCRIPTS = (
     "VSEinfty_LSEH.small_bert",
     "VSRN_LSEH.evaluate_models",
     "SGRAF_LSEH.visualize",
+    "GSMN_LSEH.visualize",
     "SVDdescriptions",
     "IAPRTC12.prepare",
     *COMMANDS.values(),
