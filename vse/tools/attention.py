@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vse.console import say
-from vse.data.batches import CaptionBatch, EvaluationData, ImageBatch, image_batch
+from vse.console import say, warn
+from vse.data.batches import CaptionBatch, Captions, EvaluationData, ImageBatch, image_batch
 from vse.data.boxes import read_boxes
 from vse.data.datasets import Split
 from vse.data.features import Features
@@ -30,6 +30,7 @@ from vse.networks import NetworkFolder
 from vse.nn.towers.tower import ImageTower
 from vse.options import EvaluationOptions
 from vse.ranges import AtLeast0
+from vse.text.token_ids import encode
 from vse.text.tokens import tokenise
 from vse.text.word_pieces import WordPieces
 from vse.tools.attention_page import PAGE
@@ -136,17 +137,22 @@ def _choose(options: Options, split: Split) -> tuple[int | None, str]:
 
 def _caption_batch(model: EvaluatedModel, caption: int | None, text: str) -> tuple[CaptionBatch, list[str]]:
     """Make a batch of one caption as the network reads it, and a label for each of its tokens."""
-    data, row = model.data, np.array([0])
+    data, place = model.data, np.array([caption or 0])
+    pieces = model.text if isinstance(model.text, WordPieces) else None
+    vocabulary: Any = None if pieces else cast(Any, model.text).vocabulary
     if caption is None:  # what a text of one's own lacks, such as a parse, the network's reader stands in for
-        split = Split("given", GIVEN / "given_caps.txt", [text], data.split.images, row)
-        encoded = model.text.captions([text], split.captions_file)
-        data = model.trained.reader.complete(EvaluationData(split, encoded), model.text)
-    place = row if caption is None else np.array([caption])
+        split = Split("given", GIVEN / "given_caps.txt", [text], data.split.images, place)
+        tokens = pieces.encode([text])[0] if pieces else encode([text], vocabulary)
+        data = model.trained.reader.complete(EvaluationData(split, cast(Captions, tokens)), model.text)
     ids, lengths = data.captions.batch(place, None)
-    if isinstance(model.text, WordPieces):
-        labels = [str(model.text.tokenizer.id_to_token(piece)) for piece in ids[0, : int(lengths[0])].tolist()]
+    if pieces:
+        labels = [str(pieces.tokenizer.id_to_token(piece)) for piece in ids[0, : int(lengths[0])].tolist()]
     else:
-        labels = ["<start>", *tokenise(text, cast(Any, model.text).vocabulary.tokeniser), "<end>"]
+        words = tokenise(text, vocabulary.tokeniser)
+        unknown = [word for word in words if word not in vocabulary.word2idx]
+        if unknown:
+            warn(f"words that the network does not know: {', '.join(unknown)}")
+        labels = ["<start>", *words, "<end>"]
     zero = torch.zeros(1, dtype=torch.int64)
     extras = {name: read(place) for name, read in data.split.caption_extras.items()}
     return CaptionBatch(captions=ids, lengths=lengths, caption_ids=zero, image_ids=zero, extras=extras), labels
@@ -204,7 +210,8 @@ def _save_html(
     album = Album()
     shown = [] if picture is None else [("the picture", album.add("picture", picture.convert("RGB"), "the picture"))]
     for number, (label, tile) in enumerate(zip(labels, drawn, strict=True)):
-        shown.append((label, album.add(f"word{number}", tile, f"attention of {label}")))
+        largest = explanation.attention[number].max()
+        shown.append((f"{label} {largest:.0%}", album.add(f"word{number}", tile, f"attention of {label}")))
     rows = [
         (
             name,

@@ -33,7 +33,8 @@ BASE = """<!doctype html>
   }
   * { box-sizing: border-box }
   html { scroll-padding-top: 3.5rem }
-  body { margin: 0; font: 16px/1.45 system-ui, sans-serif; color: var(--text); background: var(--page) }
+  body { margin: 0; font: 16px/1.45 system-ui, sans-serif; color: var(--text); background: var(--page);
+         overflow-wrap: anywhere }
   a { color: var(--link) }
   nav { position: sticky; top: 0; z-index: 1; padding: .5rem 1rem; background: var(--page);
         border-bottom: 1px solid var(--line); display: flex; gap: .25rem 1rem; overflow-x: auto; white-space: nowrap }
