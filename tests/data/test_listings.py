@@ -121,10 +121,15 @@ def test_an_image_in_the_lists_of_two_splits_is_refused(tmp_path: Path) -> None:
         raw_pictures(tmp_path)
 
 
-def test_image_folders_of_hugging_face_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
+def test_image_folders_of_hugging_face_are_read(tmp_path: Path, name: str) -> None:
     for split in ("train", "validation", "test"):
         (tmp_path / split).mkdir()
-        (tmp_path / split / "metadata.jsonl").write_text(f'{{"file_name": "0.jpg", "text": "a {split}"}}\n')
+        text = {
+            "metadata.jsonl": f'{{"file_name": "0.jpg", "text": "a {split}"}}\n',
+            "metadata.csv": f"file_name,text\n0.jpg,a {split}\n",
+        }[name]
+        (tmp_path / split / name).write_text(text)
         (tmp_path / split / "0.jpg").touch()
     splits = raw_pictures(tmp_path)
     assert {name: split.captions for name, split in splits.items()} == {

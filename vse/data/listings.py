@@ -21,7 +21,8 @@ RAW_SOURCES = (
     ("dataset*.json",),
     ("*_train.json", "*_val.json", "*_test.json", "*_dev.json", "captions_*.json", "captions.json"),
     ("*/metadata.jsonl", "metadata.jsonl"),
-    ("captions.csv", "captions.tsv", "captions.txt", "results.csv", "metadata.csv", "*.token", "*.token.txt"),
+    ("*/metadata.csv", "metadata.csv"),
+    ("captions.csv", "captions.tsv", "captions.txt", "results.csv", "*.token", "*.token.txt"),
 )
 """By these files a raw data set is recognised; of several kinds the first is read."""
 
@@ -83,8 +84,8 @@ def _belong_together(files: Sequence[Path]) -> bool:
 
 
 def _split_of(path: Path) -> str | None:
-    """Read the split from the name of a JSON file or, of a `metadata.jsonl`, of its folder."""
-    return split_of_name(path.parent if path.name == "metadata.jsonl" else path)
+    """Read the split from the name of a JSON file or, of a `metadata` file, of its folder."""
+    return split_of_name(path.parent if path.stem == "metadata" else path)
 
 
 def karpathy_name(file: Path) -> str:
@@ -146,14 +147,14 @@ def _read(files: Sequence[Path], images: Path, draw: Draw) -> dict[str, Pictures
     for file in files:
         if file.suffix in (".json", ".jsonl"):
             own, once = json_rows(file, images)
-            if file.name == "metadata.jsonl" and file.parent != images and file.parent.is_relative_to(images):
-                before = file.parent.relative_to(images)
-                own = [replace(row, name=f"{before}/{row.name}") for row in own]
         else:
             own, has_splits = read_table(file)
             if not has_splits:
                 split_of, lists = split_lists(file, own)
                 sources += lists
+        if file.stem == "metadata" and file.parent != images and file.parent.is_relative_to(images):
+            before = file.parent.relative_to(images)
+            own = [replace(row, name=f"{before}/{row.name}") for row in own]
         split = _split_of(file)
         if split is not None and split_of is None and all(row.split is None for row in own):
             say(f"{file}: the {split} split, by its name")

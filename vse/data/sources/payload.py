@@ -60,7 +60,8 @@ def decide_dtype(payloads: list[np.ndarray], rows: list[int], expected: str, whe
     raise InputError(
         f"{where}: as {expected}, the features are {'doubtful' if names else 'no plausible numbers'}"
         + (f", and they may be {' or '.join(names)}" if names else "")
-        + "; say their precision with --dtype_in"
+        + ("; " if names else "; expected little-endian numbers, extract the features again, or ")
+        + "say their precision with --dtype_in"
     )
 
 
