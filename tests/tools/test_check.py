@@ -145,3 +145,11 @@ def test_counts_of_published_sets_are_recognised() -> None:
     assert check.recognised(whole) == "f30k, complete"
     assert check.recognised({**whole, "dev": (1, 5)}) == "f30k, without a whole dev"
     assert check.recognised({"train": (1, 5)}) is None
+
+
+def test_rows_that_say_nothing_are_left_out_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check.main(check.Options(str(table(tmp_path / "mine"))))
+    shown = capsys.readouterr().out
+    assert "missing pictures" in shown
+    assert "NaN rows" not in shown
+    assert "no file in it says what it was made from" in shown

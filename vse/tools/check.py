@@ -57,6 +57,8 @@ def _print(folder: Path, findings: Findings, counts: dict[str, tuple[int, int]])
         say(note)
     if findings.derived:
         say("\n" + tabulate(findings.derived, headers="keys", disable_numparse=True) + "\n")
+    else:
+        say("no file in it says what it was made from")
     for sentence in findings.problems:
         say(f"problem: {sentence}")
     if not findings.problems:
@@ -64,9 +66,10 @@ def _print(folder: Path, findings: Findings, counts: dict[str, tuple[int, int]])
 
 
 def _table(splits: list[dict[str, Any]]) -> str:
-    """Lay the facts out, a column for each split."""
+    """Lay the facts out, a column for each split; rows that say nothing of any split are left out."""
     columns = [_facts(split) for split in splits]
     rows = [[name, *(column[name] for column in columns)] for name in (columns[0] if columns else ())]
+    rows = [row for row in rows if any(row[1:])]
     return tabulate(
         rows[1:], headers=rows[0] if rows else (), disable_numparse=True, stralign="right", colalign=("left",)
     )
