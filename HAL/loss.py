@@ -11,8 +11,8 @@ from vse.options import NetworkDefaults, ObjectiveOptions
 DEFAULTS = NetworkDefaults(loss="hal")
 """The constants of HAL in the library are those that its original code has for MS-COCO."""
 
-DEMO = NetworkDefaults(loss="hal", constants={"hal": {"positive_term": "repaired"}})
-"""With the published positive term all matching pairs of the demo fall to cosines of 0 and less, and training stops."""
+DEMO = NetworkDefaults(loss="hal", warmup_epochs=1, constants={"hal": {"positive_term": "repaired"}})
+"""Hardest negatives begin with sums. HAL's published positive term lets all matching pairs fall to 0 and less."""
 
 
 @dataclass

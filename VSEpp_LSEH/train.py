@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vse.cli import run
-from vse.options import DataOptions, ObjectiveOptions, TrainingOptions
+from vse.options import DataOptions, ObjectiveOptions, TrainingOptions, on_demo
 from VSEpp_LSEH import loss
 from VSEpp_LSEH.network import FOLDER, NetworkOptions
 
@@ -44,7 +44,7 @@ def main(options: Options) -> None:
     from vse.training.loop import train
     from vse.training.recipe import Recipe
 
-    options.objective = resolve(options.objective, loss.DEFAULTS)
+    options.objective = resolve(options.objective, loss.DEMO if on_demo(options.data) else loss.DEFAULTS)
     tags = {"loss": "Le", "image_to_text": "LeS", "text_to_image": "LeIm", "rsum": "Sum of Recall"}
     train(FOLDER, options, build_objective(options.objective), Recipe(tags=tags))
 

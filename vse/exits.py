@@ -17,7 +17,8 @@ from typing import NoReturn
 from vse.console import any_character, complain, finish
 from vse.errors import InputError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
+"""What asks a script to stop; Slurm sends SIGUSR1 as a warning before a job's time is over."""
 
 AGENT = 3.0
 """Seconds in which torchrun ends the other processes when one has ended."""
@@ -27,16 +28,16 @@ FIRST_PROCESS = 10.0
 
 
 class Stopped(BaseException):
-    """SIGINT or SIGTERM asked the script to stop."""
+    """One of `SIGNALS` asked the script to stop."""
 
 
 def run_to_end(work: Callable[[], None]) -> NoReturn:
     """Call `work` and exit.
 
-    Exit statuses: 0; 2 after a user's mistake or too little memory, with one sentence; 130 after SIGINT and 143 after
-    SIGTERM, with one sentence; 1 after any other exception, with its traceback, or if standard output could not be
-    written; 141 if the reader of standard output was gone. Of torchrun's processes the first one says what is wrong,
-    and another one only if the first does not end.
+    Exit statuses: 0; 2 after a user's mistake or too little memory, with one sentence; 130 after SIGINT, 143
+    after SIGTERM and 138 after SIGUSR1, with one sentence; 1 after any other exception, with its traceback, or if
+    standard output could not be written; 141 if the reader of standard output was gone. Of torchrun's processes the
+    first one says what is wrong, and another one only if the first does not end.
     """
     stop = _Stop()
     atexit.register(_ignore_signals)  # registered first, called last

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from vse.errors import InputError
 from vse.evaluation.comparison import (
@@ -19,7 +20,7 @@ from vse.evaluation.comparison import (
     pick_row,
     rows_of,
 )
-from vse.evaluation.ranking import evaluate, ranks
+from vse.evaluation.ranking import evaluate
 from vse.evaluation.reports import save_evaluation
 from vse.evaluation.tables import format_table
 
@@ -63,7 +64,10 @@ def write_result(
         "environment": {"commit": "0" * 40, "dirty": False},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_evaluation(path, evaluate(scores, CAPTION_IMAGE), ranks(scores, CAPTION_IMAGE), CAPTION_IMAGE, record)
+    metrics = evaluate(scores, CAPTION_IMAGE)
+    if changes.get("fold5"):
+        metrics["fold5"] = evaluate(scores, CAPTION_IMAGE, fold5=True)
+    save_evaluation(path, metrics, torch.from_numpy(scores), CAPTION_IMAGE, record)
     return path
 
 
@@ -72,7 +76,7 @@ def test_rows_are_told_apart_by_records_not_names(tmp_path: Path) -> None:
         for seed in (0, 1):
             write_result(tmp_path / loss / f"metrics_seed{seed}.json", training_record(loss=loss, seed=seed))
     rows = rows_of(find_evaluations([tmp_path]))
-    assert {row.name: len(row.results) for row in rows} == {"VSEpp loss=lmh": 2, "VSEpp loss=lseh": 2}
+    assert {row.name: len(row.results) for row in rows} == {"VSEpp loss=max_hinge": 2, "VSEpp loss=lseh": 2}
 
 
 def test_eighteen_results_of_two_networks_never_share_a_row(tmp_path: Path) -> None:
@@ -198,7 +202,7 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
     assert hal.seeds_p < 0.05
     assert hal.seeds_needed is not None
     assert hal.seeds_needed <= 3
-    lmh = found["lmh"]
+    lmh = found["max_hinge"]
     assert lmh.seeds == [(0,), (1,), (2,)]
     assert lmh.interval[0] < 0 < lmh.interval[1]
     assert lmh.queries_p > 0.05
@@ -252,3 +256,32 @@ def test_a_model_of_which_nothing_is_recorded_is_refused(tmp_path: Path) -> None
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="nothing is recorded of its model"):
         rows_of(find_evaluations([path]))
+
+
+def test_folds_are_compared_by_their_own_metrics_and_ranks(tmp_path: Path) -> None:
+    path = write_result(tmp_path / "a.json", training_record(), fold5=True)
+    whole, folded = (find_evaluations([path], fold5=fold5)[0] for fold5 in (False, True))
+    assert folded.metrics["rsum"] > whole.metrics["rsum"]  # a gallery of 8 images is easier than one of 40
+    for ranks, suffix in ((folded.image_to_text, ""), (folded.text_to_image, "i")):
+        assert 100 * np.mean(ranks < 5) == pytest.approx(folded.metrics[f"r5{suffix}"])
+    with pytest.raises(InputError, match="protocol folds 5"):
+        rows_of([whole, folded])
+
+
+def test_a_result_without_folds_has_none_to_compare(tmp_path: Path) -> None:
+    path = write_result(tmp_path / "a.json", training_record())
+    with pytest.raises(InputError, match=r"a\.json: evaluated without --fold5"):
+        find_evaluations([path], fold5=True)
+
+
+def test_an_alias_of_an_objective_shares_its_row(tmp_path: Path) -> None:
+    for seed, loss in enumerate(("lmh", "max_hinge")):
+        write_result(tmp_path / f"{seed}.json", training_record(loss=loss, seed=seed))
+    assert [len(row.results) for row in rows_of(find_evaluations([tmp_path]))] == [2]
+
+
+def test_the_same_scores_twice_are_an_error(tmp_path: Path) -> None:
+    for name in "ab":
+        write_result(tmp_path / f"{name}.json", None)
+    with pytest.raises(InputError, match="the same model as"):
+        rows_of(find_evaluations([tmp_path]))

@@ -11,6 +11,7 @@ import torch
 
 from tests.conftest import write_data_set
 from vse.data.datasets import open_split
+from vse.data.digests import describe_split
 from vse.errors import InputError
 from vse.evaluation.ranking import evaluate, ranks
 from vse.evaluation.reports import evaluation_record, load_evaluation, recall_table, save_evaluation, save_json
@@ -47,10 +48,12 @@ def some_result(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
     """A result of a small split, written; its path, scores and caption_image."""
     scores = np.random.default_rng(0).standard_normal((8, 40)).astype(np.float32)
     split = open_split(write_data_set(tmp_path / "small"), "test")
-    record = evaluation_record([{"path": "a", "weights_sha256": "b", "record": None}], split, torch.device("cpu"), {})
+    record = evaluation_record(
+        [{"path": "a", "weights_sha256": "b", "record": None}], describe_split(split), torch.device("cpu"), {}
+    )
     path = tmp_path / "result.json"
     metrics = evaluate(scores, split.caption_image)
-    save_evaluation(path, metrics, ranks(scores, split.caption_image), split.caption_image, record)
+    save_evaluation(path, metrics, torch.from_numpy(scores), split.caption_image, record)
     return path, scores, split.caption_image
 
 

@@ -21,7 +21,7 @@ def test_twenty_kills_do_not_change_a_bit(tmp_path: Path) -> None:
     assert kills("VSEpp_LSEH", tmp_path, count=20, during_writes=5) == (20, [])
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
 def test_a_signal_saves_and_exits_with_its_status(tmp_path: Path, data_root: Path, number: int, status: int) -> None:
     folder = tmp_path / "run"
     process = subprocess.Popen(

@@ -45,7 +45,7 @@ def loaders_of(process: subprocess.Popen[str]) -> list[int]:
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_to_the_process_group_saves(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path)
     os.killpg(process.pid, number)

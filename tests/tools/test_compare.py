@@ -23,7 +23,8 @@ def results(tmp_path: Path) -> Path:
 def test_a_folder_becomes_a_table(results: Path, capsys) -> None:
     main(Options((str(results),)))
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["VSEpp loss=hal", "VSEpp loss=lseh"]
+    assert lines[0] == "test, full split: 40 images, 200 captions"
+    assert [line.split("|")[1].strip() for line in lines[4:]] == ["VSEpp loss=hal", "VSEpp loss=lseh"]
 
 
 def test_differences_to_a_row_come_with_an_explanation(results: Path, capsys) -> None:

@@ -12,7 +12,10 @@ import pytest
 
 from vse.cli import parse
 from vse.errors import InputError
+from vse.evaluation.comparison import differences, find_evaluations, rows_of
 from vse.evaluation.ranking import evaluate
+from vse.evaluation.script import open_models
+from vse.options import EvaluationOptions
 from vse.tools.evaluate import Options, main
 
 IMAGES, CAPTIONS = 8, 40
@@ -61,11 +64,22 @@ def run(tmp_path: Path, folder: Path) -> Callable[..., dict[str, Any]]:
 Run = Callable[..., dict[str, Any]]
 
 
+def test_compare_accepts_scores_beside_a_checkpoint(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+    data = open_models(None, EvaluationOptions(str(checkpoint)))[0].data.split.captions_file.parent
+    (tmp_path / "r").mkdir()
+    main(Options((str(checkpoint),), json=str(tmp_path / "r" / "own.json")))
+    main(Options((str(folder.parent / "scores.npy"),), data=str(data), json=str(tmp_path / "r" / "scores.json")))
+    rows = rows_of(find_evaluations([tmp_path / "r"]))
+    assert sorted(row.configuration["network"] for row in rows) == ["VSEpp", "scores"]
+    assert [row.name.split("=")[0] for row in rows] == ["VSEpp", "scores scores"]
+    assert differences(rows, rows[0])[0].change.mean > 0
+
+
 def test_scores_give_what_the_ranking_gives(tmp_path: Path, run: Run) -> None:
     found = run("scores.npy")
     expected = evaluate(np.load(tmp_path / "scores.npy"), OWNER)
     assert {name: found[name] for name in expected} == pytest.approx(expected)
-    assert found["evaluated"]["split"] == "test"
+    assert found["record"]["data"]["name"] == "test"
 
 
 @pytest.mark.parametrize("inputs", [("images.npy", "captions.npy"), ("both.npz",), ("both.npz:images", "captions.npy")])
@@ -205,7 +219,7 @@ def test_a_checkpoint_is_scored_on_the_split_it_was_trained_for(
     main(Options((str(checkpoint),), **flags))
     result = json.loads(found.read_bytes())
     assert {name: result[name] for name in expected} == pytest.approx(expected)
-    assert result["evaluated"]["split"] == "test"
+    assert result["record"]["models"][0]["record"]["network"] == "VSEpp"
     out = capsys.readouterr().out
     assert "bank: train (24 images, 120 captions)" in out
     assert result["corrected"]["csls:k=3"]["transductive"] is False

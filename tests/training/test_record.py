@@ -141,3 +141,11 @@ def test_what_a_run_starts_from_is_known_by_its_weights(folder: Path, tmp_path: 
     other = describe_start(replace(warm, parts=[{"a": torch.zeros(2)}]))
     assert start["weights_sha256"] != other["weights_sha256"]
     assert record_of(folder, started_from=start, options=replace(Options()))["started_from"] == start
+
+
+def test_an_alias_of_an_objective_is_no_difference(folder: Path) -> None:
+    earlier, record = (
+        record_of(folder, options=Options(loss="lmh")),
+        record_of(folder, options=Options(loss="max_hinge")),
+    )
+    assert differences(earlier, record) == []

@@ -251,7 +251,8 @@ def leave_signals_to_parent(worker: int) -> None:
         if received > 1:
             os._exit(128 + number)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in {signal.SIGINT, getattr(signal, "SIGUSR1", signal.SIGINT)}:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, end_at_the_second)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from vse.data.datasets import Images, Split
 from vse.data.features import Features
+from vse.data.ids import SplitIds
 from vse.data.images import RawImages
 
 SAMPLED_ROWS = 32_768
@@ -29,14 +30,27 @@ def describe_split(split: Split) -> dict[str, Any]:
     `captions_sha256` is that of the whole caption file, as `sha256sum` prints it. The images' digest is a sample in
     their order, so that a file with the same rows in another order has another digest.
     """
+    sizes = {"images": len(split.images), "captions": len(split.captions)}
+    described = _describe(split.name, split.captions_file, split.caption_image, sizes)
+    return described | {"features": describe_images(split.images)}
+
+
+def describe_ids(split: SplitIds) -> dict[str, Any]:
+    """Describe a split whose features are not known, by the same values; of captions without a folder no digest."""
+    captions_file = None if split.folder is None else split.folder / f"{split.name}_caps.txt"
+    sizes = {"images": split.images, "captions": len(split.caption_image)}
+    return _describe(split.name, captions_file, split.caption_image, sizes) | {"features": None}
+
+
+def _describe(
+    name: str, captions_file: Path | None, caption_image: np.ndarray, sizes: Mapping[str, int]
+) -> dict[str, Any]:
     return {
-        "name": split.name,
-        "folder": str(split.captions_file.parent.resolve()),
-        "images": len(split.images),
-        "captions": len(split.captions),
-        "captions_sha256": hashlib.sha256(split.captions_file.read_bytes()).hexdigest(),
-        "caption_image_sha256": hashlib.sha256(np.asarray(split.caption_image, dtype="<i8").tobytes()).hexdigest(),
-        "features": describe_images(split.images),
+        "name": name,
+        "folder": None if captions_file is None else str(captions_file.parent.resolve()),
+        **sizes,
+        "captions_sha256": None if captions_file is None else hashlib.sha256(captions_file.read_bytes()).hexdigest(),
+        "caption_image_sha256": hashlib.sha256(np.asarray(caption_image, dtype="<i8").tobytes()).hexdigest(),
     }
 
 

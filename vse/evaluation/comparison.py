@@ -23,6 +23,7 @@ from vse.evaluation.significance import (
     seeds_p,
 )
 from vse.evaluation.tables import Cell, Format, Spread, format_table, spread
+from vse.losses.table import canonical_name
 from vse.records import WITHOUT_EFFECT
 
 COLUMNS = {
@@ -54,10 +55,13 @@ class Row:
         return [float(result.metrics[metric]) for result in self.results.values()]
 
 
-def find_evaluations(paths: Iterable[str | Path]) -> list[Evaluation]:
+def find_evaluations(paths: Iterable[str | Path], fold5: bool = False) -> list[Evaluation]:
     """Read results, from files and from all of folders; a file that is named twice is read once.
 
     In a folder, JSON files that hold no metrics (`run.json`, `options.json`) are passed over.
+
+    Args:
+        fold5: read the means over five folds and the ranks within them.
 
     Raises:
         InputError: a file is no result, or a folder holds none.
@@ -73,7 +77,7 @@ def find_evaluations(paths: Iterable[str | Path]) -> list[Evaluation]:
                 )
         for file in files:
             if file.resolve() not in found:
-                found[file.resolve()] = load_evaluation(file)
+                found[file.resolve()] = load_evaluation(file, fold5)
     return list(found.values())
 
 
@@ -93,14 +97,13 @@ def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
             for name, value in _configuration(model, result.path).items()
         }
         features = result.record["data"]["features"]
-        configuration["evaluated features"] = [*features["shape"], features["sampled_sha256"]]
+        if features is not None:
+            configuration["evaluated features"] = [*features["shape"], features["sampled_sha256"]]
         row = rows.setdefault(_digest(configuration), Row(configuration, {}))
         seed = tuple((model["record"] or {}).get("seed") for model in models)
         if seed in row.results:
-            raise InputError(
-                f"{result.path}: the same seed {_seed_text(seed)} of the same configuration as "
-                f"{row.results[seed].path}; give one of them"
-            )
+            same = "model" if set(seed) == {None} else f"seed {_seed_text(seed)} of the same configuration"
+            raise InputError(f"{result.path}: the same {same} as {row.results[seed].path}; give one of them")
         row.results[seed] = result
     for row in rows.values():
         row.results = dict(sorted(row.results.items(), key=lambda item: [str(part).zfill(12) for part in item[0]]))
@@ -166,13 +169,16 @@ def differences(rows: Sequence[Row], against: Row, metric: str = "rsum") -> list
         if row is against:
             continue
         seeds = [seed for seed in row.results if seed in against.results]
+        pairs = [(row.results[seed], against.results[seed]) for seed in seeds]
+        if not seeds and len(row.results) == len(against.results) == 1 and not _seeds_known(row, against):
+            seeds = list(row.results)
+            pairs = list(zip(row.results.values(), against.results.values(), strict=True))
         if not seeds:
             ours, theirs = (", ".join(map(_seed_text, part.results)) for part in (row, against))
             raise InputError(
                 f"{row.name}: seeds {ours}, while {against.name} has {theirs}; differences are paired by seed, "
                 "train both with the same seeds"
             )
-        pairs = [(row.results[seed], against.results[seed]) for seed in seeds]
         changes = [float(ours.metrics[metric]) - float(theirs.metrics[metric]) for ours, theirs in pairs]
         hits = [
             [query_hits(r.image_to_text, r.text_to_image, r.caption_image, metric) for r in side]
@@ -251,10 +257,13 @@ def _configuration(model: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return what tells a model from others, except its seed and what has no effect."""
     record = model.get("record")
     if record is None:
-        if "weights_sha256" not in model:
-            raise InputError(f"{path}: nothing is recorded of its model; evaluate a checkpoint with --json")
-        return {"network": model.get("network"), "weights": model["weights_sha256"]}
+        for kind in ("weights", "scores"):
+            if f"{kind}_sha256" in model:
+                return {"network": model.get("network"), kind: model[f"{kind}_sha256"]}
+        raise InputError(f"{path}: nothing is recorded of its model; evaluate a checkpoint with --json")
     options = {name: value for name, value in record["options"].items() if name not in WITHOUT_EFFECT | {"seed"}}
+    if "loss" in options:
+        options["loss"] = canonical_name(options["loss"])
     data = record["data"]["train"]
     result = {
         "network": record["network"],
@@ -276,10 +285,7 @@ def _name(rows: Sequence[Row]) -> None:
     """Name rows by network and whatever tells them apart."""
     keys = list(dict.fromkeys(key for row in rows for key in row.configuration))
     telling = [
-        key
-        for key in keys
-        if not key.startswith("network")
-        and len({_digest(row.configuration[key]) if key in row.configuration else "" for row in rows}) > 1
+        key for key in keys if not key.startswith("network") and (_tells(key, rows) or key in ("weights", "scores"))
     ]
     if "features" in telling and "evaluated features" in telling:
         telling.remove("evaluated features")
@@ -287,6 +293,18 @@ def _name(rows: Sequence[Row]) -> None:
         networks = [str(value) for key, value in row.configuration.items() if key.split(" ")[0] == "network"]
         parts = [f"{key}={_short(row.configuration[key])}" for key in telling if key in row.configuration]
         row.name = " ".join(["+".join(networks), *(part.replace(" ", "_") for part in parts)])
+
+
+def _tells(key: str, rows: Sequence[Row]) -> bool:
+    """Whether rows differ in an option that all of them, or others of their network, have."""
+    having = [row for row in rows if key in row.configuration]
+    networks = {row.configuration.get("network") for row in having}
+    lacking = [row for row in rows if key not in row.configuration and row.configuration.get("network") in networks]
+    return bool(lacking) or len({_digest(row.configuration[key]) for row in having}) > 1
+
+
+def _seeds_known(*rows: Row) -> bool:
+    return all(None not in seed for row in rows for seed in row.results)
 
 
 def _digest(value: Any) -> str:
@@ -301,7 +319,7 @@ def _short(value: Any) -> str:
 
 
 def _seed_text(seed: Seed) -> str:
-    return "+".join(map(str, seed))
+    return "+".join("unknown" if part is None else str(part) for part in seed)
 
 
 def _p_text(p: float) -> str:

@@ -261,6 +261,16 @@ def folds(scores: Array, caption_image: Array, count: int = 5) -> Iterator[tuple
         yield part(matrix, owner, images)
 
 
+def fold_ranks(scores: Array, caption_image: Array, count: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Rank every image with captions and every caption [M] within its own fold, see `folds`; 0-based, int64."""
+    found = [ranks(*fold) for fold in folds(scores, caption_image, count)]
+    fold_of_caption = np.asarray(torch.as_tensor(caption_image).cpu()) // (len(scores) // count)
+    text_to_image = np.zeros(len(fold_of_caption), dtype=np.int64)
+    for number, fold in enumerate(found):
+        text_to_image[fold_of_caption == number] = fold.text_to_image
+    return np.concatenate([fold.image_to_text for fold in found]), text_to_image
+
+
 def evaluate(scores: Array, caption_image: Array, fold5: bool = False) -> dict[str, Any]:
     """Everything that is reported of a split, as plain numbers for a table or `--json`.
 

@@ -11,11 +11,10 @@ import numpy as np
 import orjson
 import torch
 from tabulate import tabulate
+from torch import Tensor
 
-from vse.data.datasets import Split
-from vse.data.digests import describe_split
 from vse.errors import InputError
-from vse.evaluation.ranking import HUB_NEIGHBOURS, Ranks
+from vse.evaluation.ranking import HUB_NEIGHBOURS, fold_ranks, ranks
 from vse.files import write_atomically
 from vse.records import environment, now
 
@@ -63,19 +62,21 @@ class Evaluation:
 
 
 def evaluation_record(
-    models: Sequence[Mapping[str, Any]], split: Split, device: torch.device, protocol: Mapping[str, Any]
+    models: Sequence[Mapping[str, Any]], data: Mapping[str, Any], device: torch.device, protocol: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Make the record of an evaluation, as plain values; results are compared by it.
 
     Args:
-        models: what was evaluated (several: the mean of their scores), each with `path`, `weights_sha256` and
-            `record`, the run record in its checkpoint, None if that has none.
+        models: what was evaluated (several: the mean of their scores): a checkpoint with `path`, `weights_sha256` and
+            `record`, the run record in it, None if it has none; or somebody else's scores, with `path` and
+            `scores_sha256`.
+        data: of the split, see `vse.data.digests`.
         protocol: what makes results unlike besides the data, such as a correction of hubness and its constants.
     """
     return {
         "kind": "evaluation",
         "models": [dict(model) for model in models],
-        "data": describe_split(split),
+        "data": dict(data),
         "protocol": dict(protocol),
         "environment": environment(device),
         "made": now(),
@@ -85,35 +86,42 @@ def evaluation_record(
 def save_evaluation(
     path: str | Path,
     metrics: Mapping[str, Any],
-    ranks: Ranks,
+    scores: Tensor,
     caption_image: np.ndarray,
     record: Mapping[str, Any],
 ) -> None:
     """Write metrics, per-query ranks and record as one JSON file; it appears whole or not at all.
 
     The ranks are 0-based and stand as numbers between blanks in one string each, so that the file stays readable:
-    `numpy.fromstring(text, dtype=int, sep=" ")`.
+    `numpy.fromstring(text, dtype=int, sep=" ")`. If the metrics have `fold5`, the ranks within the folds are kept too.
 
     Args:
         metrics: result of `vse.evaluation.ranking.evaluate`, and whatever else is to be kept beside it.
-        ranks: of the whole split.
+        scores: [N, M] of the whole split.
         caption_image: [M] image of each caption.
         record: result of `evaluation_record`.
     """
+    found = ranks(scores, caption_image)
     arrays = {
-        "image_to_text": ranks.image_to_text,
-        "text_to_image": ranks.text_to_image,
+        "image_to_text": found.image_to_text,
+        "text_to_image": found.text_to_image,
         "caption_image": caption_image,
     }
+    if "fold5" in metrics:
+        arrays |= zip(("fold5_image_to_text", "fold5_text_to_image"), fold_ranks(scores, caption_image), strict=True)
     texts = {name: " ".join(map(str, np.asarray(array).tolist())) for name, array in arrays.items()}
     save_json(path, {**metrics, "ranks": texts, "record": record})
 
 
-def load_evaluation(path: str | Path) -> Evaluation:
+def load_evaluation(path: str | Path, fold5: bool = False) -> Evaluation:
     """Read what `save_evaluation` wrote.
 
+    Args:
+        fold5: metrics and ranks are those within the five folds; the protocol in the record says so.
+
     Raises:
-        InputError: no such file, not JSON, not the metrics of an evaluation, without a record, or damaged.
+        InputError: no such file, not JSON, not the metrics of an evaluation, without a record, without folds, or
+            damaged.
     """
     path = Path(path)
     remedy = "expected what an evaluation script writes with --json"
@@ -125,14 +133,24 @@ def load_evaluation(path: str | Path) -> Evaluation:
         raise InputError(f"{path}: not JSON ({problem}); {remedy}") from None
     if not isinstance(content, dict) or "rsum" not in content:
         raise InputError(f"{path}: holds no rsum; {remedy}")
-    record, ranks = content.pop("record", None), content.pop("ranks", None)
-    if record is None or ranks is None:
+    record, texts = content.pop("record", None), content.pop("ranks", None)
+    if record is None or texts is None:
         raise InputError(
             f"{path}: metrics without a record of network, options, seed and data, as earlier versions wrote them; "
             "evaluate the checkpoint again with --json"
         )
     try:
-        arrays = {name: np.array(text.split(), dtype=np.int64) for name, text in ranks.items()}
+        arrays = {name: np.array(text.split(), dtype=np.int64) for name, text in texts.items()}
+        in_folds = {
+            name: arrays.pop(f"fold5_{name}")
+            for name in ("image_to_text", "text_to_image")
+            if f"fold5_{name}" in arrays
+        }
+        if fold5:
+            if "fold5" not in content or len(in_folds) < 2:
+                raise InputError(f"{path}: evaluated without --fold5; evaluate again with it")
+            content, arrays = content["fold5"], arrays | in_folds
+            record = record | {"protocol": record["protocol"] | {"folds": 5}}
         found = Evaluation(path, content, record=record, **arrays)
         whole = len(found.text_to_image) == len(found.caption_image) == record["data"]["captions"]
         if not whole or len(found.image_to_text) != len(np.unique(found.caption_image)):

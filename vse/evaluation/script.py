@@ -16,9 +16,10 @@ from vse import networks
 from vse.console import say
 from vse.data.batches import EvaluationData
 from vse.data.datasets import holds_splits, locate_data_set
+from vse.data.digests import describe_split
 from vse.data.loading import Text, open_evaluation_data
 from vse.distributed import choose_device, leave, start
-from vse.evaluation.ranking import evaluate, ranks
+from vse.evaluation.ranking import evaluate
 from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import Block, ensemble, save_similarities, score_split
 from vse.networks import NetworkFolder, Trained
@@ -136,8 +137,8 @@ def report(
         say(f"scores {list(scores.shape)}: {options.save_similarities}")
     if options.json is not None:
         described = [model.trained.describe() for model in models]
-        record = evaluation_record(described, split, choose_device(options.device), protocol)
-        save_evaluation(options.json, metrics, ranks(scores, split.caption_image), split.caption_image, record)
+        record = evaluation_record(described, describe_split(split), choose_device(options.device), protocol)
+        save_evaluation(options.json, metrics, scores, split.caption_image, record)
     return metrics
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vse.losses.objective import Pairs, Roles
+from vse.losses.objective import Objective, Pairs, Roles
 from vse.losses.queries import QueryObjective, per_positive
+from vse.losses.sum_hinge import SumHinge
 
 Coefficients = tuple[float, float, float]
 
@@ -39,6 +40,10 @@ class LUWM(QueryObjective):
     sparse_gradient = True
     max_violation = True
     averaged = True
+
+    def sum_form(self) -> Objective:
+        """Return the sum of hinges with the mining margin."""
+        return SumHinge(self.margin, same_image=self.same_image, false_negatives=self.false_negatives)
 
     def costs(self, scores: Tensor, roles: Roles, pairs: Pairs) -> Tensor:
         """Return the polynomials of positive and hardest negative."""

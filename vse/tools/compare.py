@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -12,6 +13,7 @@ from vse.console import warn
 from vse.errors import InputError
 from vse.evaluation.comparison import (
     DIFFERENCES_NOTE,
+    Row,
     differences,
     differences_cells,
     find_evaluations,
@@ -20,6 +22,7 @@ from vse.evaluation.comparison import (
     rows_of,
 )
 from vse.evaluation.tables import Format, format_table
+from vse.options import Switch
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Options:
     """Row that the others are compared with: its number, or words of its name."""
     metric: Literal["rsum", "r1", "r5", "r10", "r1i", "r5i", "r10i"] = "rsum"
     """What --against compares; the i is text to image."""
+    fold5: Switch = False
+    """Compare the means over five folds (MS-COCO 1K) instead of the full split; of results made with --fold5."""
     format: Format = "markdown"
     """Form of the tables."""
 
@@ -45,7 +50,9 @@ def main(options: Options) -> None:
     """
     if not options.results:
         raise InputError("no results given; expected files that evaluation scripts write with --json, or their folders")
-    rows = rows_of(find_evaluations(options.results))
+    rows = rows_of(find_evaluations(options.results, options.fold5))
+    if options.format == "markdown":
+        print(f"{_title(rows[0], options.fold5)}\n")
     print(metrics_table(rows, options.format))
     commits = {_version(result.record) for row in rows for result in row.results.values()}
     if len(commits) > 1:
@@ -57,6 +64,16 @@ def main(options: Options) -> None:
         print(f"\n{format_table(heads, cells, options.format)}")
         if options.format == "markdown":
             print(f"\n{DIFFERENCES_NOTE}")
+
+
+def _title(row: Row, fold5: bool) -> str:
+    """Say what was evaluated; all rows have it in common."""
+    data = next(iter(row.results.values())).record["data"]
+    folder = data.get("folder")
+    name = data["name"] if folder is None else f"{Path(folder).name} {data['name']}"
+    protocol = "mean of five folds of" if fold5 else "full split:"
+    images, captions = (data[part] // 5 if fold5 else data[part] for part in ("images", "captions"))
+    return f"{name}, {protocol} {images} images, {captions} captions"
 
 
 def _version(record: Mapping[str, Any]) -> str:

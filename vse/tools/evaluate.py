@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import tyro
 from torch import Tensor
 
 from vse.console import say, warn
+from vse.data.digests import describe_ids, describe_split
 from vse.data.ids import (
     SplitIds,
     caption_image_of_ids,
@@ -21,6 +24,7 @@ from vse.data.ids import (
     read_caption_image,
 )
 from vse.data.index import read_ids
+from vse.distributed import choose_device
 from vse.errors import InputError
 from vse.evaluation.arrays import Measure, holds_arrays, infinite, read_arrays, refuse, similarities
 from vse.evaluation.banks import (
@@ -39,7 +43,7 @@ from vse.evaluation.protocols import (
     parse_correction,
     protocol_table,
 )
-from vse.evaluation.reports import recall_table, save_json
+from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import ensemble
 from vse.evaluation.script import EvaluatedModel, open_models, score
 from vse.options import EvaluationOptions, Switch
@@ -78,7 +82,7 @@ class Options:
     and `captions` of the training split, as embeddings or, if scores are evaluated, as scores [bank images, captions]
     and [images, bank captions]; or test, which makes the numbers transductive."""
     json: str | None = None
-    """Write all numbers to this file."""
+    """Write all numbers, the rank of every query and how they were made to this file, for `python -m vse compare`."""
     device: str | None = None
     """Device of checkpoints: cuda, mps or cpu; default: the first of them that is available."""
 
@@ -119,10 +123,25 @@ def main(options: Options) -> None:
         say(f"\ncorrected at test time, bank: {banks.title}{mark}")
         say(correction_table(metrics, metrics["corrected"], options.coco))
     if options.json is not None:
-        inputs = {"inputs": list(options.inputs), "data": options.data, "split": split.name}
-        if evaluated.images is not None:
-            inputs["measure"] = options.measure
-        save_json(options.json, metrics | {"evaluated": inputs})
+        save_evaluation(
+            options.json, metrics, evaluated.scores, split.caption_image, _record(options, evaluated, split)
+        )
+        say(f"metrics, ranks and record: {options.json}")
+
+
+def _record(options: Options, evaluated: Evaluated, split: SplitIds) -> dict[str, Any]:
+    if evaluated.models:
+        models = [model.trained.describe() for model in evaluated.models]
+        data = describe_split(evaluated.models[0].data.split)
+        return evaluation_record(models, data, choose_device(options.device), {})
+    kind = "scores" if evaluated.images is None else f"embeddings, {options.measure}"
+    given = {
+        "network": kind,
+        "path": " and ".join(str(Path(source).resolve()) for source in options.inputs),
+        "scores_sha256": hashlib.sha256(np.ascontiguousarray(evaluated.scores.numpy()).data).hexdigest(),
+        "record": None,
+    }
+    return evaluation_record([given], describe_ids(split), torch.device("cpu"), {})
 
 
 def _print(metrics: dict[str, Any], title: str, coco: bool) -> None:

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState
 from vse.console import say, warn
-from vse.data.batches import PairBatch, PairDataset, iterate, pair_loader
+from vse.data.batches import CaptionBatch, PairBatch, PairDataset, iterate, pair_loader
 from vse.distributed import leave
 from vse.errors import InputError
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import evaluating, score_split
-from vse.losses import MemoryBank, Objective, check_combination
+from vse.losses import MemoryBank, Objective, Pairs, check_combination
 from vse.networks import NetworkFolder
 from vse.nn.network import Network
 from vse.options import as_dict
@@ -166,7 +166,7 @@ def run_epoch(session: Session, log: RunLog) -> None:
         if progress.position == session.steps_per_epoch:
             break
         if progress.step % options.log_step == 0:
-            log_training(session, log, result, clock)
+            log_training(session, log, result, clock, batch)
         if validation_due(session):
             validate(session, log)
             session.network.train()
@@ -174,7 +174,7 @@ def run_epoch(session: Session, log: RunLog) -> None:
         if session.interrupt.stops():
             raise Interrupted
     if clock.steps:
-        log_training(session, log, result, clock)
+        log_training(session, log, result, clock, batch)
 
 
 def take_step(session: Session, batch: PairBatch) -> tuple[StepResult, bool]:
@@ -320,7 +320,7 @@ def losses_of(result: StepResult) -> dict[str, Tensor]:
     }
 
 
-def log_training(session: Session, log: RunLog, result: StepResult, clock: _Clock) -> None:
+def log_training(session: Session, log: RunLog, result: StepResult, clock: _Clock, batch: CaptionBatch) -> None:
     """Log the steps since the last line, look whether training has collapsed, and restart the clock."""
     elapsed = max(clock.last - clock.started, 1e-9)
     numbers = {
@@ -334,5 +334,6 @@ def log_training(session: Session, log: RunLog, result: StepResult, clock: _Cloc
         numbers["dropped_steps"] = clock.dropped
         warn(f"{clock.dropped} of {clock.steps} steps were dropped: loss or gradient was not finite")
     log.training(session.progress.step, numbers, session.recipe.tags)
-    session.guard.look(result, session.objective)
+    pairs = Pairs(batch.image_ids, batch.caption_ids, batch.descriptions)
+    session.guard.look(result, session.objective, pairs, session.progress.step, session.steps_per_epoch)
     clock.restart()

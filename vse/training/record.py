@@ -17,6 +17,7 @@ from vse.data.datasets import Split
 from vse.data.digests import describe_array, describe_split
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
+from vse.losses.table import canonical_name
 from vse.options import as_dict
 from vse.records import WITHOUT_EFFECT, Meter, environment, flat, now
 
@@ -142,7 +143,9 @@ def differences(earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: It
     for name in dict.fromkeys([*before, *values]):
         if name in MAY_CHANGE and name not in fixed:
             continue
-        if name in before and name in values:
+        if name == "loss" and name in before and name in values:
+            compared.append(("--loss", canonical_name(before[name]), canonical_name(values[name])))
+        elif name in before and name in values:
             compared.append((f"--{name}", before[name], values[name]))
         elif present := before.get(
             name, values.get(name)

@@ -18,6 +18,7 @@ from vse.console import say
 from vse.distributed import agree, choose_device, first_process_first, gather_objects, start
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
+from vse.exits import SIGNALS
 from vse.files import writable_folder
 from vse.losses.objective import Objective
 from vse.nn.network import Network
@@ -131,7 +132,7 @@ class Progress:
 
 
 class Interrupt:
-    """SIGINT and SIGTERM: remembered until the step is done, raised at once while nothing can be lost.
+    """A signal that asks to stop: remembered until the step is done, raised at once while nothing can be lost.
 
     Under torchrun any process may receive one, at any time; they stop at the step on which they agree.
     """
@@ -144,7 +145,7 @@ class Interrupt:
     @contextmanager
     def watching(self) -> Iterator[Interrupt]:
         """Watch for signals that ask the run to stop."""
-        previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
         try:
             yield self
         finally:
