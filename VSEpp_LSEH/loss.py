@@ -5,4 +5,4 @@ from vse.options import NetworkDefaults
 DEFAULTS = NetworkDefaults()
 
 DEMO = NetworkDefaults(warmup_epochs=5, warmup_form="mean", constants={"hal": {"positive_term": "repaired"}})
-"""Any objective trains: hardest negatives begin with sums, and HAL pulls pairs whose cosines fall to 0 and less."""
+"""Hardest negatives begin with sums over all; HAL, which also pulls pairs that score 0 and less, stays far behind."""
