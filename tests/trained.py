@@ -48,7 +48,7 @@ def write_checkpoint(
     checkpoint = Checkpoint(
         name,
         [dict(network.state_dict())],
-        {**as_dict(chosen), "loss": "lseh"},
+        {**as_dict(chosen), "loss": "lseh", "lr_milestones": []},
         vocabulary,
         list(shape) if state_shape else None,
         record=record,

@@ -268,3 +268,7 @@ def test_older_records_are_read_in_todays_words():
 )
 def test_representation_names_the_constants(line: str, text: str):
     assert repr(built(line)) == text
+
+
+def test_saved_lists_are_read_as_they_are() -> None:
+    assert read_saved({"lr_milestones": [], "loss": "lsh"}) == {"lr_milestones": [], "loss": "sum_hinge"}

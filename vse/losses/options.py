@@ -112,7 +112,10 @@ def read_saved(values: Mapping[str, Any]) -> dict[str, Any]:
         "loss": {"lsh": "sum_hinge"},
         "same_image": {"keep": "negative", "exclude": "ignore"},
     }
-    return {name: renamed.get(name, {}).get(value, value) for name, value in values.items()}
+    return {
+        name: renamed[name].get(value, value) if name in renamed and isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def main(options: Options) -> None:
 
 def _print(folder: Path, findings: Findings, counts: dict[str, tuple[int, int]]) -> None:
     say(f"{folder}\n{_table(findings.splits)}\n")
-    say(f"the counts of {recognised(counts) or 'none of the published data sets'}")
+    say(f"the counts are those of {recognised(counts) or 'no published data set'}")
     for note in findings.notes:
         say(note)
     if findings.derived:
