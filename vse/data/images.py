@@ -18,7 +18,7 @@ from torchvision import transforms
 from vse.console import warn
 from vse.data.datasets import Split, open_split
 from vse.data.index import folder_pictures, holds_pictures
-from vse.data.pictures import Pictures, first_of, inside, picture_folder
+from vse.data.pictures import Pictures, first_of
 from vse.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -280,28 +280,6 @@ def features_or_pictures(
         return (open_as_pictures if pictures else open_split)(folder, name, img_dim, first_images)
 
     return open_named_split
-
-
-def picture_of(split: Split, image: int) -> Image.Image | None:
-    """Open the picture of an image, by `{split}_names.txt` where there are features; None where it is not there.
-
-    Raises:
-        InputError: it is there and cannot be decoded, or the names are not those of this split.
-    """
-    if isinstance(split.images, RawImages):
-        return open_picture(split.images.paths[image])
-    file = split.file("names.txt")
-    try:
-        names = file.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
-        rows = len(names) // len(split.images)  # several where a file has a line for each of an image's rows
-        path = picture_folder(file.parent) / inside(names[image * rows], str(file))
-    except (OSError, InputError):
-        return None
-    if len(names) != rows * len(split.images):
-        raise InputError(
-            f"{file}: {len(names)} lines; expected one for each of the {len(split.images)} images of {split.name}"
-        )
-    return open_picture(path) if path.is_file() else None
 
 
 def require_pictures(pictures: Pictures) -> None:
