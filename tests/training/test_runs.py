@@ -85,6 +85,7 @@ def test_bf16_without_cuda_is_refused() -> None:
 def test_an_earlier_run_is_moved_aside_unless_it_is_resumed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run.folder.mkdir()
     run.checkpoint.touch()
+    lock_folders(run)
     claim_folders(run, resumed=True, options={"seed": 0})
     release_folders(run)
     assert run.checkpoint.exists()
@@ -94,6 +95,17 @@ def test_an_earlier_run_is_moved_aside_unless_it_is_resumed(run: Run, capsys: py
     assert {path.name for path in run.folder.iterdir()} == {"options.json"}
     assert (run.folder.with_name("run.1") / "checkpoint.pth.tar").exists()
     assert "holds an earlier run: moved to" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_run_that_came_and_went_meanwhile_is_moved_aside(resumed: bool, run: Run, tmp_path: Path) -> None:
+    lock_folders(run)  # there is no folder yet
+    run.folder.mkdir()
+    run.checkpoint.write_text("of another run")
+    claim_folders(run, resumed, options={})
+    assert not run.checkpoint.exists()
+    assert [path.read_text() for path in tmp_path.glob("*/checkpoint.pth.tar")] == ["of another run"]
+    release_folders(run)
 
 
 def test_only_its_own_checkpoint_makes_a_run_go_on_in_its_folder(run: Run, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def lock_folders(run: Run) -> None:
     """
     if run.rank == 0:
         for folder in run.folders.values():
-            if folder.is_dir():
+            if folder.is_dir() and folder not in run.locks:
                 run.locks[folder] = hold(folder)
 
 
@@ -100,7 +100,9 @@ def claim_folders(run: Run, resumed: bool, options: Mapping[str, Any]) -> None:
     with first_process_first():
         if run.rank > 0:
             return
-        if not resumed and run.checkpoint.exists():
+        came_since = run.checkpoint.exists() and run.folder not in run.locks  # of a run that began and ended since
+        lock_folders(run)
+        if run.checkpoint.exists() and (came_since or not resumed):
             for flag, folder in run.folders.items():
                 if (lock := run.locks.pop(folder, None)) is not None:
                     aside = lock.move_aside(flag)
