@@ -89,6 +89,18 @@ def test_a_signal_to_one_process_stops_all_at_one_step(tmp_path: Path) -> None:
     assert in_two_processes(tmp_path, work) == [0, 0]
 
 
+def test_a_signal_during_the_agreement_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def agree_under_signal(number: int) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return number
+
+    with Interrupt().watching() as interrupt:
+        monkeypatch.setattr("vse.training.runs.agree", agree_under_signal)
+        assert not interrupt.stops()
+        assert interrupt.stops()
+        assert interrupt.received == signal.SIGTERM
+
+
 def start_two(monkeypatch: pytest.MonkeyPatch, work: Callable[[int], None]) -> list[int]:
     """Fork two processes that join as torchrun's do and call `work` -> their process ids."""
     with socket.socket() as free:

@@ -163,8 +163,9 @@ class Interrupt:
     def stops(self) -> bool:
         """Return whether any process has received a signal; each must call it."""
         if not self.agreed:
-            self.received = agree(self.received)
-            self.agreed = self.received > 0
+            largest = agree(self.received)
+            self.agreed = largest > 0
+            self.received = largest or self.received  # a signal may have come during the agreement
         return self.agreed
 
     @contextmanager
