@@ -213,7 +213,10 @@ def _title(names: Sequence[str]) -> str:
 
 
 def _split(*flags: str) -> list[str]:
-    words = [word for text in flags for word in shlex.split(text)]
+    try:
+        words = [word for text in flags for word in shlex.split(text)]
+    except ValueError as problem:
+        raise InputError(f"flags {' '.join(flags)}: {problem}; close the quotation") from None
     try:
         return [Template(word).substitute(os.environ) for word in words]
     except KeyError as missing:
@@ -242,6 +245,9 @@ def _check_types(path: Path, content: Mapping[str, Any]) -> None:
     for name in ("seeds", "networks", "objectives"):
         if not content.get(name):
             raise InputError(f"{path}: no {name}; a plan needs seeds, networks and objectives")
+    for seeds in (content["seeds"], *content.get("ensembles", [])):
+        if not isinstance(seeds, list) or not all(type(seed) is int and seed >= 0 for seed in seeds):
+            raise InputError(f"{path}: {seeds} among seeds and ensembles; expected lists of whole numbers from 0")
     for table in _TABLES:
         for name, flags in content.get(table, {}).items():
             if not isinstance(flags, str):
