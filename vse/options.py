@@ -52,6 +52,8 @@ class TrainingOptions:
     """Epochs between divisions of the learning rate by ten."""
     grad_clip: NonNegative = 2.0
     """Largest total gradient norm; 0 turns clipping off."""
+    early_stopping: AtLeast1 | None = None
+    """Stop after this many epochs in a row without a better dev score; default: never."""
     val_step: AtLeast1 = 500
     """Steps between validations; each epoch also ends with one."""
     log_step: AtLeast1 = 10

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vse.data.batches import PairBatch
 from vse.errors import InputError
 from vse.losses import MaxHinge
-from vse.training.loop import BAD_LOSSES, losses_of, take_step, update, validation_due
+from vse.training.loop import BAD_LOSSES, losses_of, stopped_early, take_step, update, validation_due
 from vse.training.runs import Progress
 from vse.training.session import Session
 from vse.training.step import StepResult
@@ -119,3 +119,24 @@ def test_a_run_validates_every_val_step_and_after_an_epoch(progress: Progress, d
 def test_logged_losses_tell_retrieval_from_the_networks_terms() -> None:
     named = {name: value.item() for name, value in losses_of(result(torch.tensor(7.0))).items()}
     assert named == {"loss": 7, "retrieval": 3, "image_to_text": 1, "text_to_image": 2, "captioning": 4}
+
+
+@pytest.mark.parametrize(
+    ("patience", "best", "epoch", "position", "stopped"),
+    [
+        (2, 3, 5, 0, True),
+        (2, 3, 4, 0, False),
+        (2, 3, 5, 1, False),  # an epoch that has begun is ended
+        (2, None, 5, 0, False),
+        (None, 1, 99, 0, False),
+    ],
+)
+def test_early_stopping_counts_epochs_since_the_best(
+    patience: int | None, best: int | None, epoch: int, position: int, stopped: bool
+) -> None:
+    parameter, optimizer = weight()
+    run: Any = session(lambda _: result(parameter.sum()), parameter, optimizer)
+    run.options.training.early_stopping = patience
+    run.record = SimpleNamespace(content={"best_epoch": best})
+    run.progress = Progress(epoch=epoch, position=position)
+    assert stopped_early(run) is stopped

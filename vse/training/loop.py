@@ -131,13 +131,23 @@ def run_epochs(session: Session, log: RunLog) -> None:
         validate(session, log)
     if progress.epoch > 0 and progress.position == 0:
         end_epoch(session)  # a kill may have come between saving the epoch and this
-    while progress.epoch < session.options.training.num_epochs:
+    while progress.epoch < session.options.training.num_epochs and not stopped_early(session):
         if recipe.before_epoch is not None:
             recipe.before_epoch(session.network, progress.epoch)
         run_epoch(session, log)
         progress.epoch, progress.position = progress.epoch + 1, 0
         validate(session, log)
         end_epoch(session)
+
+
+def stopped_early(session: Session) -> bool:
+    """Return whether `--early_stopping` ends the run here, between two epochs, and say so."""
+    patience, best = session.options.training.early_stopping, session.record.content["best_epoch"]
+    epochs = session.progress.epoch
+    if patience is None or best is None or session.progress.position > 0 or epochs - best < patience:
+        return False
+    say(f"stopped after epoch {epochs}: dev has not improved since epoch {best} (--early_stopping {patience})")
+    return True
 
 
 def end_epoch(session: Session) -> None:
