@@ -56,7 +56,8 @@ def generate(
     network: VSRN, vocabulary: Vocabulary, split: Split, images: np.ndarray, beam_size: int, batch_size: int
 ) -> list[list[str]]:
     """Return the words that the network generates for each of these images."""
-    assert network.captioner is not None
+    if network.captioner is None:
+        raise ValueError("the network has no caption-generation branch")
     device = next(network.parameters()).device
     captions = []
     with evaluating(network):

@@ -70,9 +70,9 @@ class NeighborRetr(TemperatureObjective):
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Return the three terms of both directions, and remember the batch in the bank."""
-        assert pairs.images is not None
-        assert pairs.captions is not None
         images, captions = pairs.images, pairs.captions
+        if images is None or captions is None:
+            raise ValueError("this objective needs Pairs.images and Pairs.captions")
         roles = self.roles(pairs)
         plan = sinkhorn(scores / self.plan_temperature, roles)
         logits = scores * self.inverse_temperature()

@@ -46,8 +46,8 @@ def _execute(path: Path, name: str) -> ModuleType:
     if not path.is_file():
         raise InputError(f"--loss {name}: no file {path}; expected FILE.py:ClassName")
     specification = importlib.util.spec_from_file_location(f"own_objective_{path.stem}", path)
-    assert specification is not None
-    assert specification.loader is not None
+    if specification is None or specification.loader is None:
+        raise InputError(f"--loss {name}: {path} is no Python file; expected FILE.py:ClassName")
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module  # where dataclasses look up annotations
     try:

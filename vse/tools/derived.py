@@ -177,9 +177,9 @@ def _token_ids(folder: Path, vocabulary: Vocabulary | None) -> Iterator[Derived]
     if not kept:
         return
     current: dict[str, str] = {}
-    for captions in sorted(folder.glob("*_caps.txt")) if vocabulary is not None else ():
-        assert vocabulary is not None
-        current[cache_file(folder / captions.stem, read_captions(captions), vocabulary).name] = captions.name
+    if vocabulary is not None:
+        for captions in sorted(folder.glob("*_caps.txt")):
+            current[cache_file(folder / captions.stem, read_captions(captions), vocabulary).name] = captions.name
     for name in sorted(kept):
         made_from = {current[name]: None} if name in current else {}
         state = UP_TO_DATE if made_from else "of other captions or another vocabulary, not read"

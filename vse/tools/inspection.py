@@ -175,8 +175,8 @@ def _facts(
             )
     features = pictures = boxes = None
     if part.features is not None:
-        features = _feature_facts(part, findings)
-        boxes = _boxes(folder, part, findings)
+        features = _feature_facts(part, part.features, findings)
+        boxes = _boxes(folder, part, part.features, findings)
     if part.pictures is not None:
         missing = [str(path) for path in part.pictures.paths if not path.is_file()]
         pictures = {"folder": str(part.pictures.folder), "missing": len(missing)}
@@ -201,10 +201,8 @@ def _facts(
     }
 
 
-def _feature_facts(part: _Part, findings: Findings) -> dict[str, Any]:
+def _feature_facts(part: _Part, features: Features, findings: Findings) -> dict[str, Any]:
     """Read all rows: NaN or infinity (training refuses them), zeros, and a digest of every other row."""
-    features = part.features
-    assert features is not None
     array = features.array
     block = max(1, BLOCK_BYTES // max(1, array[0].nbytes))
     found: dict[str, list[int]] = {fault: [] for fault in FAULTS}
@@ -261,10 +259,8 @@ def _different_shapes(parts: list[_Part]) -> Iterator[str]:
             )
 
 
-def _boxes(folder: Path, part: _Part, findings: Findings) -> str | None:
+def _boxes(folder: Path, part: _Part, features: Features, findings: Findings) -> str | None:
     """Check boxes and sizes against the features."""
-    features = part.features
-    assert features is not None
     rows = len(features.array)
     sizes = None
     for suffix in ("ims_size.npy", "ims_bbx.npy"):

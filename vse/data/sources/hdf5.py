@@ -132,7 +132,10 @@ class EntrySource:
         """List the images, with shapes, boxes and sizes; features are not read."""
         with damage(self.path):
             if self.group is not None:
-                return [self._in_group(name) for name in sorted(self._images(self.members[self.group]), key=natural)]
+                return [
+                    self._in_group(self.group, name)
+                    for name in sorted(self._images(self.members[self.group]), key=natural)
+                ]
             if self.ending is not None:
                 return self._with_ending(self.ending)
             return [self._single(name) for name in sorted(self._images(self.members), key=natural)]
@@ -151,13 +154,12 @@ class EntrySource:
         with damage(self.path):
             return np.asarray(self.members.group[entry.place][()])
 
-    def _in_group(self, name: str) -> Entry:
+    def _in_group(self, group: str, name: str) -> Entry:
         def find(names: tuple[str, ...]) -> Any:
-            beside = [self.members[group] for group in names if group in self.members]
-            return next((group[name][()] for group in beside if isinstance(group, _Members) and name in group), None)
+            beside = [self.members[other] for other in names if other in self.members]
+            return next((other[name][()] for other in beside if isinstance(other, _Members) and name in other), None)
 
-        assert self.group is not None
-        return self._entry(name, f"{self.group}/{name}", self.members[self.group][name], find)
+        return self._entry(name, f"{group}/{name}", self.members[group][name], find)
 
     def _with_ending(self, ending: str) -> list[Entry]:
         images = [name.removesuffix(ending) for name in self.members if name.endswith(ending)]

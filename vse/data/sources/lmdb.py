@@ -69,7 +69,7 @@ class LmdbSource:
         names = {key: key.decode("utf-8", "replace") for key in keys}
         keys = sorted((key for key in keys if names[key].strip("_") not in NOTES), key=lambda key: natural(names[key]))
         if self.dim is not None and self.dtype is None and keys:
-            self.dtype = self._find_dtype(keys)
+            self.dtype = self._find_dtype(keys, self.dim)
         return [self._entry(names[key], key) for key in keys]
 
     def features(self, entry: Entry) -> np.ndarray:
@@ -86,11 +86,10 @@ class LmdbSource:
         """Close the file."""
         self.database.close()
 
-    def _find_dtype(self, keys: list[bytes]) -> str:
-        assert self.dim is not None
+    def _find_dtype(self, keys: list[bytes], dim: int) -> str:
         chosen = [keys[place] for place in np.unique(np.linspace(0, len(keys) - 1, SAMPLE).astype(int))]
         payloads = [np.frombuffer(self._value(key), np.uint8) for key in chosen]
-        return decide_dtype(payloads, [self.dim] * len(payloads), "float32", f"{self.path} with --dim {self.dim}")
+        return decide_dtype(payloads, [dim] * len(payloads), "float32", f"{self.path} with --dim {dim}")
 
     def _entry(self, image: str, key: bytes) -> Entry:
         where = f"{self.path}, entry {image[:60]!r}"

@@ -141,7 +141,7 @@ class TsvSource:
     def _find_dtype(self, lines: list[_Line]) -> str:
         expected = "float32"
         if lines[0].boxes is not None:
-            expected = _box_dtype(lines[0])
+            expected = _box_dtype(lines[0], len(lines[0].boxes))
         sample = [lines[place] for place in np.unique(np.linspace(0, len(lines) - 1, SAMPLE).astype(int))]
         payloads = [self._payload(line.offset, line.where) for line in sample]
         dtype = decide_dtype(payloads, [line.regions for line in sample], expected, str(self.path))
@@ -161,19 +161,16 @@ class TsvSource:
         check_shape(shape, line.where)
         boxes = None
         if line.boxes is not None:
-            boxes = line.boxes.view(DTYPES[_box_dtype(line)]).reshape(-1, 4).astype(np.float32)
+            boxes = line.boxes.view(DTYPES[_box_dtype(line, len(line.boxes))]).reshape(-1, 4).astype(np.float32)
         return Entry(line.image, shape, line.where, line.offset, boxes, line.size)
 
 
-def _box_dtype(line: _Line) -> str:
-    """Tell the precision of boxes from their length: four numbers for each region."""
-    assert line.boxes is not None
+def _box_dtype(line: _Line, length: int) -> str:
+    """Tell the precision of boxes from their length in bytes: four numbers for each region."""
     for name, code in DTYPES.items():
-        if len(line.boxes) == 4 * np.dtype(code).itemsize * line.regions:
+        if length == 4 * np.dtype(code).itemsize * line.regions:
             return name
-    raise InputError(
-        f"{line.where}: boxes of {len(line.boxes)} bytes; expected four numbers for {line.regions} regions"
-    )
+    raise InputError(f"{line.where}: boxes of {length} bytes; expected four numbers for {line.regions} regions")
 
 
 def _image(field: bytes, where: str) -> str:

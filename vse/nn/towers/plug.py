@@ -92,8 +92,8 @@ def plug_text_tower(options: TowerOptions, text: Text, pooled: bool, pretrained:
     Raises:
         InputError: see `vse.nn.towers.tower.build_text_tower`.
     """
-    assert options.text_tower is not None
-    assert isinstance(text, TowerPieces)
+    if options.text_tower is None or not isinstance(text, TowerPieces):
+        raise ValueError("there is no text tower, or captions are not read with its pieces")
     tower = build_text_tower(
         options.text_tower,
         trained=options.text_tower_train,
