@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from vse.data.rows import Draw, Row, relative_names, to_splits, whole_number
+from vse.data.rows import CaptionRow, Draw, relative_names, to_splits, whole_number
 from vse.errors import InputError
 
 
-def row(name: str, *captions: str, split: str | None = "train", image_id: int | None = None, line: int = 1) -> Row:
-    return Row(name, list(captions), f"captions.csv, line {line}", split, image_id)
+def row(
+    name: str, *captions: str, split: str | None = "train", image_id: int | None = None, line: int = 1
+) -> CaptionRow:
+    return CaptionRow(name, list(captions), f"captions.csv, line {line}", split, image_id)
 
 
-def splits_of(*rows: Row, images: Path = Path("images"), **options: object):  # type: ignore[no-untyped-def]
+def splits_of(*rows: CaptionRow, images: Path = Path("images"), **options: object):  # type: ignore[no-untyped-def]
     return to_splits(rows, images, (Path("captions.csv"),), Draw(), **options)  # type: ignore[arg-type]
 
 
@@ -82,7 +84,7 @@ def test_splits_are_drawn_where_none_are_named(capsys: pytest.CaptureFixture[str
         ([row("a", "\ud800")], "half a character"),
     ],
 )
-def test_rows_that_contradict_are_refused(rows: list[Row], complaint: str) -> None:
+def test_rows_that_contradict_are_refused(rows: list[CaptionRow], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         splits_of(*rows)
 

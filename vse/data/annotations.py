@@ -12,7 +12,7 @@ import orjson
 
 from vse.console import say
 from vse.data.pictures import SPLITS, Pictures, left_out, split_name
-from vse.data.rows import Draw, Row, to_splits, whole_number
+from vse.data.rows import CaptionRow, Draw, to_splits, whole_number
 from vse.errors import InputError
 from vse.files import read_json
 
@@ -23,7 +23,7 @@ CAPTION_KEYS = ("caption", "captions", "text", "title", "sentences")
 YEARS = ("2014", "2017")
 
 
-def json_rows(file: Path, images: Path) -> tuple[list[Row], bool]:
+def json_rows(file: Path, images: Path) -> tuple[list[CaptionRow], bool]:
     """Read the rows of an annotation file of any form, and whether each image has only one row.
 
     Raises:
@@ -63,7 +63,7 @@ def _whole(value: Any, what: str, where: str) -> int:
 # Karpathy's data sets
 
 
-def _karpathy_rows(entries: list[Any], images: Path, file: Path) -> Iterator[Row]:
+def _karpathy_rows(entries: list[Any], images: Path, file: Path) -> Iterator[CaptionRow]:
     """Read `split`, `filename`, `sentences[].raw`; an image's id is its `cocoid`, or its place in the list."""
     form = "expected the form of Karpathy's dataset files"
     for place, entry in enumerate(entries):
@@ -79,7 +79,7 @@ def _karpathy_rows(entries: list[Any], images: Path, file: Path) -> Iterator[Row
         in_folder = isinstance(folder, str) and folder and (images / folder).is_dir()
         sentence_ids = entry.get("sentids")
         coco = "cocoid" in entry
-        yield Row(
+        yield CaptionRow(
             f"{folder}/{name}" if in_folder else name,
             captions,
             where,
@@ -107,7 +107,7 @@ def _json_lines(file: Path) -> Iterator[tuple[str, Any]]:
                 raise InputError(f"{file}, line {number}: not JSON ({problem.msg}); mend the line") from None
 
 
-def _list_rows(entries: Any, file: Path) -> Iterator[Row]:
+def _list_rows(entries: Any, file: Path) -> Iterator[CaptionRow]:
     """Read entries with an image (`IMAGE_KEYS`), a caption or a list of them, and perhaps `split` and `image_id`."""
     count = 0
     for where, entry in entries:
@@ -119,7 +119,9 @@ def _list_rows(entries: Any, file: Path) -> Iterator[Row]:
         captions = [_text(item, caption, where) for item in (value if isinstance(value, list) else [value])]
         split = split_name(_text(entry["split"], "split", where), where) if "split" in entry else None
         count += 1
-        yield Row(_text(entry[image], image, where), captions, where, split, whole_number(str(entry.get("image_id"))))
+        yield CaptionRow(
+            _text(entry[image], image, where), captions, where, split, whole_number(str(entry.get("image_id")))
+        )
     say(f"{file}: a list of {count} images with captions")
 
 
@@ -183,14 +185,14 @@ def read_coco(file: Path) -> Coco:
     return Coco(names, captions)
 
 
-def _coco_rows(coco: Coco, file: Path) -> Iterator[Row]:
+def _coco_rows(coco: Coco, file: Path) -> Iterator[CaptionRow]:
     """Give every image with its captions, in the order of the annotations."""
     of_image: dict[int, list[int]] = {image: [] for image in coco.names}
     for number, (image, _) in coco.captions.items():
         of_image[image].append(number)
     for image, numbers in of_image.items():
         captions = [coco.captions[number][1] for number in numbers]
-        yield Row(coco.names[image], captions, f"{file}, image id {image}", None, image, numbers)
+        yield CaptionRow(coco.names[image], captions, f"{file}, image id {image}", None, image, numbers)
     say(f"{file}: {len(coco.names)} images and {len(coco.captions)} annotations of MS-COCO's form")
 
 
@@ -235,7 +237,7 @@ def coco_pictures(root: Path) -> dict[str, Pictures]:
             of_image.setdefault(captions[number][0], []).append(number)
         for image, own_numbers in of_image.items():
             texts = [captions[number][1] for number in own_numbers]
-            rows.append(Row(names[image], texts, f"{source}, image id {image}", split, image, own_numbers))
+            rows.append(CaptionRow(names[image], texts, f"{source}, image id {image}", split, image, own_numbers))
     listed = {row.image_id for row in rows}
     unused = [name for image, name in names.items() if image not in listed]
     if unused:

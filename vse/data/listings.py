@@ -11,7 +11,7 @@ from vse.console import say
 from vse.data.annotations import coco_pictures, json_rows, split_of_name
 from vse.data.index import folder_pictures, splits_of
 from vse.data.pictures import Pictures, join, picture_folder
-from vse.data.rows import Draw, Row, to_splits
+from vse.data.rows import CaptionRow, Draw, to_splits
 from vse.data.tables import read_table, split_lists
 from vse.errors import InputError
 from vse.published.sets import KARPATHY_FILES, canonical_name
@@ -140,7 +140,7 @@ def raw_pictures(folder: Path, data_name: str | None = None, images: Path | None
 
 def _read(files: Sequence[Path], images: Path, draw: Draw) -> dict[str, Pictures]:
     """Read files of one data set, one for each split where there are several."""
-    rows: list[Row] = []
+    rows: list[CaptionRow] = []
     once = False
     sources: tuple[Path, ...] = tuple(files)
     split_of = None

@@ -19,7 +19,7 @@ DRAWN = 1000
 
 
 @dataclass
-class Row:
+class CaptionRow:
     """An image with one of its captions, or several, as a source holds them."""
 
     name: str
@@ -46,7 +46,7 @@ SplitOf = Callable[[str], "str | None"]
 
 
 def to_splits(
-    rows: Iterable[Row],
+    rows: Iterable[CaptionRow],
     images: Path,
     sources: tuple[Path, ...],
     draw: Draw,
@@ -86,7 +86,7 @@ def to_splits(
         left_out(sources[0], "images that are in no split", homeless)
     for image, name in zip(known, relative_names([image.name for image in known], images, sources[0]), strict=True):
         image.name = name
-    splits: dict[str, list[Row]] = {}
+    splits: dict[str, list[CaptionRow]] = {}
     for image in known:
         if image.split is not None:
             splits.setdefault(image.split, []).append(image)
@@ -95,9 +95,9 @@ def to_splits(
     return {split: _pictures(chosen, images, sources, by) for split, chosen in splits.items()}
 
 
-def _grouped(rows: Iterable[Row], source: Path, once: bool) -> dict[str, Row]:
+def _grouped(rows: Iterable[CaptionRow], source: Path, once: bool) -> dict[str, CaptionRow]:
     """Join the rows of each image, by its name; captions without text are left out and named."""
-    images: dict[str, Row] = {}
+    images: dict[str, CaptionRow] = {}
     empty = []
     for row in rows:
         name = inside(row.name, row.where)
@@ -133,7 +133,7 @@ def whole_number(text: str) -> int | None:
     return None if found is None else int(found[1])
 
 
-def _give_ids(images: Mapping[str, Row], source: Path) -> None:
+def _give_ids(images: Mapping[str, CaptionRow], source: Path) -> None:
     """Make the place of each image its id, unless the source has a whole number for each.
 
     Raises:
@@ -158,7 +158,7 @@ def _give_ids(images: Mapping[str, Row], source: Path) -> None:
         image.image_id = place
 
 
-def _draw(images: list[Row], draw: Draw, source: Path) -> Mapping[str, Any]:
+def _draw(images: list[CaptionRow], draw: Draw, source: Path) -> Mapping[str, Any]:
     tenth = min(DRAWN, max(1, len(images) // 10))
     dev, test = tenth if draw.dev is None else draw.dev, tenth if draw.test is None else draw.test
     for image, split in zip(images, seeded_splits(len(images), dev, test, draw.seed).tolist(), strict=True):
@@ -167,7 +167,7 @@ def _draw(images: list[Row], draw: Draw, source: Path) -> Mapping[str, Any]:
     return {"dev": dev, "test": test, "seed": draw.seed}
 
 
-def _pictures(rows: list[Row], images: Path, sources: tuple[Path, ...], by: Mapping[str, Any]) -> Pictures:
+def _pictures(rows: list[CaptionRow], images: Path, sources: tuple[Path, ...], by: Mapping[str, Any]) -> Pictures:
     caption_ids = None
     if all(row.caption_ids is not None for row in rows):
         caption_ids = np.array([number for row in rows for number in row.caption_ids or ()], dtype=np.int64)

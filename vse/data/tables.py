@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from vse.console import say
 from vse.data.pictures import SPLITS, left_out, split_name, with_slashes
-from vse.data.rows import Row, SplitOf, whole_number
+from vse.data.rows import CaptionRow, SplitOf, whole_number
 from vse.errors import InputError
 
 IMAGE = "image"
@@ -55,7 +55,7 @@ SPLIT_LIST = re.compile(r"(?:.*[._-])?(train|dev|val|test)(?:images)?\.txt", re.
 class Table(NamedTuple):
     """The rows of a table, and whether they name splits."""
 
-    rows: list[Row]
+    rows: list[CaptionRow]
     has_splits: bool
 
 
@@ -89,7 +89,7 @@ def read_table(file: Path) -> Table:
         split = split_name(fields[places["split"]], where) if "split" in places else None
         image_id = fields[places["id"]].strip() if "id" in places else ""
         rows.append(
-            Row(
+            CaptionRow(
                 fields[places[IMAGE]].strip(),
                 [fields[places[CAPTION]]],
                 where,
@@ -129,7 +129,7 @@ def _read_text(file: Path) -> str:
     return re.sub(r"\A\s*sep=[,;|\t]\n", "\n", text)  # Excel's note of the separator
 
 
-def _token_rows(text: str, file: Path) -> list[Row]:
+def _token_rows(text: str, file: Path) -> list[CaptionRow]:
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -137,7 +137,7 @@ def _token_rows(text: str, file: Path) -> list[Row]:
         parts = TOKEN_LINE.fullmatch(line)
         if parts is None:
             raise InputError(f"{file}, line {number}: {line[:40]!r} is not NAME#NUMBER, a tab and a caption; mend it")
-        rows.append(Row(parts[1], [parts[3]], f"{file}, line {number}"))
+        rows.append(CaptionRow(parts[1], [parts[3]], f"{file}, line {number}"))
     say(f"{file}: {len(rows)} rows NAME#NUMBER, tab, caption")
     return rows
 
@@ -249,7 +249,7 @@ def _is_quoted(text: str) -> bool:
     return len(text) > 1 and text[0] == text[-1] == '"'
 
 
-def _read_lists(rows: list[Row], file: Path) -> bool:
+def _read_lists(rows: list[CaptionRow], file: Path) -> bool:
     """Take captions that are lists of captions apart, if all are."""
     lists = [_list_of(row.captions[0].strip()) for row in rows]
     if all(texts is None for texts in lists):
@@ -277,7 +277,7 @@ def _list_of(text: str) -> list[str] | None:
 # Lists of splits
 
 
-def split_lists(table: Path, rows: Sequence[Row]) -> tuple[SplitOf | None, tuple[Path, ...]]:
+def split_lists(table: Path, rows: Sequence[CaptionRow]) -> tuple[SplitOf | None, tuple[Path, ...]]:
     """Read the lists of pictures beside a table that names no splits, such as Flickr_8k.trainImages.txt.
 
     A list has a picture a line, with or without its suffix. A list that names none of the table's pictures is not one.
@@ -321,7 +321,7 @@ class _Names:
     A line may lack the suffix of the picture.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[CaptionRow]) -> None:
         self.whole: dict[str, set[str]] = {}
         self.ends: dict[str, set[str]] = {}
         for name in {with_slashes(row.name) for row in rows}:
