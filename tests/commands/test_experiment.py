@@ -100,14 +100,17 @@ def test_a_plan_killed_in_the_middle_ends_in_the_same_table(plan: Path, tmp_path
     rows = rows_of(find_evaluations(["broken"]))  # `compare` finds the same rows by the records alone
     assert sorted((row.name.split("loss=")[1].split()[0], len(row.results)) for row in rows) == [
         ("infonce", 2),
-        ("lmh", 2),
+        ("max_hinge", 2),
     ]
     record = json.loads(next((tmp_path / "broken").glob("*infonce*seed_1/run.json")).read_text())
     assert record["started_from"]["record"]["options"]["loss"] == "sum_hinge"
     assert record["selected_on"] == "dev"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "plans").glob("*.toml")), ids=lambda path: path.stem)
+ON_FLICKR8K = [path for path in sorted((ROOT / "benchmarks" / "plans").glob("*.toml")) if "$F8K" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", ON_FLICKR8K, ids=lambda path: path.stem)
 def test_the_scripts_accept_the_plans_of_this_repository(path: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("F8K", str(tmp_path / "nowhere"))
     monkeypatch.chdir(tmp_path)

@@ -63,7 +63,8 @@ class Seen:
         frame = sys._getframe(1)
         while frame is not None:
             name = frame.f_code.co_filename
-            if name.startswith(self.roots) and not name.startswith(HERE):
+            ours = name.startswith(self.roots) and "site-packages" not in name  # the environment lies in the checkout
+            if ours and not name.startswith(HERE):
                 root = next(root for root in self.roots if name.startswith(root))
                 return f"{name[len(root) :].lstrip('/')}:{frame.f_lineno}"
             frame = frame.f_back
