@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 
@@ -20,8 +21,7 @@ def recipe(options: ScheduleOptions, grids: bool) -> Recipe:
     """Return the training of a network that reads regions, or with `grids` one that reads pictures."""
 
     def unfreeze(network: VSEinfty, epoch: int) -> None:
-        assert isinstance(network.image_tower, GridTower)
-        network.image_tower.fix(fixed_blocks(epoch, options))
+        cast(GridTower, network.image_tower).fix(fixed_blocks(epoch, options))
 
     return Recipe(
         make_optimizer=lambda network, objective, _: make_optimizer(network, objective, options),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import cast
 
 import numpy as np
 import torch
@@ -29,9 +30,8 @@ def show_captions(model: EvaluatedModel, count: int, beam_size: int, batch_size:
         beam_size: beam of the captions that are printed beside the greedy ones.
         batch_size: images at a time.
     """
-    network, split = model.network, model.data.split
+    network, split = cast(VSRN, model.network), model.data.split
     vocabulary = model.text.vocabulary  # type: ignore[attr-defined]
-    assert isinstance(network, VSRN)
     count = min(count, len(split.images))
     images = np.linspace(0, len(split.images) - 1, count).round().astype(int)
     true = [[split.captions[k] for k in np.flatnonzero(split.caption_image == image)] for image in images]

@@ -45,7 +45,8 @@ def read_boxes(split: Split, stand_in: bool) -> Boxes:
         InputError: no boxes and no stand-in, or files that do not fit the features.
     """
     features = split.images
-    assert isinstance(features, Features), "see check_regions"
+    if not isinstance(features, Features):
+        raise InputError(f"{split.file('ims_bbx.npy')}: boxes of regions; expected features, the split has pictures")
     path = split.file("ims_bbx.npy")
     if not path.exists():
         if not stand_in:

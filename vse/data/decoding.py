@@ -110,6 +110,7 @@ def _pixels(picture: Image.Image) -> Tensor:
 class TowerPictures(RawImages):
     """The images of a split as uint8 pictures of a tower's size; `vse.data.images.RawImages` for `TowerTransform`."""
 
+    transform: TowerTransform
     cache: np.ndarray | None = None  # [n, side, side, 3] uint8
 
     @property
@@ -123,7 +124,6 @@ class TowerPictures(RawImages):
         Raises:
             InputError: a picture cannot be decoded; the message names it.
         """
-        assert isinstance(self.transform, TowerTransform)
         picture_input, crop = self.transform.input, self.transform.crop
         images = np.asarray(images)
         seeds = [None] * len(images) if generator is None else generator.integers(2**63, size=len(images)).tolist()

@@ -92,7 +92,8 @@ class RowFile:
             self.file.close()
             return
         rows = self.rows if rows is None else rows
-        assert rows is not None
+        if rows is None:
+            raise ValueError(f"{self.path}: its number of rows was never given")
         try:
             self.file.seek(0)
             self.file.write(self._header(rows))
@@ -173,14 +174,11 @@ class SplitFiles:
         """
         self.features.write(row, features)
         if self.lengths is not None:
-            assert lengths is not None
-            self.lengths.write(row, lengths.astype(np.int32))
+            self.lengths.write(row, _given(lengths, "lengths").astype(np.int32))
         if self.boxes is not None:
-            assert boxes is not None
-            self.boxes.write(row, boxes.astype(np.float32))
+            self.boxes.write(row, _given(boxes, "boxes").astype(np.float32))
         if self.sizes is not None:
-            assert sizes is not None
-            self.sizes.write(row, np.ascontiguousarray(sizes, dtype=np.float32).view(SIZE)[:, 0])
+            self.sizes.write(row, np.ascontiguousarray(_given(sizes, "sizes"), dtype=np.float32).view(SIZE)[:, 0])
 
     def sync(self) -> None:
         """Make what was written outlast a crash of the machine."""
@@ -198,6 +196,12 @@ class SplitFiles:
         """Delete the unfinished files."""
         for file in self.files:
             file.discard()
+
+
+def _given(values: np.ndarray | None, what: str) -> np.ndarray:
+    if values is None:
+        raise ValueError(f"a file of {what} was begun, and these images have none")
+    return values
 
 
 def to_dtype(features: np.ndarray, dtype: str, where: str, trusted: bool = False) -> np.ndarray:

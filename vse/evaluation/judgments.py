@@ -84,7 +84,7 @@ def read_judgments(path: str | Path, names: Sequence[str], caption_image: np.nda
         raise InputError(f"{len(names)} images bear {len(row)} file names; judgments name pictures, which must differ")
     captions_of = [np.flatnonzero(caption_image == image) for image in range(len(names))]
     seen: set[tuple[int, int]] = set()
-    judged: list[tuple[int, int, _Line]] = []
+    judged: list[tuple[int, int, _JudgmentLine]] = []
     left_out: dict[str, list[str]] = {}
     for number, (line, parsed) in enumerate(zip(lines, values, strict=True), 1):
         reason = _fault(parsed, kind, row, captions_of)
@@ -113,7 +113,7 @@ def read_judgments(path: str | Path, names: Sequence[str], caption_image: np.nda
     )
 
 
-class _Line(NamedTuple):
+class _JudgmentLine(NamedTuple):
     form: Literal["expert", "crowd"]
     picture: str
     caption_of: str  # picture that the caption was written for
@@ -122,7 +122,7 @@ class _Line(NamedTuple):
     relevant: bool
 
 
-def _parse(line: str) -> _Line | None:
+def _parse(line: str) -> _JudgmentLine | None:
     """One line; None if it is damaged."""
     fields = line.split("\t")
     if len(fields) != 5:
@@ -134,7 +134,7 @@ def _parse(line: str) -> _Line | None:
     if all(number in ("1", "2", "3", "4") for number in numbers):
         grades = [int(number) for number in numbers]
         relevant = bool(np.median(grades) >= RELEVANT_MEDIAN)
-        return _Line("expert", picture, name, int(place), float(np.mean(grades)), relevant)
+        return _JudgmentLine("expert", picture, name, int(place), float(np.mean(grades)), relevant)
     try:
         share, yes, no = float(numbers[0]), int(numbers[1]), int(numbers[2])
     except ValueError:
@@ -142,10 +142,10 @@ def _parse(line: str) -> _Line | None:
     if yes < 0 or no < 0 or yes + no == 0 or not abs(share - yes / (yes + no)) <= _ROUNDING:
         return None
     share = yes / (yes + no)
-    return _Line("crowd", picture, name, int(place), share, share >= RELEVANT_SHARE)
+    return _JudgmentLine("crowd", picture, name, int(place), share, share >= RELEVANT_SHARE)
 
 
-def _fault(parsed: _Line | None, kind: str, row: dict[str, int], captions_of: list[np.ndarray]) -> str | None:
+def _fault(parsed: _JudgmentLine | None, kind: str, row: dict[str, int], captions_of: list[np.ndarray]) -> str | None:
     """Why a line is left out; None if it is not."""
     if parsed is None:
         return "are damaged"

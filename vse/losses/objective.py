@@ -130,6 +130,11 @@ class Objective(nn.Module):
 
 
 def described(pairs: Pairs) -> Tensor:
-    """Return the descriptions of a batch that must have them, [B, K]."""
-    assert pairs.descriptions is not None, "this objective needs Pairs.descriptions"
+    """Return the descriptions of a batch that must have them, [B, K].
+
+    Raises:
+        ValueError: the batch has none.
+    """
+    if pairs.descriptions is None:
+        raise ValueError("this objective needs Pairs.descriptions")
     return pairs.descriptions

@@ -46,7 +46,8 @@ class SynchronisedBatchNorm1d(nn.BatchNorm1d):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.momentum is not None
+        if self.momentum is None:
+            raise ValueError("a cumulative average of statistics is not supported")
         self.get_buffer("running_mean").lerp_(mean, self.momentum)
         self.get_buffer("running_var").lerp_(variance, self.momentum)
         self.get_buffer("num_batches_tracked").add_(1)

@@ -64,7 +64,7 @@ class _Namespace(StandIn):
     """`argparse.Namespace`; its attributes are the state."""
 
 
-class _Dtype(StandIn):
+class _TensorDtype(StandIn):
     """`numpy.dtype` of numbers."""
 
     def __init__(self, name: str, *_: Any) -> None:
@@ -75,7 +75,7 @@ class _Dtype(StandIn):
 
 def _scalar(dtype: Any, content: Any) -> int | float:
     """Read a NumPy number; Python 2 stored its bytes as a string."""
-    if not isinstance(dtype, _Dtype):
+    if not isinstance(dtype, _TensorDtype):
         raise Refused("it holds a NumPy value of no type")
     order = dtype.state[1] if isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",) else "<"
     raw = content.encode("latin1") if isinstance(content, str) else content
@@ -91,7 +91,7 @@ def _encoded(text: str, encoding: str) -> bytes:
 
 _NAMES: Names = {
     ("argparse", "Namespace"): _Namespace,
-    ("numpy", "dtype"): _Dtype,
+    ("numpy", "dtype"): _TensorDtype,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy._core.multiarray", "scalar"): _scalar,
     ("_codecs", "encode"): _encoded,

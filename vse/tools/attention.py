@@ -18,7 +18,6 @@ from vse.console import say, warn
 from vse.data.batches import CaptionBatch, Captions, EvaluationData, ImageBatch, image_batch
 from vse.data.boxes import read_boxes
 from vse.data.datasets import Split
-from vse.data.features import Features
 from vse.data.shown import ShownPictures
 from vse.distributed import choose_device
 from vse.errors import InputError
@@ -172,7 +171,6 @@ def _regions(
         if pixels.dtype != torch.uint8:
             pixels = ((pixels * tower.std.cpu() + tower.mean.cpu()) * 255).round().clamp(0, 255).to(torch.uint8)
         return Image.fromarray(pixels.permute(1, 2, 0).numpy()), tower.boxes.cpu().numpy()
-    assert isinstance(model.data.split.images, Features), "a cross-attention network reads regions or has a tower"
     boxes = read_boxes(model.data.split, stand_in=True)
     return pictures.open(image), boxes.divided(np.array([image]))[0].numpy()[:count]
 

@@ -113,8 +113,8 @@ def _parts(folder: Path, data_name: str | None, findings: Findings) -> list[_Par
         try:
             if (folder / f"{name}_ims.npy").exists():
                 split: Split = open_split(folder, name)
-                assert isinstance(split.images, Features)
-                parts.append(_Part(name, split.captions, split.caption_image, split.images))
+                features = split.images if isinstance(split.images, Features) else None
+                parts.append(_Part(name, split.captions, split.caption_image, features))
                 continue
             pictures = pictures or folder_pictures(folder)
             parts.append(_Part(name, pictures[name].captions, pictures[name].caption_image, None, pictures[name]))
