@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from vse.networks import NetworkFolder
+from vse.networks import NetworkFolder, scores_are_cosines
 from VSEpp_LSEH import network
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
@@ -41,5 +41,5 @@ def published_options(options: NetworkOptions, saved: Mapping[str, Any], state: 
 
 
 FOLDER = NetworkFolder(
-    NAME, NetworkOptions, network.build, reader, bounded=network.bounded, published_options=published_options
+    NAME, NetworkOptions, network.build, reader, bounded=scores_are_cosines, published_options=published_options
 )

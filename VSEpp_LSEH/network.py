@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vse.networks import NetworkFolder
+from vse.networks import NetworkFolder, scores_are_cosines
 from vse.options import EmbeddingOptions, Switch
 from vse.ranges import AtLeast1
 
@@ -76,9 +76,4 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     return network
 
 
-def bounded(options: NetworkOptions) -> bool:
-    """Return whether scores are cosines."""
-    return options.measure == "cosine" and not options.no_imgnorm
-
-
-FOLDER = NetworkFolder(NAME, NetworkOptions, build, reader, bounded=bounded)
+FOLDER = NetworkFolder(NAME, NetworkOptions, build, reader, bounded=scores_are_cosines)

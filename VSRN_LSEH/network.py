@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from vse.errors import InputError
-from vse.networks import NetworkFolder
+from vse.networks import NetworkFolder, scores_are_cosines
 from vse.options import DataOptions, EmbeddingOptions, Switch
 from vse.ranges import AtLeast1, Probability
 
@@ -121,16 +121,17 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     return network
 
 
-def bounded(options: NetworkOptions) -> bool:
-    """Return whether scores are cosines."""
-    return options.measure == "cosine" and not options.no_imgnorm
-
-
 def published_options(options: NetworkOptions, saved: Mapping[str, Any], state: Any) -> NetworkOptions:
     """Leave out the caption-generation branch, which checkpoints of the original code lack."""
     return replace(options, no_captioning=True)
 
 
 FOLDER = NetworkFolder(
-    NAME, NetworkOptions, build, reader, bounded=bounded, resolve=resolve, published_options=published_options
+    NAME,
+    NetworkOptions,
+    build,
+    reader,
+    bounded=scores_are_cosines,
+    resolve=resolve,
+    published_options=published_options,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vse import ranges
 from vse.errors import InputError
-from vse.options import DataOptions, with_values
+from vse.options import DataOptions, EmbeddingOptions, with_values
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from vse.checkpoints import Checkpoint
@@ -36,6 +36,11 @@ def as_given(network: Any, data: DataOptions) -> Any:
 def as_saved(network: Any, saved: Mapping[str, Any], state: Any) -> Any:
     """Return a network's options as they are: the default of `NetworkFolder.published_options`."""
     return network
+
+
+def scores_are_cosines(options: EmbeddingOptions) -> bool:
+    """Return whether a network of these options scores by cosines: `NetworkFolder.bounded` of VSE++, VSRN and HAL."""
+    return options.measure == "cosine" and not options.no_imgnorm
 
 
 @dataclass(frozen=True)

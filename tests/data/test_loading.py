@@ -81,7 +81,7 @@ def test_uneven_captions_keep_their_images_and_descriptions(make_data_set, tmp_p
     assert torch.equal(batch.images, features[batch.image_ids])  # type: ignore[attr-defined]
 
 
-def test_captions_of_broken_pictures_take_their_descriptions_along(tmp_path: Path) -> None:
+def test_captions_left_out_take_their_descriptions_along(tmp_path: Path) -> None:
     file = tmp_path / "train_caps.txt"
     file.write_text("".join(f"caption {line}\n" for line in range(6)))
     np.save(tmp_path / "mine.npy", np.arange(6, dtype=np.float32)[:, None] + 1)
