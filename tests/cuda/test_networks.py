@@ -55,8 +55,15 @@ def test_run_is_interrupted_and_resumed(
 
 
 @pytest.mark.cuda_whole
-@pytest.mark.parametrize("loss", OBJECTIVES)
-@pytest.mark.parametrize("network", FACETED)
+@pytest.mark.parametrize(
+    ("network", "loss"),
+    [
+        (network, loss)
+        for network in FACETED
+        for loss in OBJECTIVES
+        if loss != "neighbor_retr" or network not in ("sgr", "saf", "gsmn")  # it compares embeddings
+    ],
+)
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_objective_trains(network: str, loss: str, precision: str, data: Path, tmp_path: Path) -> None:
     scale = "--score_scale 2" if network == "gsmn" and OBJECTIVES[loss].needs_bounded_scores else ""
