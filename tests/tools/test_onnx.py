@@ -32,6 +32,13 @@ def test_onnx_vectors_equal_torchs(name: str, tmp_path: Path) -> None:
     assert np.abs(vectors - model.encode_images(features()).vectors.numpy()).max() < 1e-5  # type: ignore[attr-defined]
 
 
+def test_an_export_without_onnx_leaves_none_of_an_earlier_one(tmp_path: Path) -> None:
+    model, out = str(write_checkpoint(tmp_path / "model.pth.tar")), str(tmp_path / "out")
+    main(Options(model, out, onnx=True))
+    main(Options(model, out))
+    assert not list((tmp_path / "out").glob("*.onnx"))
+
+
 def test_a_network_of_pairs_is_refused(tmp_path: Path) -> None:
     model = vse.load(write_checkpoint(tmp_path / "model.pth.tar", "SGRAF"), device="cpu")
     with pytest.raises(InputError, match="SGRAF scores pairs"):

@@ -108,6 +108,16 @@ def test_a_run_that_came_and_went_meanwhile_is_moved_aside(resumed: bool, run: R
     release_folders(run)
 
 
+def test_a_resumed_model_stays_where_its_run_folder_is_gone(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", torch.device("cpu"), models=tmp_path / "models")
+    run.checkpoint.parent.mkdir()
+    run.checkpoint.write_text("resumed")
+    lock_folders(run)
+    claim_folders(run, resumed=True, options={})
+    assert run.checkpoint.read_text() == "resumed"
+    release_folders(run)
+
+
 def test_only_its_own_checkpoint_makes_a_run_go_on_in_its_folder(run: Run, tmp_path: Path) -> None:
     run.folder.mkdir()
     run.checkpoint.touch()

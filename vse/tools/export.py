@@ -18,7 +18,7 @@ from vse.files import writable_folder
 from vse.model import Model, load
 from vse.options import Switch
 from vse.records import environment
-from vse.tools.onnx import CAPTIONS, IMAGES, write_onnx
+from vse.tools.onnx import CAPTIONS, IMAGES, remove_onnx, write_onnx
 
 CARD_TEMPLATE = """---
 library_name: vse
@@ -89,6 +89,10 @@ def main(options: Options) -> None:
     if options.onnx:
         difference = write_onnx(model, folder)
         say(f"{IMAGES} and {CAPTIONS} compute what torch does, to {difference:.1g}")
+        if len(model.image_shape) == 2:
+            say(f"{IMAGES} takes all {model.image_shape[0]} rows of an image as regions; give it no padded images")
+    else:
+        remove_onnx(folder)
     commit = environment(torch.device("cpu"))["commit"]
     write_exported(model.trained, folder, model.extraction, model_card(model, options.license), commit)
     if open_exported(folder).digest != model.digest:

@@ -31,6 +31,12 @@ CHECKED = ((1, 3), (2, 12), (5, 7))
 """Captions, and tokens of the longest, of the batches that are compared."""
 
 
+def remove_onnx(folder: Path) -> None:
+    """Delete the files of an earlier export, which are of another model."""
+    for name in (IMAGES, CAPTIONS):
+        (folder / name).unlink(missing_ok=True)
+
+
 def write_onnx(model: Model, folder: Path) -> float:
     """Write `images.onnx` and `captions.onnx` into a folder, and compare them with torch on batches of other sizes.
 

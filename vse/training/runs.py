@@ -100,7 +100,8 @@ def claim_folders(run: Run, resumed: bool, options: Mapping[str, Any]) -> None:
     with first_process_first():
         if run.rank > 0:
             return
-        came_since = run.checkpoint.exists() and run.folder not in run.locks  # of a run that began and ended since
+        # Of a run that began and ended since `lock_folders`.
+        came_since = run.checkpoint.exists() and run.checkpoint.parent not in run.locks
         lock_folders(run)
         if run.checkpoint.exists() and (came_since or not resumed):
             for flag, folder in run.folders.items():
