@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from vse.transfer import send
+from vse.nn.transfer import send
 
 KERNELS = 8  # Gaussian kernels, and as many parts of a graph convolution; constant in the original code
 STABLE = 1e-14  # added to squared deviations

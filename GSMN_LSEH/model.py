@@ -37,7 +37,7 @@ from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import RegionProjection, WordStates
 from vse.nn.network import PairwiseNetwork, RegionSet, WordSet
 from vse.nn.towers.tower import ImageTower
-from vse.transfer import send
+from vse.nn.transfer import send
 
 GRAPHS = ("reference", "propagate")
 

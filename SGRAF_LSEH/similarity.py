@@ -18,7 +18,7 @@ from vse.nn.attention import caption_blocks, rows_within, word_mask
 from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import NORM_EPSILON, l2norm, xavier_uniform_linear
 from vse.nn.network import RegionSet, WordSet
-from vse.transfer import send
+from vse.nn.transfer import send
 
 DROPOUT = 0.4  # of word vectors and of the attention of both global vectors; constant in the original code
 

@@ -20,7 +20,7 @@ from vse.nn.attention import word_mask
 from vse.nn.encoders import NORM_EPSILON, CaptionGRU, l2norm, xavier_uniform_linear
 from vse.nn.network import EmbeddingNetwork, Embeddings
 from vse.nn.towers.tower import TextTower
-from vse.transfer import send
+from vse.nn.transfer import send
 from VSEinfty_LSEH.pooling import GeneralisedPooling
 
 DROPPED = 0.2

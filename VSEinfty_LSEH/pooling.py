@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vse.nn.attention import word_mask
 from vse.nn.recurrence import GRU, pack, pad
-from vse.transfer import send
+from vse.nn.transfer import send
 
 TEMPERATURE = 0.1
 PADDING = -10000.0

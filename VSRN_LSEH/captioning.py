@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, linear, pad
 from vse.nn.attention import word_mask
 from vse.nn.recurrence import GRU, pack
 from vse.nn.recurrence import pad as pad_states
-from vse.transfer import send
+from vse.nn.transfer import send
 
 PAD, START, END = 0, 1, 2
 """Token ids that all vocabularies of the field share."""

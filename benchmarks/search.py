@@ -20,7 +20,7 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vse.model import Model
+from vse.inference.model import Model
 from vse.nn.network import Embeddings, Encoding
 from vse.search import approximate
 from vse.search.find import find

@@ -1,7 +1,7 @@
 """Visual-semantic embeddings for image-text retrieval: the library behind the networks of this repository.
 
 Rooms, each importing from those before it only: `published` (formats of the original code), `text`, `descriptions`,
-`data`, `losses` and `nn`, `evaluation`, `training`, `tools`.
+`data`, `losses` and `nn`, `evaluation`, then `training`, `inference` (a trained network in use), `search`, `tools`.
 
 Terms, one meaning each:
 
@@ -45,7 +45,7 @@ __version__ = "0.1.0"
 REPOSITORY = Path(__file__).resolve().parent.parent
 """Folder of the checkout: holds `data/` (data sets), `output/` (description vectors) and the network folders."""
 
-PUBLIC = {"load": "vse.model", "Model": "vse.model"}
+PUBLIC = {"load": "vse.inference.model", "Model": "vse.inference.model"}
 """Public name -> its module, imported when the name is first used: torch takes a second."""
 
 

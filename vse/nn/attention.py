@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from vse.nn.encoders import NORM_EPSILON
-from vse.transfer import send
+from vse.nn.transfer import send
 
 SLOPE = 0.1  # negative slope of the LeakyReLU on inner products
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vse.nn.recurrence import GRU, pack, pad
-from vse.transfer import send
+from vse.nn.transfer import send
 
 NORM_EPSILON = 1e-8
 """Added to norms that are divided by, as in the original code of SCAN and its descendants."""

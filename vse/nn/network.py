@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vse.data.batches import CaptionBatch, ImageBatch, PairBatch
 from vse.errors import InputError
-from vse.transfer import send
+from vse.nn.transfer import send
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from vse.transfer import send
+from vse.nn.transfer import send
 
 
 class GRU(nn.GRU):

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from vse.errors import InputError
 from vse.evaluation.scoring import assemble
-from vse.model import Model
+from vse.inference.model import Model
 from vse.nn.network import Encoding
 from vse.search.approximate import candidates as faiss_candidates
 from vse.search.store import Index, Item, Side

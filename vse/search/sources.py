@@ -19,7 +19,7 @@ from vse.data.index import read_lines
 from vse.data.pictures import first_of, inside, picture_folder
 from vse.errors import InputError
 from vse.files import sha256
-from vse.model import Model
+from vse.inference.model import Model
 from vse.nn.network import Encoding
 from vse.search.store import Item, Side
 

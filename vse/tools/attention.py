@@ -24,7 +24,7 @@ from vse.errors import InputError
 from vse.evaluation.scoring import evaluating
 from vse.evaluation.script import EvaluatedModel, open_models
 from vse.files import writable_folder, write_atomically
-from vse.model import GIVEN
+from vse.inference.model import GIVEN
 from vse.networks import NetworkFolder
 from vse.nn.towers.tower import ImageTower
 from vse.options import EvaluationOptions

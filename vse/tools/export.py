@@ -13,9 +13,9 @@ from jinja2 import Environment
 
 from vse.console import say
 from vse.errors import InputError
-from vse.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, open_exported, write_exported
 from vse.files import writable_folder
-from vse.model import Model, load
+from vse.inference.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, open_exported, write_exported
+from vse.inference.model import Model, load
 from vse.options import Switch
 from vse.records import environment
 from vse.tools.onnx import CAPTIONS, IMAGES, remove_onnx, write_onnx

@@ -10,7 +10,7 @@ import tyro
 from vse.console import say
 from vse.errors import InputError
 from vse.files import writable_folder
-from vse.model import Model, load
+from vse.inference.model import Model, load
 from vse.options import Switch
 from vse.ranges import AtLeast1
 from vse.search import approximate

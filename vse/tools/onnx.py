@@ -16,7 +16,7 @@ from vse.errors import InputError
 from vse.evaluation.scoring import evaluating
 from vse.extras import library
 from vse.files import write_atomically
-from vse.model import Model
+from vse.inference.model import Model
 from vse.nn.network import EmbeddingNetwork
 
 IMAGES = "images.onnx"

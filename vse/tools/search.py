@@ -16,7 +16,7 @@ from vse.console import complain, say
 from vse.data.images import open_picture
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
-from vse.model import Model, load
+from vse.inference.model import Model, load
 from vse.options import Switch
 from vse.ranges import AtLeast1
 from vse.search.find import CANDIDATES, Answer, find

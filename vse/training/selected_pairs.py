@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vse.losses.objective import Objective, Pairs
 from vse.nn.network import CaptionsT, ImagesT, PairwiseNetwork
-from vse.transfer import send
+from vse.nn.transfer import send
 
 
 def training_scores(

@@ -16,8 +16,8 @@ from vse.data.decoding import PictureInput
 from vse.errors import InputError
 from vse.nn.towers import from_lite, from_timm, from_torchvision, from_transformers
 from vse.nn.towers.parts import Parts
+from vse.nn.transfer import send
 from vse.options import Trained
-from vse.transfer import send
 
 KINDS = "torchvision:NAME, timm:NAME, hf:FOLDER or efficientnet_lite0, lite1, lite2"
 

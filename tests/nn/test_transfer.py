@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import torch
 
-from vse.transfer import send
+from vse.nn.transfer import send
 
 
 class HostTensor:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from vse import extraction
 from vse.errors import InputError
-from vse.extraction import RECORD, extract, find_extraction, read_extraction
+from vse.inference import extraction
+from vse.inference.extraction import RECORD, extract, find_extraction, read_extraction
 from vse.networks import Trained
 from vse.nn.extractors import BoxedFeatures
 from vse.tools import features

@@ -156,7 +156,7 @@ class SmallExtractor:
 
 
 def test_pictures_go_through_the_extractor_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vse.extraction.build_extractor", lambda *arguments: SmallExtractor())
+    monkeypatch.setattr("vse.inference.extraction.build_extractor", lambda *arguments: SmallExtractor())
     record = {"data": {"train": {"folder": str(extraction(tmp_path))}}}
     model = vse.load(write_checkpoint(tmp_path / "model.pth.tar", record=record), device="cpu")
     picture = write_picture(tmp_path / "a.png")

@@ -28,8 +28,8 @@ from vse.distributed import choose_device
 from vse.errors import InputError
 from vse.evaluation.ranking import nearest
 from vse.evaluation.scoring import MEMORY_BUDGET, assemble, evaluating, score_matrix
-from vse.exported import is_exported, open_exported
-from vse.extraction import extract, find_extraction
+from vse.inference.exported import is_exported, open_exported
+from vse.inference.extraction import extract, find_extraction
 from vse.networks import Trained
 from vse.nn.network import Encoding, Network
 from vse.options import DataOptions

@@ -10,7 +10,7 @@ import torch
 from tests.trained import write_checkpoint
 from vse import networks
 from vse.errors import InputError
-from vse.exported import is_exported, open_exported, without_places, write_exported
+from vse.inference.exported import is_exported, open_exported, without_places, write_exported
 
 
 @pytest.fixture
