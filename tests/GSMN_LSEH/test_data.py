@@ -1,4 +1,4 @@
-"""Edges and word ids come from the field's files, or from what stands in for them, said in a sentence."""
+"""Edges and word ids come from files; without them a substitute is used and announced."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_training_and_evaluation_commands(script, root: Path, name: str, tmp_pat
     }
     assert json.loads((folder / "options.json").read_text())["loss"] == "lseh"
     assert ("neighbouring words are connected" in done.output) == (name == "coco")
-    assert "grid stands in" not in done.output
+    assert "using a regular grid" not in done.output
     done = script("GSMN_LSEH", f"python test.py --model_path runs/log/model_best.pth.tar --json {tmp_path}/m.json")
     assert f"{name}_precomp test (8 images, 40 captions)" in done.output
     assert json.loads((tmp_path / "m.json").read_text())["rsum"] > 0
@@ -85,7 +85,7 @@ def test_iaprtc12_and_a_grid_in_place_of_boxes(script, tmp_path: Path, make_data
     make_data_set(tmp_path / "data" / "iaprtc12_precomp", captions=1, images=(40, 8, 8))
     train = 'python IAPRTC12/trainIAPRTC12.py --data_path "$DATA_PATH" --data_name IAPRTC_precomp --max_violation'
     done = script("GSMN_LSEH", train + SMALL, DATA_PATH=tmp_path / "data")
-    assert "a regular grid stands in for the boxes of the 4 regions" in done.output
+    assert "using a regular grid as the boxes of the 4 regions" in done.output
     done = script("GSMN_LSEH", "python IAPRTC12/evaluationIAPRTC12.py")
     assert "iaprtc12_precomp test (8 images, 8 captions)" in done.output
 

@@ -182,7 +182,7 @@ def test_attention_is_drawn_on_the_picture_or_on_boxes(script, tmp_path: Path, m
     script("SGRAF_LSEH", f"python train.py --data_path {tmp_path}/data --data_name small --module_name {module}{TINY}")
     model = f"--model_path runs/small_{module}/checkpoint/model_best.pth.tar"
     done = script("SGRAF_LSEH", f"python visualize.py {model} --image 3")
-    assert "a regular grid stands in for the boxes" in done.output
+    assert "using a regular grid as the boxes" in done.output
     assert "caption: 15, of this image" in done.output
     with Image.open(done.folder / f"runs/small_{module}/checkpoint/attention/image3_caption15.png") as image:
         bare = image.size

@@ -1,4 +1,4 @@
-"""Boxes and sizes come from the field's files, or from what stands in for them, said in a sentence."""
+"""Boxes and sizes come from files; without them a substitute is used and announced."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_boxes_and_sizes_of_other_images_are_refused(split: Split) -> None:
 
 def test_a_grid_stands_in_for_boxes_where_they_hardly_matter(split: Split, capsys: pytest.CaptureFixture[str]) -> None:
     boxes = read_boxes(split, stand_in=True).divided(np.arange(IMAGES))
-    assert "a regular grid stands in" in capsys.readouterr().out
+    assert "using a regular grid" in capsys.readouterr().out
     np.testing.assert_allclose(boxes[0], [[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]])
     with pytest.raises(InputError, match="--graph propagate needs the boxes"):
         read_boxes(split, stand_in=False)

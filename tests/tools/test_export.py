@@ -15,7 +15,7 @@ from vse.tools.export import Options, main
 
 RECORD = {
     "data": {"train": {"folder": "/somewhere/f8k", "images": 6000, "captions": 30000}},
-    "environment": {"commit": "ab12", "host": "secret", "folder": "/home/me", "command": ["python", "train.py"]},
+    "environment": {"commit": "ab12", "host": "secret", "folder": "/private/place", "command": ["python", "train.py"]},
     "best_score": 154.04,
     "best_epoch": 3,
     "selected_by": "rsum",
@@ -23,7 +23,7 @@ RECORD = {
 
 
 def export(tmp_path: Path, name: str = "VSEpp", **flags: str) -> tuple[Path, Path]:
-    checkpoint = write_checkpoint(tmp_path / "model.pth.tar", name, record=RECORD, data_path="/home/me/data")
+    checkpoint = write_checkpoint(tmp_path / "model.pth.tar", name, record=RECORD, data_path="/private/place/data")
     main(Options(str(checkpoint), str(tmp_path / "out"), **flags))
     return checkpoint, tmp_path / "out"
 
@@ -49,7 +49,7 @@ def test_an_export_holds_weights_but_no_state_of_training(tmp_path: Path) -> Non
 def test_an_export_says_nothing_of_the_machine(tmp_path: Path) -> None:
     _, folder = export(tmp_path)
     text = (folder / "config.json").read_text() + (folder / "README.md").read_text()
-    for secret in ("secret", "/home/me", "/somewhere", "train.py"):
+    for secret in ("secret", "/private/place", "/somewhere", "train.py"):
         assert secret not in text
 
 

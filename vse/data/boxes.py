@@ -38,7 +38,7 @@ class Boxes(NamedTuple):
 def read_boxes(split: Split, stand_in: bool) -> Boxes:
     """Read the boxes of a split's regions.
 
-    Without a `*_ims_bbx.npy` a regular grid stands in for them if it may, which is said. Boxes all within 0 ... 1 need
+    Without a `*_ims_bbx.npy` a regular grid is used if `stand_in` is set, and announced. Boxes all within 0 ... 1 need
     no `*_ims_size.npy`.
 
     Raises:
@@ -54,7 +54,7 @@ def read_boxes(split: Split, stand_in: bool) -> Boxes:
                 f"{path}: no such file; --graph propagate needs the boxes of the regions, float [images, regions, 4]: "
                 "x1 y1 x2 y2 (python -m vse convert writes them) (GSMN can do without: --graph reference)"
             )
-        say(f"{path}: no such file; a regular grid stands in for the boxes of the {features.shape[0]} regions")
+        say(f"{path}: no such file; using a regular grid as the boxes of the {features.shape[0]} regions")
         corners = grid(features.shape[0])[None].repeat(len(features), axis=0)
         return Boxes(corners, np.ones((len(features), 2), np.float32))
     corners = load_array(path)

@@ -226,7 +226,7 @@ class Model:
         )
 
     def _completed(self, split: Split) -> EvaluationData:
-        """Add what else a batch of the network holds (GSMN: boxes and edges); what stands in for it goes to stderr."""
+        """Add what else a batch of the network holds (GSMN: boxes and edges); substitutes are announced on stderr."""
         with contextlib.redirect_stdout(sys.stderr):
             data: EvaluationData = self.trained.reader.complete(
                 EvaluationData(split, cast(Captions, self._token_ids(split.captions)), self.batch_size), self.text

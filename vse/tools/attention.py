@@ -139,7 +139,7 @@ def _caption_batch(model: EvaluatedModel, caption: int | None, text: str) -> tup
     data, place = model.data, np.array([caption or 0])
     pieces = model.text if isinstance(model.text, WordPieces) else None
     vocabulary: Any = None if pieces else cast(Any, model.text).vocabulary
-    if caption is None:  # what a text of one's own lacks, such as a parse, the network's reader stands in for
+    if caption is None:  # the network's reader supplies what the text lacks, such as a parse
         split = Split("given", GIVEN / "given_caps.txt", [text], data.split.images, place)
         tokens = pieces.encode([text])[0] if pieces else encode([text], vocabulary)
         data = model.trained.reader.complete(EvaluationData(split, cast(Captions, tokens)), model.text)
@@ -162,8 +162,8 @@ def _regions(
 ) -> tuple[Image.Image | None, np.ndarray]:
     """Return the picture, and the boxes [R, 4] of its regions in 0 ... 1.
 
-    A network that reads pictures is drawn on what it reads, which may be a crop. Without boxes a regular grid stands in
-    for them, which is said.
+    A network that reads pictures is drawn on what it reads, which may be a crop. Without boxes a regular grid is used,
+    which is announced.
     """
     tower = model.network.image_tower
     if isinstance(tower, ImageTower):
