@@ -175,6 +175,8 @@ class EvaluationOptions:
     """Split; default: test, or with --fold5 testall if there is one."""
     fold5: Switch = False
     """Mean over five folds of consecutive images (MS-COCO 1K), after the full split (5K)."""
+    annotations: str | None = None
+    """Flickr8k's ExpertAnnotations.txt or CrowdFlowerAnnotations.txt: also measure how scores agree with people's."""
     save_similarities: str | None = None
     """Write the scores to this .npy file, float32 [images, captions]."""
     json: str | None = None

@@ -11,7 +11,14 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, ndcg_score
 
 from vse.errors import InputError
-from vse.evaluation.judgments import Judgments, description_scores, judge, nearest_is_sibling, read_judgments
+from vse.evaluation.judgments import (
+    Judgments,
+    description_scores,
+    graded_relevance,
+    judge,
+    nearest_is_sibling,
+    read_judgments,
+)
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]
 OWNER = np.array([0, 0, 1, 1, 2])
@@ -184,3 +191,17 @@ def test_siblings_are_counted_among_nearest_captions() -> None:
     expected = 100 * 2 / 5  # 0 and 1 find each other; 2 and 3 find others; a zero vector is near to nothing, finds 0
     assert nearest_is_sibling(vectors, OWNER) == expected
     assert nearest_is_sibling(vectors, OWNER, block=2) == expected
+
+
+def test_graded_relevance_is_what_judge_finds_of_foreign_pairs() -> None:
+    generator = np.random.default_rng(0)
+    owner = np.repeat(np.arange(20), 5)
+    image, caption = (part.ravel() for part in np.meshgrid(np.arange(20), np.arange(0, 100, 5), indexing="ij"))
+    grade = generator.uniform(1, 4, len(image))
+    judgments = Judgments("expert", image, caption, grade, grade >= 3)
+    scores = generator.normal(size=len(image))
+    found = judge(scores, judgments, owner, resamples=2)["foreign"]
+    graded = graded_relevance(scores, judgments, owner)
+    assert graded["graded_spearman"] == pytest.approx(found["spearman"]["value"])
+    assert graded["graded_ndcg"] == pytest.approx(found["image_to_text"]["ndcg"]["value"])
+    assert graded["graded_ndcgi"] == pytest.approx(found["text_to_image"]["ndcg"]["value"])

@@ -9,8 +9,9 @@ import pytest
 
 from tests.trained import write_checkpoint
 from vse.errors import InputError
-from vse.evaluation.script import evaluation_folder, open_models, split_name, title
-from vse.networks import folder
+from vse.evaluation.reports import load_evaluation
+from vse.evaluation.script import evaluation_folder, open_models, run_evaluation, split_name, title
+from vse.networks import folder as folder_of
 from vse.options import DataOptions, EvaluationOptions
 
 
@@ -55,4 +56,23 @@ def test_an_ensemble_is_evaluated_on_the_first_ones_split(tmp_path: Path, root: 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "model.pth.tar", "VSEpp")
     with pytest.raises(InputError, match="VSEpp"):
-        open_models(folder("HAL"), EvaluationOptions(str(path)))
+        open_models(folder_of("HAL"), EvaluationOptions(str(path)))
+
+
+def test_judgments_are_measured_in_every_evaluation(tmp_path: Path, root: Path) -> None:
+    folder = root / "second_precomp"
+    names = [f"{number}.jpg" for number in range(8)]
+    (folder / "dev_names.txt").write_text("\n".join(names) + "\n")
+    lines = [f"{names[0]}\t{name}#0\t1\t{1 + number % 4}\t2\n" for number, name in enumerate(names)]
+    (tmp_path / "grades.txt").write_text("".join(lines))
+    path, out = str(write_checkpoint(tmp_path / "a.pth.tar")), tmp_path / "out.json"
+    options = EvaluationOptions(
+        path,
+        data_path=str(root),
+        data_name="second",
+        split="dev",
+        annotations=str(tmp_path / "grades.txt"),
+        json=str(out),
+    )
+    run_evaluation(folder_of("VSEpp"), options)
+    assert -1 <= load_evaluation(out).metrics["graded_spearman"] <= 1

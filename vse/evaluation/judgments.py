@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from scipy import stats
 
+from vse.console import warn
 from vse.errors import InputError
 
 LOWEST_GRADE = 1
@@ -23,6 +24,9 @@ LOWEST_GRADE = 1
 RELEVANT_MEDIAN = 3
 
 RELEVANT_SHARE = 0.5
+
+_SHOWN = 10
+"""Lines that a warning quotes."""
 
 _ROUNDING = 0.006
 """A share of yes votes may be written with two digits."""
@@ -113,6 +117,39 @@ def read_judgments(path: str | Path, names: Sequence[str], caption_image: np.nda
     )
 
 
+def read_split_judgments(
+    path: str | Path, folder: Path, split: str, images: int, caption_image: np.ndarray
+) -> Judgments:
+    """Read the judgments of a split whose pictures `{split}_names.txt` names, and warn of lines that are left out.
+
+    Args:
+        path: see `read_judgments`.
+        folder: of the data set.
+        images: number of images of the split.
+        caption_image: [M] image of each caption.
+
+    Raises:
+        InputError: a file cannot be read, the names do not fit the split, or no judged pair is of it.
+    """
+    judgments = read_judgments(path, _picture_names(folder, split, images), caption_image)
+    for reason, lines in judgments.left_out.items():
+        warn(f"{path}: {len(lines)} lines {reason} and are left out: {'; '.join(lines[:_SHOWN])}")
+    return judgments
+
+
+def _picture_names(folder: Path, split: str, images: int) -> list[str]:
+    file = folder / f"{split}_names.txt"
+    try:
+        names = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as problem:
+        raise InputError(
+            f"{file}: cannot be read ({problem.strerror}); judgments name pictures by file, expected one name an image"
+        ) from None
+    if len(names) != images:
+        raise InputError(f"{file}: {len(names)} names; expected one for each of the {images} images")
+    return names
+
+
 class _JudgmentLine(NamedTuple):
     form: Literal["expert", "crowd"]
     picture: str
@@ -177,6 +214,31 @@ def judge(scores: np.ndarray, judgments: Judgments, caption_image: np.ndarray, r
         name: _judge_pairs(scores[pairs], judgments.keep(pairs), resamples)
         for name, pairs in (("foreign", foreign), ("all", np.ones_like(foreign)))
     }
+
+
+def graded_relevance(scores: np.ndarray, judgments: Judgments, caption_image: np.ndarray) -> dict[str, float]:
+    """Measure how scores rank foreign pairs, as one number each, for tables of many models.
+
+    `graded_spearman` is Spearman's correlation of score and mean grade, `graded_ndcg` the mean nDCG of the captions
+    of an image and `graded_ndcgi` of the images of a caption; `judge` adds intervals and other measures. Empty if no
+    foreign pair was judged.
+
+    Args:
+        scores: [P] score of each judged pair.
+        caption_image: [M] image of each caption of the split.
+    """
+    foreign = caption_image[judgments.caption] != judgments.image
+    judgments, scores = judgments.keep(foreign), scores[foreign]
+    if not len(scores):
+        return {}
+    result = {"graded_spearman": float(stats.spearmanr(scores, judgments.grade).statistic)}
+    for suffix, query, item in (
+        ("", judgments.image, judgments.caption),
+        ("i", judgments.caption, judgments.image),
+    ):
+        order, start, place = _ranked(query, scores, item)
+        result[f"graded_ndcg{suffix}"] = float(np.nanmean(ndcg(judgments.gain[order], start, place)))
+    return result
 
 
 def _judge_pairs(scores: np.ndarray, judgments: Judgments, resamples: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from vse.data.datasets import holds_splits, locate_data_set
 from vse.data.digests import describe_split
 from vse.data.loading import Text, open_evaluation_data
 from vse.distributed import choose_device, leave, start
+from vse.evaluation.judgments import Judgments, graded_relevance, read_split_judgments
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import Block, ensemble, save_similarities, score_split
@@ -38,6 +39,7 @@ class EvaluatedModel:
     network: Network
     text: Text
     data: EvaluationData
+    judgments: Judgments | None = None
 
 
 def open_models(
@@ -54,7 +56,8 @@ def open_models(
     """
     first = open_model(options.model_path, folder, options, adapt)
     split = first.data.split
-    same = replace(options, data_path=str(split.captions_file.parent), data_name=None, split=split.name)
+    folder_of_split = str(split.captions_file.parent)
+    same = replace(options, data_path=folder_of_split, data_name=None, split=split.name, annotations=None)
     return [first, *(open_model(path, folder, same, adapt) for path in options.ensemble)]
 
 
@@ -68,7 +71,11 @@ def open_model(path: str, folder: NetworkFolder | None, options: EvaluationOptio
     words = DataOptions(data_name=trained.data.data_name or options.data_name, vocab_path=options.vocab_path)
     text = trained.locate_text(words, data_folder)
     data = open_evaluation_data(split, reader, text, options.batch_size)
-    return EvaluatedModel(trained, trained.network(split.images.shape, text), text, data)
+    judgments = None
+    if options.annotations is not None:
+        images = len(split.images)
+        judgments = read_split_judgments(options.annotations, data_folder, split.name, images, split.caption_image)
+    return EvaluatedModel(trained, trained.network(split.images.shape, text), text, data, judgments)
 
 
 def evaluation_folder(options: EvaluationOptions, trained_on: DataOptions) -> Path:
@@ -129,6 +136,10 @@ def report(
     split = models[0].data.split
     metrics: dict[str, Any] = {**evaluate(scores, split.caption_image), **more}
     say(recall_table(metrics, title(models)))
+    if (judgments := models[0].judgments) is not None:
+        graded = graded_relevance(scores[judgments.image, judgments.caption].numpy(), judgments, split.caption_image)
+        say("foreign pairs that people graded: " + ", ".join(f"{name} {value:.3f}" for name, value in graded.items()))
+        metrics |= graded
     if options.fold5:
         metrics["fold5"] = evaluate(scores, split.caption_image, fold5=True)
         say(recall_table(metrics["fold5"], f"{title(models)}, mean of five folds"))

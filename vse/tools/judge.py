@@ -16,12 +16,10 @@ from vse.descriptions import sentence
 from vse.descriptions.kinds import read_vectors
 from vse.errors import InputError
 from vse.evaluation.arrays import read_arrays
-from vse.evaluation.judgments import Judgments, description_scores, judge, nearest_is_sibling, read_judgments
+from vse.evaluation.judgments import description_scores, judge, nearest_is_sibling, read_split_judgments
 from vse.evaluation.reports import save_json
 from vse.ranges import AtLeast1
 from vse.text.captions import read_captions
-
-SHOWN = 10
 
 
 @dataclass
@@ -57,8 +55,7 @@ def main(options: Options) -> None:
     folder = find_folder(options.data)
     scores = None if options.scores is None else _scores(options.scores)
     split = open_split_ids(folder, options.split, None if scores is None else len(scores))
-    judgments = read_judgments(options.annotations, _names(folder, split), split.caption_image)
-    _report_left_out(options.annotations, judgments)
+    judgments = read_split_judgments(options.annotations, folder, split.name, split.images, split.caption_image)
     metrics: dict[str, Any] = {}
     if scores is not None:
         if scores.shape[1] != len(split.caption_image):
@@ -89,19 +86,6 @@ def _scores(source: str) -> np.ndarray:
     return next(iter(arrays.values())).numpy()
 
 
-def _names(folder: Path, split: SplitIds) -> list[str]:
-    file = folder / f"{split.name}_names.txt"
-    try:
-        names = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as problem:
-        raise InputError(
-            f"{file}: cannot be read ({problem.strerror}); judgments name pictures by file, expected one name an image"
-        ) from None
-    if len(names) != split.images:
-        raise InputError(f"{file}: {len(names)} names; expected one for each of the {split.images} images")
-    return names
-
-
 def _vectors(options: Options, folder: Path, split: SplitIds) -> np.ndarray:
     """Vectors of the split's captions; nothing is written."""
     captions = split.captions or []
@@ -115,11 +99,6 @@ def _vectors(options: Options, folder: Path, split: SplitIds) -> np.ndarray:
         say(f"SVD vectors fitted on {len(others)} captions of train and the {len(captions)} of {split.name}")
         return fit([*others, *captions], source=folder).vectors[len(others) :]
     return read_vectors(str(options.descriptions), len(captions), folder / f"{split.name}_caps.txt")
-
-
-def _report_left_out(path: str, judgments: Judgments) -> None:
-    for reason, lines in judgments.left_out.items():
-        warn(f"{path}: {len(lines)} lines {reason} and are left out: {'; '.join(lines[:SHOWN])}")
 
 
 def _table(metrics: dict[str, Any], title: str) -> str:
