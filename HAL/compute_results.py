@@ -57,10 +57,10 @@ def save_embeddings(path: Path, model: "EvaluatedModel", device: str | None) -> 
     import numpy as np
 
     from vse.distributed import choose_device
-    from vse.evaluation.scoring import encode_split
+    from vse.evaluation.scoring import encode_data
 
     data = model.data
-    images, captions = encode_split(model.network, data.images(), data.texts(), choose_device(device))
+    images, captions = encode_data(model.network, data, choose_device(device))
     arrays = {
         "img_embs": images.vectors.numpy(),
         "cap_embs": captions.vectors.numpy(),

@@ -11,7 +11,7 @@ from torch import Tensor
 from SGRAF_LSEH.model import SGRAF
 from vse.console import say
 from vse.distributed import choose_device
-from vse.evaluation.scoring import best_candidates, candidate_recall, encode_split, ensemble, score_candidates
+from vse.evaluation.scoring import best_candidates, candidate_recall, encode_data, ensemble, score_candidates
 from vse.evaluation.script import EvaluatedModel, progress_bar
 from vse.options import EvaluationOptions
 
@@ -29,10 +29,7 @@ def rerank(models: Sequence[EvaluatedModel], count: int, options: EvaluationOpti
     """
     device = choose_device(options.device)
     networks = [cast(SGRAF, model.network.to(device)) for model in models]
-    encodings = [
-        encode_split(network, model.data.images(), model.data.texts(), device)
-        for network, model in zip(networks, models, strict=True)
-    ]
+    encodings = [encode_data(network, model.data, device) for network, model in zip(networks, models, strict=True)]
     cosines = ensemble([images.vectors @ captions.vectors.T for images, captions in encodings])
     candidates = best_candidates(cosines, count)
     budget = int(options.memory_budget * 2**30)

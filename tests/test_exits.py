@@ -61,7 +61,7 @@ def start(name: str) -> subprocess.Popen[str]:
         (
             "memory",
             2,
-            "error: there is not enough memory, 4000000000000000 bytes were asked for; "
+            "error: there is not enough memory, 3.6 PiB were asked for; "
             "choose a smaller --batch_size or a smaller network\n",
         ),
     ],

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from vse.console import any_character, complain, finish
 from vse.errors import InputError
+from vse.memory import asked_for, is_lack_of_memory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
 """What asks a script to stop; Slurm sends SIGUSR1 as a warning before a job's time is over."""
@@ -94,10 +95,10 @@ def _status_of(problem: BaseException) -> int:
         return problem.code if isinstance(problem.code, int) else int(problem.code is not None)
     if isinstance(problem, KeyboardInterrupt):
         return 130
-    if _is_lack_of_memory(problem):
-        asked = re.search(r"(?:tried to allocate|Tried to allocate) ([\d.]+ \w+)", str(problem))
-        reason = f", {asked[1]} were asked for" if asked else ""
-        complain(f"error: there is not enough memory{reason}; choose a smaller --batch_size or a smaller network")
+    if is_lack_of_memory(problem):
+        complain(
+            f"error: there is not enough memory{asked_for(problem)}; choose a smaller --batch_size or a smaller network"
+        )
         return 2
     if isinstance(problem, RuntimeError) and str(problem).startswith("DataLoader worker"):
         how = re.search(r"by signal: (\w+)", str(problem))
@@ -127,9 +128,3 @@ def _is_lost_process(problem: BaseException) -> bool:
     # Errors of NCCL and of torchrun's store have a class, those of gloo only their text.
     names = {kind.__name__ for kind in type(problem).__mro__}
     return "DistError" in names or (isinstance(problem, RuntimeError) and "gloo" in str(problem).lower())
-
-
-def _is_lack_of_memory(problem: BaseException) -> bool:
-    # torch raises RuntimeErrors: a subclass for a device, a plain one for the CPU.
-    names = {kind.__name__ for kind in type(problem).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(problem)

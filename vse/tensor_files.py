@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from vse.errors import InputError
+from vse.memory import is_lack_of_memory
 from vse.pickles import ORDERED, ForeignName, Names, Refused, SafeUnpickler, StandIn
 
 MAX_DIRECTORY = 2**22
@@ -83,6 +84,8 @@ def read(path: Path, names: Names | None = None, encoding: str = "latin1") -> An
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror or problem}); give a file you may read") from None
     except Exception as problem:  # a damaged file may raise almost anything
+        if is_lack_of_memory(problem):
+            raise
         reason = f" ({problem})" if isinstance(problem, Refused) else ""
         raise DamagedError(f"{path}: damaged or not a checkpoint{reason}; use another copy of the file") from None
 

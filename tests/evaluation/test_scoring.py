@@ -202,6 +202,83 @@ def test_blocks_stay_within_the_memory_budget() -> None:
     assert len(network.blocks) < N * M / 4
 
 
+class Tight(RegionsAgainstWords):
+    """Has memory for so many pairs of a block only, and for batches of so many images or captions."""
+
+    def __init__(self, most_pairs: int, most_items: int = 99) -> None:
+        torch.manual_seed(0)
+        super().__init__()
+        self.most_pairs, self.most_items = most_pairs, most_items
+
+    def needs(self, number: int, most: int) -> None:
+        if number > most:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes.")
+
+    def encode_images(self, images: ImageBatch) -> RegionSet:
+        self.needs(len(images.image_ids), self.most_items)
+        return super().encode_images(images)
+
+    def encode_captions(self, captions: CaptionBatch) -> SummarisedWords:
+        self.needs(len(captions.caption_ids), self.most_items)
+        return super().encode_captions(captions)
+
+    def similarity(self, images: RegionSet, captions: SummarisedWords) -> Tensor:
+        self.needs(len(images) * len(captions), self.most_pairs)
+        return super().similarity(images, captions)
+
+    def similarity_of_pairs(self, images: RegionSet, captions: SummarisedWords, i: Tensor, c: Tensor) -> Tensor:
+        self.needs(len(i), self.most_pairs)
+        return torch.stack(
+            [
+                super(Tight, self).similarity(images.rows(a), captions.rows(b))[0, 0]
+                for a, b in zip(i.split(1), c.split(1), strict=True)
+            ]
+        )
+
+
+@dataclass
+class Batches:
+    """What `EvaluationData` is to the encoders."""
+
+    batch_size: int
+
+    def images(self) -> list[ImageBatch]:
+        return split_batches(self.batch_size)[0]
+
+    def texts(self) -> list[CaptionBatch]:
+        return split_batches(caption_batch=self.batch_size)[1]
+
+
+@pytest.mark.parametrize("most", [N, 3 * N, 100])
+def test_scores_are_equal_where_blocks_must_be_halved(most: int) -> None:
+    whole, tight = Tight(10_000), Tight(most)
+    encodings = encode_split(whole, *split_batches(), device=CPU)
+    torch.testing.assert_close(score_matrix(tight, *encodings), score_matrix(whole, *encodings), rtol=1e-6, atol=1e-6)
+    assert len(tight.blocks) > len(whole.blocks)
+
+
+def test_candidates_are_equal_where_blocks_must_be_halved() -> None:
+    whole, tight = Tight(10_000), Tight(N)
+    encodings = encode_split(whole, *split_batches(), device=CPU)
+    chosen = torch.ones(N, M, dtype=torch.bool)
+    scores = [similarity.score_candidates(network, *encodings, chosen) for network in (whole, tight)]
+    torch.testing.assert_close(*scores, rtol=1e-6, atol=1e-6)
+
+
+def test_encodings_are_equal_where_batches_must_be_halved() -> None:
+    whole, tight = (similarity.encode_data(Tight(0, most), Batches(16), CPU) for most in (99, 3))  # type: ignore[arg-type]
+    for one, other in zip(
+        (*whole[0].tensors(), *whole[1].tensors()), (*tight[0].tensors(), *tight[1].tensors()), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_too_little_memory_for_a_single_item_is_an_error() -> None:
+    encodings = encode_split(Tight(0), *split_batches(), device=CPU)
+    with pytest.raises(RuntimeError, match="4096 bytes"):
+        score_matrix(Tight(0), *encodings)
+
+
 def test_progress_wraps_the_blocks() -> None:
     seen: list[object] = []
 

@@ -14,7 +14,7 @@ from vse.distributed import choose_device
 from vse.errors import InputError
 from vse.evaluation.arrays import Measure, infinite, read_arrays, refuse, unit
 from vse.evaluation.corrections import BLOCK_BYTES, Bank, in_blocks
-from vse.evaluation.scoring import encode_split, ensemble, score_matrix
+from vse.evaluation.scoring import encode_data, ensemble, score_matrix
 from vse.evaluation.script import EvaluatedModel
 
 TRANSDUCTIVE = "transductive, not comparable"
@@ -103,8 +103,8 @@ def bank_of_training(models: Sequence[EvaluatedModel], device: str | None = None
         train = open_evaluation_data(split, trained.reader, model.text, model.data.batch_size)
         say(f"--bank train: {len(split.images)} images and {len(split.captions)} captions are encoded")
         network = model.network.to(place)
-        test = encode_split(network, model.data.images(), model.data.texts(), place)
-        encoded.append((network, test, encode_split(network, train.images(), train.texts(), place)))
+        test = encode_data(network, model.data, place)
+        encoded.append((network, test, encode_data(network, train, place)))
     n_images, n_captions = (len(side) for side in encoded[0][2])
 
     def blocks(total: int, gallery: int, scores_of: str) -> Iterable[Tensor]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from vse.data.batches import CaptionBatch, EvaluationData, ImageBatch
 from vse.distributed import add_up, rank_and_size
 from vse.errors import InputError
+from vse.evaluation.halving import Halving
 from vse.files import write_atomically
 from vse.nn.network import CaptionsT, Encoding, ImagesT, Network, PairwiseNetwork, WordSet
 
@@ -92,6 +95,21 @@ def encode_split(
 EncodingT = TypeVar("EncodingT", bound=Encoding)
 
 
+def encode_data(
+    network: Network[ImagesT, CaptionsT], data: EvaluationData, device: torch.device, precision: str = "float32"
+) -> tuple[ImagesT, CaptionsT]:
+    """Encode a split as `encode_split` does; where memory is not enough, from the start with half the batch size."""
+    encoded: list[tuple[ImagesT, CaptionsT]] = []
+
+    def encode(some: slice) -> None:
+        smaller = replace(data, batch_size=some.stop - some.start)
+        encoded.append(encode_split(network, smaller.images(), smaller.texts(), device, precision))
+
+    halving = Halving()
+    halving(encode, data.batch_size)
+    return encoded[0]
+
+
 def assemble(rows: list[Tensor], parts: list[EncodingT]) -> EncodingT:
     """Put the rows of all batches where they belong; release each batch once it has been copied."""
     total = sum(len(part) for part in rows)
@@ -130,6 +148,8 @@ def score_matrix(
     for a pairwise network, the 4 bytes of the score for embeddings. A block holds about as many images as captions,
     images * captions * p <= memory_budget, and at most 2^24 pairs.
 
+    Where memory is not enough for a block, it and those that follow are scored in halves.
+
     Args:
         memory_budget: bytes that a block may take, in addition to the encodings and the result.
         device: where the network is, if the encodings are kept elsewhere.
@@ -158,17 +178,20 @@ def score_matrix(
 
     rank, processes = rank_and_size() if share else (0, 1)
     scores = torch.zeros(n_images, n_captions)
-    turn = 0
+
+    def score(some_captions: CaptionsT, places: Tensor, rows: list[slice], some: slice) -> None:
+        columns = _on(some_captions.rows(some), device)
+        for row in rows:
+            scores[row, places[some]] = network.similarity(_on(images.rows(row), device), columns).float().cpu()
+
+    turn, halving = 0, Halving()
+    every = torch.arange(n_captions) if order is None else order
     with evaluating(network):
         for columns, height in progress(blocks):
-            some_captions = _on(pick(columns), device)
-            for row in range(0, n_images, height):
-                turn += 1
-                if turn % processes != rank:
-                    continue
-                rows = slice(row, row + height)
-                block = network.similarity(_on(images.rows(rows), device), some_captions).float().cpu()
-                scores[rows, columns if order is None else order[columns]] = block
+            rows = [slice(row, row + height) for row in range(0, n_images, height)]
+            own = [row for number, row in enumerate(rows, start=turn) if number % processes == rank]
+            turn += len(rows)
+            halving(partial(score, pick(columns), every[columns], own), columns.stop - columns.start)
     if processes > 1:
         add_up(scores)
     return scores
@@ -192,8 +215,8 @@ def score_split(
     progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
     share: bool = False,
 ) -> Tensor:
-    """Encode and score a split -> float32 [N, M] on the CPU; see `encode_split` and `score_matrix`."""
-    images, captions = encode_split(network, data.images(), data.texts(), device, precision)
+    """Encode and score a split -> float32 [N, M] on the CPU; see `encode_data` and `score_matrix`."""
+    images, captions = encode_data(network, data, device, precision)
     return score_matrix(network, images, captions, memory_budget, device, progress, share)
 
 
@@ -245,15 +268,21 @@ def score_candidates(
     sizes = ((taken - taken[0]) // max(1, memory_budget // 2)).unique_consecutive(return_counts=True)[1]
     home = images.tensors()[0].device if device is None else device
     scores = torch.zeros(chosen.shape)
+
+    def score(block: Tensor, some: slice) -> None:
+        columns = block[some]
+        rows, column = chosen[:, columns].nonzero(as_tuple=True)
+        own, row = rows.unique(return_inverse=True)
+        some_captions = captions if lengths is None else captions.cut(int(lengths[columns[0]]))
+        pairs = network.similarity_of_pairs(
+            _on(images.rows(own), device), _on(some_captions.rows(columns), device), row.to(home), column.to(home)
+        )
+        scores[rows, columns[column]] = pairs.float().cpu()
+
+    halving = Halving()
     with evaluating(network):
         for columns in progress(order.split(sizes.tolist())):
-            rows, column = chosen[:, columns].nonzero(as_tuple=True)
-            own, row = rows.unique(return_inverse=True)
-            some_captions = captions if lengths is None else captions.cut(int(lengths[columns[0]]))
-            pairs = network.similarity_of_pairs(
-                _on(images.rows(own), device), _on(some_captions.rows(columns), device), row.to(home), column.to(home)
-            )
-            scores[rows, columns[column]] = pairs.float().cpu()
+            halving(partial(score, columns), len(columns))
     return scores
 
 
