@@ -31,6 +31,8 @@ class DataOptions:
     """Pairs in a training batch (of each process under torchrun), items in an evaluation batch."""
     workers: AtLeast0 = 0
     """Loader processes; 0 reads in the main process. The number does not change the batches."""
+    max_words: AtLeast1 = 1000
+    """Most words of a caption; a longer one is refused, for memory grows with their square."""
     img_dim: AtLeast1 | None = None
     """Expected feature size; only checked against the file, which decides."""
     descriptions: str = "svd"
@@ -183,6 +185,8 @@ class EvaluationOptions:
     """Write all metrics to this file."""
     batch_size: AtLeast1 = 128
     """Items encoded at a time."""
+    max_words: AtLeast1 = 1000
+    """Most words of a caption; a longer one is refused."""
     memory_budget: Positive = 1.0
     """GB that a block of scores may take while it is computed."""
     device: str | None = None

@@ -8,7 +8,7 @@ import pytest
 import vse.text.token_ids
 from tests.conftest import CAPTIONS
 from vse.errors import InputError
-from vse.text.token_ids import LONGEST, encode, kept_ids, report_unknown, token_ids, unknown_share
+from vse.text.token_ids import MAX_WORDS, encode, kept_ids, report_unknown, token_ids, unknown_share
 from vse.text.vocabulary import Vocabulary
 
 
@@ -104,8 +104,16 @@ def test_mostly_unknown_words_are_refused_with_the_likely_cause():
 
 def test_a_caption_of_ten_thousand_words_is_refused(tmp_path):
     words = Vocabulary.build(["a dog"], 1)
-    assert kept_ids(["dog " * LONGEST], tmp_path / "captions.txt", words).lengths.tolist() == [LONGEST + 2]
+    assert kept_ids(["dog " * MAX_WORDS], tmp_path / "captions.txt", words).lengths.tolist() == [MAX_WORDS + 2]
     with pytest.raises(
         InputError, match=r"captions\.txt: caption 1, counted from 0, has 10000 words; expected at most"
     ):
         kept_ids(["a dog", "dog " * 10_000], tmp_path / "captions.txt", words)
+
+
+def test_longer_captions_can_be_allowed(tmp_path):
+    words = Vocabulary.build(["a dog"], 1)
+    source = tmp_path / "captions.txt"
+    assert kept_ids(["dog " * 10_000], source, words, max_words=10_000).lengths.tolist() == [10_002]
+    with pytest.raises(InputError, match=r"has 3 words; expected at most 2, .*--max_words"):
+        kept_ids(["a dog", "a dog dog"], source, words, max_words=2)

@@ -79,6 +79,10 @@ HOST_FIELDS = frozenset({"lengths", "region_lengths"})
 class Captions(Protocol):
     """The captions of a split as token ids: `vse.text.token_ids.TokenIds`, or word pieces."""
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """[captions] int64, tokens of each caption."""
+
     def batch(self, captions: np.ndarray, generator: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         """Read captions by their numbers [B] -> ids [B, T] int64 padded with 0, lengths [B]; augment by `generator`."""
 
@@ -282,8 +286,7 @@ def image_batch(split: Split, image_ids: np.ndarray) -> ImageBatch:
 
 def caption_batches(split: Split, captions: Captions, batch_size: int) -> Iterator[CaptionBatch]:
     """Read every caption of a split once, longest first, so that captions of similar length share a batch."""
-    lengths = captions.batch(np.arange(len(split.captions)), None)[1]
-    order = torch.argsort(lengths, descending=True, stable=True).numpy()
+    order = np.argsort(-captions.lengths, kind="stable")
     for first in range(0, len(order), batch_size):
         caption_ids = order[first : first + batch_size]
         ids, lengths = captions.batch(caption_ids, None)

@@ -20,6 +20,7 @@ from vse.distributed import first_process_first
 from vse.errors import InputError
 from vse.options import DataOptions
 from vse.text.captions import read_captions
+from vse.text.token_ids import MAX_WORDS
 from vse.text.vocabulary import Vocabulary
 from vse.text.words import Words
 
@@ -33,7 +34,7 @@ class Text(Protocol):
     def __len__(self) -> int:
         """Return the number of ids."""
 
-    def captions(self, captions: Sequence[str], source: Path) -> Captions:
+    def captions(self, captions: Sequence[str], source: Path, max_words: int = MAX_WORDS) -> Captions:
         """Encode captions that were read from `source`, and print the share of unknown words among them."""
 
     def to_state(self) -> dict[str, Any]:
@@ -108,7 +109,9 @@ def open_training_data(data: DataOptions, reader: Reader, seed: int, needs_descr
         folder = prepare_data_set(data.data_path, data.data_name)
         train, dev = open_train_and_dev(folder, reader.open_split, data.img_dim)
         text = reader.prepare_text(data, folder)
-        captions, dev_captions = (text.captions(split.captions, split.captions_file) for split in (train, dev))
+        captions, dev_captions = (
+            text.captions(split.captions, split.captions_file, data.max_words) for split in (train, dev)
+        )
         descriptions = descriptions_of(train, data) if needs_descriptions else None
     augment = reader.augment or not isinstance(train.images, Features)
     pairs = PairDataset(train, captions, descriptions, seed, augment)
@@ -141,9 +144,11 @@ def descriptions_of(split: Split, data: DataOptions) -> np.ndarray:
     return vectors if split.lines is None else vectors[split.lines]
 
 
-def open_evaluation_data(split: Split, reader: Reader, text: Text, batch_size: int) -> EvaluationData:
+def open_evaluation_data(
+    split: Split, reader: Reader, text: Text, batch_size: int, max_words: int = MAX_WORDS
+) -> EvaluationData:
     """Read an open split as the network reads it."""
-    captions = text.captions(split.captions, split.captions_file)
+    captions = text.captions(split.captions, split.captions_file, max_words)
     data: EvaluationData = reader.complete(EvaluationData(split, captions, batch_size), text)
     return data
 

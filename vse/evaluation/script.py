@@ -70,7 +70,7 @@ def open_model(path: str, folder: NetworkFolder | None, options: EvaluationOptio
     # The words of a checkpoint are those of the data it was trained on, whatever it is evaluated on.
     words = DataOptions(data_name=trained.data.data_name or options.data_name, vocab_path=options.vocab_path)
     text = trained.locate_text(words, data_folder)
-    data = open_evaluation_data(split, reader, text, options.batch_size)
+    data = open_evaluation_data(split, reader, text, options.batch_size, options.max_words)
     judgments = None
     if options.annotations is not None:
         images = len(split.images)

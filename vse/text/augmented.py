@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vse.text.token_ids import TokenIds, kept_ids
+from vse.text.token_ids import MAX_WORDS, TokenIds, kept_ids
 from vse.text.vocabulary import Vocabulary
 
 CHANGED, MASKED, REPLACED = 0.2, 0.1, 0.02
@@ -39,6 +39,11 @@ class AugmentedCaptions:
     mask: int | None
     vocabulary: int
     keep_ends: bool
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """[captions] int64, tokens of each caption as it is without augmentation."""
+        return self.tokens.lengths
 
     def batch(self, captions: np.ndarray, generator: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Read captions by their numbers [B] -> ids [B, T] int64, padded, lengths [B] > 0.
@@ -88,9 +93,9 @@ class MaskedWords:
         """Count the ids, `<mask>` included."""
         return len(self.vocabulary) + 1
 
-    def captions(self, captions: Sequence[str], source: Path) -> AugmentedCaptions:
+    def captions(self, captions: Sequence[str], source: Path, max_words: int = MAX_WORDS) -> AugmentedCaptions:
         """Encode captions and print the share of unknown words; see `vse.text.token_ids.kept_ids`."""
-        tokens = kept_ids(captions, source, self.vocabulary, self.cache_folder)
+        tokens = kept_ids(captions, source, self.vocabulary, self.cache_folder, max_words)
         return AugmentedCaptions(tokens, np.ones(len(tokens.values), bool), len(self.vocabulary), len(self), False)
 
     def to_state(self) -> dict[str, Any]:

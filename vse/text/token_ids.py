@@ -24,8 +24,8 @@ MOST_UNKNOWN = 0.5
 """A larger share of unknown words means that captions and vocabulary do not belong together."""
 
 
-LONGEST = 1000
-"""Most words of a caption; GSMN takes 20 GB for one of 10,000."""
+MAX_WORDS = 1000
+"""Most words of a caption, unless --max_words says otherwise; GSMN takes 20 GB for one of 10,000."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +84,29 @@ def token_ids(captions: Sequence[str], vocabulary: Vocabulary, cache: Path | Non
 
 
 def kept_ids(
-    captions: Sequence[str], source: Path, vocabulary: Vocabulary, cache_folder: Path | None = None
+    captions: Sequence[str],
+    source: Path,
+    vocabulary: Vocabulary,
+    cache_folder: Path | None = None,
+    max_words: int = MAX_WORDS,
 ) -> TokenIds:
     """Encode captions and print the share of unknown words.
 
     Args:
         source: the file that the captions were read from, for messages and for the name of the kept file.
         cache_folder: where the ids are kept; None: nowhere.
+        max_words: most words of a caption.
 
     Raises:
-        InputError: most words are unknown, or a caption is longer than `LONGEST`.
+        InputError: most words are unknown, or a caption is longer.
     """
     tokens = token_ids(captions, vocabulary, None if cache_folder is None else cache_folder / source.stem)
     longest = int(tokens.lengths.argmax()) if len(tokens.lengths) else 0
-    if len(tokens.lengths) and tokens.lengths[longest] - 2 > LONGEST:
+    if len(tokens.lengths) and tokens.lengths[longest] - 2 > max_words:
         raise InputError(
             f"{source}: caption {longest}, counted from 0, has {tokens.lengths[longest] - 2} words; expected at most "
-            f"{LONGEST}, for memory grows with their square: shorten it"
+            f"{max_words}, for memory grows with their square: shorten it, or let train.py and evaluation.py read more "
+            "with --max_words"
         )
     report_unknown(tokens, vocabulary.unknown, source)
     return tokens

@@ -18,7 +18,7 @@ from vse.extras import hub_folder, library
 from vse.files import write_atomically
 from vse.text.augmented import AugmentedCaptions
 from vse.text.ragged import Ragged
-from vse.text.token_ids import TokenIds, report_unknown
+from vse.text.token_ids import MAX_WORDS, TokenIds, report_unknown
 
 SHAPE = [
     "vocab_size",
@@ -87,13 +87,14 @@ class WordPieces:
         """Count the ids."""
         return int(self.tokenizer.get_vocab_size())
 
-    def captions(self, captions: Sequence[str], source: Path) -> AugmentedCaptions:
+    def captions(self, captions: Sequence[str], source: Path, max_words: int = MAX_WORDS) -> AugmentedCaptions:
         """Encode captions and print the share of unknown pieces.
 
         Their ids are kept in `cache_folder`, under a name derived from the captions and the word pieces.
 
         Args:
             source: the file that the captions were read from, for messages and for the name of the kept file.
+            max_words: not read, longer captions are cut to `longest` pieces.
 
         Raises:
             InputError: most pieces are unknown.

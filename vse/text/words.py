@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vse.text.token_ids import TokenIds, kept_ids
+from vse.text.token_ids import MAX_WORDS, TokenIds, kept_ids
 from vse.text.vocabulary import Vocabulary
 
 
@@ -25,9 +25,9 @@ class Words:
         """Return the number of ids."""
         return len(self.vocabulary)
 
-    def captions(self, captions: Sequence[str], source: Path) -> TokenIds:
+    def captions(self, captions: Sequence[str], source: Path, max_words: int = MAX_WORDS) -> TokenIds:
         """Encode captions and print the share of unknown words; see `vse.text.token_ids.kept_ids`."""
-        return kept_ids(captions, source, self.vocabulary, self.cache_folder)
+        return kept_ids(captions, source, self.vocabulary, self.cache_folder, max_words)
 
     def to_state(self) -> dict[str, Any]:
         """Return plain values for a checkpoint."""
