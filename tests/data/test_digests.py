@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from vse.data.datasets import open_split
-from vse.data.digests import SAMPLED_ROWS, describe_array, describe_images, describe_split
+from vse.data.digests import BLOCK, describe_array, describe_images, describe_split
 from vse.data.images import CropTransform, RawImages
 
 
@@ -50,9 +50,16 @@ def test_a_digest_reads_the_images_in_use_only(folder: Path) -> None:
 
 
 def test_a_long_array_is_sampled_over_its_whole_length() -> None:
-    array = np.zeros((3 * SAMPLED_ROWS, 4), np.float32)
+    array = np.zeros((3 * BLOCK, 4), np.float32)
     first = describe_array(array)
     array[-1] = 1
+    assert describe_array(array) != first
+
+
+def test_two_rows_that_were_swapped_are_noticed_in_a_long_array() -> None:
+    array = np.random.default_rng(0).random((3 * BLOCK + 5, 4), np.float32)
+    first = describe_array(array)
+    array[[2 * BLOCK + 1, 7]] = array[[7, 2 * BLOCK + 1]]
     assert describe_array(array) != first
 
 

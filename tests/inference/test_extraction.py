@@ -30,7 +30,7 @@ def write_record(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def trained(record: Any) -> Trained:
-    return cast(Trained, SimpleNamespace(record=record))
+    return cast(Trained, SimpleNamespace(record=record, path="model.pth.tar"))
 
 
 class Means:
@@ -57,7 +57,7 @@ def test_a_record_that_is_given_wins_over_that_of_the_training(tmp_path: Path) -
     for name in ("given", "data"):
         write_record(tmp_path / name, model=name)
     of_data = {"data": {"train": {"folder": str(tmp_path / "data")}}}
-    exported = {**of_data, "extraction": {"model": "exported"}}
+    exported = {**of_data, "extraction": {"model": "exported", "asked": ASKED}}
     cases = [(exported, tmp_path / "given", "given"), (exported, None, "exported"), (of_data, None, "data")]
     for record, given, expected in cases:
         found = find_extraction(trained(record), given)
@@ -66,11 +66,34 @@ def test_a_record_that_is_given_wins_over_that_of_the_training(tmp_path: Path) -
     assert find_extraction(trained(None), None) is None
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"model": 3}', '{"model": "resnet18", "asked": {}}'])
-def test_what_is_no_record_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "line 1: not JSON"),
+        ("[]", "not the record of an extraction; expected"),
+        ('{"model": 3}', "lacks 'asked'; expected"),
+        ('{"model": "resnet18", "asked": {"dtype": "float16", "regions": 36}}', "lacks 'grid'; expected"),
+        (json.dumps({"model": 3, "asked": ASKED}), "not the record of an extraction; expected"),
+    ],
+)
+def test_what_is_no_record_is_refused(tmp_path: Path, content: str, words: str) -> None:
     (tmp_path / RECORD).write_text(content)
-    with pytest.raises(InputError, match=r"features\.json: not the record of an extraction; expected"):
+    with pytest.raises(InputError, match=rf"features\.json.*{words}"):
         read_extraction(tmp_path / RECORD)
+
+
+@pytest.mark.parametrize("value", [0, -1, "many", None, 1.5, True])
+def test_a_setting_out_of_range_is_named(tmp_path: Path, value: Any) -> None:
+    write_record(tmp_path, asked={**ASKED, "batch_size": value})
+    with pytest.raises(InputError, match=r"features\.json: --batch_size .*: expected a whole number, at least 1"):
+        read_extraction(tmp_path / RECORD)
+    with pytest.raises(InputError, match=r"model\.pth\.tar: .*: --batch_size"):
+        find_extraction(trained({"extraction": {"model": "resnet18", "asked": {**ASKED, "batch_size": value}}}), None)
+
+
+@pytest.mark.parametrize("record", [{"data": []}, {"data": {"train": 3}}, {"data": {"train": {"folder": 3}}}])
+def test_a_record_of_another_form_names_no_extraction(record: Any) -> None:
+    assert find_extraction(trained(record), None) is None
 
 
 def test_pictures_become_features_in_batches_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +107,3 @@ def test_pictures_become_features_in_batches_and_precision(monkeypatch: pytest.M
     assert means.sizes == [2, 1]
     with pytest.raises(InputError, match=r"resnet18: gives features \[1, 1\], but the network reads \[4, 6\]"):
         extract(paths, record, (4, 6), CPU)
-
-
-def test_a_record_without_a_setting_names_it() -> None:
-    record = {"model": "resnet18", "weights": "by name", "asked": {"dtype": "float16", "regions": 36}}
-    with pytest.raises(InputError, match=r"features\.json: lacks 'grid'; make the features again"):
-        extract([Path("1")], record, (1, 1), CPU)

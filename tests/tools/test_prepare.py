@@ -23,7 +23,7 @@ def test_training_finds_everything_prepared(
     assert "written: dev_caps_ids_" in written
     assert "train_svd.json, train_svd.npy, train_svd.txt, vocab.json" in written
     before = files_of(folder)
-    open_training_data(DataOptions(str(tmp_path), "x"), Reader(), seed=0, needs_descriptions=True)
+    open_training_data(DataOptions(str(tmp_path), "x", batch_size=1), Reader(), seed=0, needs_descriptions=True)
     assert files_of(folder) == before
     prepare.main(prepare.Options(str(tmp_path), "x"))
     assert "nothing, all was there and up to date" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from vse.data.index_writer import warn_of_shared_images
 from vse.data.preparing import prepare_data_set
 from vse.data.vocabularies import locate_vocabulary, prepare_vocabulary
 from vse.descriptions.kinds import prepare_descriptions
-from vse.distributed import first_process_first
+from vse.distributed import first_process_first, rank_and_size
 from vse.errors import InputError
 from vse.options import DataOptions
 from vse.text.captions import read_captions
@@ -108,6 +108,7 @@ def open_training_data(data: DataOptions, reader: Reader, seed: int, needs_descr
     with first_process_first():
         folder = prepare_data_set(data.data_path, data.data_name)
         train, dev = open_train_and_dev(folder, reader.open_split, data.img_dim)
+        _check_batch_size(data.batch_size, len(train.captions))
         text = reader.prepare_text(data, folder)
         captions, dev_captions = (
             text.captions(split.captions, split.captions_file, data.max_words) for split in (train, dev)
@@ -117,6 +118,15 @@ def open_training_data(data: DataOptions, reader: Reader, seed: int, needs_descr
     pairs = PairDataset(train, captions, descriptions, seed, augment)
     dev_data = EvaluationData(dev, dev_captions, data.batch_size)
     return TrainingData(reader.complete(pairs, text), reader.complete(dev_data, text), text)
+
+
+def _check_batch_size(batch_size: int, captions: int) -> None:
+    processes = rank_and_size()[1]
+    if batch_size * processes > captions:
+        raise InputError(
+            f"--batch_size {batch_size}: {processes * batch_size} pairs a step are more than the {captions} training "
+            "captions; choose a smaller batch"
+        )
 
 
 def open_train_and_dev(folder: Path, open_named_split: OpenSplit, img_dim: int | None = None) -> tuple[Split, Split]:

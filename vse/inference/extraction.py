@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from vse import ranges
 from vse.data.feature_writer import to_dtype
 from vse.errors import InputError
+from vse.files import read_json
 from vse.networks import Trained
 from vse.nn.extractors import build_extractor
+from vse.ranges import AtLeast1
 
 RECORD = "features.json"
 """What `python -m vse features` writes beside the features; `vse.tools.features.RECORD`."""
 
+EXPECTED = "expected the features.json that python -m vse features writes beside its features"
+
 BY_NAME = "by name"
 """The record's weights where they are those that the library has for the extractor's name."""
+
+
+@dataclass
+class _Asked:
+    """What an extraction was asked for, as far as other pictures need it."""
+
+    regions: AtLeast1
+    grid: AtLeast1 | None
+    image_size: AtLeast1 | None
+    dtype: Literal["float32", "float16"]
+    batch_size: AtLeast1
 
 
 def find_extraction(trained: Trained, features: str | Path | None) -> Mapping[str, Any] | None:
@@ -32,10 +48,10 @@ def find_extraction(trained: Trained, features: str | Path | None) -> Mapping[st
     if features is not None:
         given = Path(features)
         return read_extraction(given / RECORD if given.is_dir() else given)
-    described = (trained.record or {}).get("extraction")
+    described = _inside(trained.record, "extraction")
     if described is not None:
-        return dict(described)
-    folder = ((trained.record or {}).get("data") or {}).get("train", {}).get("folder")
+        return _checked(described, f"{trained.path}: the record of its features")
+    folder = _inside(trained.record, "data", "train", "folder")
     path = Path(folder) / RECORD if isinstance(folder, str) else None
     return read_extraction(path) if path is not None and path.is_file() else None
 
@@ -46,15 +62,30 @@ def read_extraction(path: Path) -> dict[str, Any]:
     Raises:
         InputError: missing, or not what `python -m vse features` writes.
     """
-    expected = "expected the features.json that python -m vse features writes beside its features"
+    return _checked(read_json(path), str(path))
+
+
+def _inside(record: Any, *names: str) -> Any:
+    for name in names:
+        record = record.get(name) if isinstance(record, Mapping) else None
+    return record
+
+
+def _checked(record: Any, where: str) -> dict[str, Any]:
+    """Return what other pictures need of a record.
+
+    Raises:
+        InputError: something lacks, or is out of range.
+    """
     try:
-        record = json.loads(path.read_text("utf-8"))
-        if not isinstance(record["model"], str) or not isinstance(record["asked"]["dtype"], str):
+        asked = _Asked(**{entry.name: record["asked"][entry.name] for entry in fields(_Asked)})
+        if not isinstance(record["model"], str):
             raise TypeError
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read ({problem.strerror}); {expected}") from None
-    except (ValueError, TypeError, KeyError):
-        raise InputError(f"{path}: not the record of an extraction; {expected}") from None
+    except TypeError:
+        raise InputError(f"{where}: not the record of an extraction; {EXPECTED}") from None
+    except KeyError as problem:
+        raise InputError(f"{where}: lacks {problem}; {EXPECTED}") from None
+    ranges.check(asked, where)
     kept = ("model", "weights", "asked", "versions", "regions", "dimensions")
     return {name: record[name] for name in kept if name in record}
 
@@ -77,14 +108,10 @@ def extract(
             f"{name}: the features were made with weights of SHA-256 {str(weights)[:12]}..., which are not known here; "
             "make features of the pictures with python -m vse features --weights FILE and give those"
         )
-    try:
-        extractor = build_extractor(name, None, asked["regions"], asked["grid"], asked["image_size"], device)
-        step = int(asked["batch_size"])
-    except KeyError as problem:
-        raise InputError(f"{RECORD}: lacks {problem}; make the features again with python -m vse features") from None
+    extractor = build_extractor(name, None, asked["regions"], asked["grid"], asked["image_size"], device)
     if tuple(extractor.shape) != shape:
         raise InputError(f"{name}: gives features {list(extractor.shape)}, but the network reads {list(shape)}")
-    rows = []
+    rows, step = [], asked["batch_size"]
     for first in range(0, len(paths), step):
         read = [extractor.read(path) for path in paths[first : first + step]]
         found = extractor([item for item, _ in read], [size for _, size in read]).features

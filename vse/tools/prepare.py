@@ -49,7 +49,7 @@ def main(options: Options) -> None:
         InputError: what training would refuse.
     """
     before = _files_before(options)
-    data = DataOptions(options.path, options.data_name, options.vocab_path)
+    data = DataOptions(options.path, options.data_name, options.vocab_path, batch_size=1)  # fits any number of captions
     reader = Reader(
         features_or_pictures(CropTransform()), prepare_text=partial(prepare_words, tokeniser=options.tokeniser)
     )

@@ -88,11 +88,6 @@ def open_session(
     training = options.training
     lock_folders(run)
     data = open_training_data(options.data, folder.reader(options.network), training.seed, objective.needs_descriptions)
-    if options.data.batch_size * run.world_size > len(data.pairs):
-        raise InputError(
-            f"--batch_size {options.data.batch_size}: {run.world_size * options.data.batch_size} pairs a step are more "
-            f"than the {len(data.pairs)} training captions; choose a smaller batch"
-        )
     network = folder.build(options.network, data.image_shape, data.text, True).to(run.device)
     if options.data.batch_size < network.smallest_batch:
         raise InputError(

@@ -82,7 +82,7 @@ def test_folders_of_other_files_are_refused(tmp_path: Path, name: str, content: 
         ({"what": features(1)}, "holds what; name the features with --features_key"),
         ({"x": np.array([features(1), None], dtype=object)}, "it holds Python objects"),
         ({"x": features(1), "bbox": np.array(None)}, "it holds Python objects"),
-        ({"x": features(1), "num_bbox": np.ones(3)}, r"num_boxes is float64 \[3\]; expected a finite number"),
+        ({"x": features(1), "num_bbox": np.ones(3)}, r"num_bbox is float64 \[3\]; expected a finite number"),
         ({"x": features(1), "bbox": boxes(1, 2)}, r"boxes \[2, 4\] beside features \[3, 4\]"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vse.data.sources.entry import LARGEST_IMAGE, check_shape, make_entry, natural, pick
+from vse.data.sources.entry import LARGEST_IMAGE, Found, check_shape, make_entry, natural, pick
 from vse.errors import InputError
 
 
@@ -25,8 +25,8 @@ def test_shapes_that_no_features_have_are_refused(shape: tuple[int, ...]) -> Non
 
 
 def entry_beside(**beside: Any) -> Any:
-    def find(names: tuple[str, ...]) -> Any:
-        return next((beside[name] for name in names if name in beside), None)
+    def find(names: tuple[str, ...]) -> Found:
+        return next(((name, beside[name]) for name in names if name in beside), None)
 
     return make_entry("7", (3, 4), "row 1", 0, find)
 
@@ -41,6 +41,13 @@ def test_a_size_counts_only_with_width_and_height() -> None:
 def test_a_count_that_is_no_number_is_refused(count: Any) -> None:
     with pytest.raises(InputError, match=r"row 1: num_boxes is .*expected a finite number"):
         entry_beside(num_boxes=count)
+
+
+def test_a_message_names_what_is_there() -> None:
+    with pytest.raises(InputError, match=r"row 1: num_regions is int64 \[2\]; expected a finite number"):
+        entry_beside(num_regions=[1, 2])
+    with pytest.raises(InputError, match=r"row 1: img_h is "):
+        entry_beside(img_h="tall")
 
 
 def test_names_are_sorted_by_their_numbers() -> None:

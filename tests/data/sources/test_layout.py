@@ -61,6 +61,9 @@ def test_shapes_that_leave_one_reading_are_read(some: list[Entry], shape: Shape)
         entries((6, 6), boxes=[(6, 4)]),
         entries((16, 16, 16)),
         entries((5, 3), (5, 3), counts=[3, 2]),
+        entries((297, 3), (300, 3)),
+        entries((3, 297), (3, 300)),
+        entries((300, 3), (297, 2)),
     ],
 )
 def test_shapes_with_two_readings_are_asked_for(some: list[Entry]) -> None:

@@ -21,6 +21,7 @@ from vse.data.sources.entry import (
     WIDTH_KEYS,
     Axes,
     Entry,
+    Found,
     check_shape,
     make_entry,
     natural,
@@ -134,9 +135,9 @@ def array_entry(image: str, file: BinaryIO, key: str | None, where: str, place: 
                 with archive.zip.open(f"{_features_name(archive, key, where)}.npy") as member:
                     shape = _shape(member)
 
-                def find(names: tuple[str, ...]) -> Any:
+                def find(names: tuple[str, ...]) -> Found:
                     name = pick(archive.files, names, where, "expected one of them")
-                    return None if name is None else archive[name]
+                    return None if name is None else (name, archive[name])
 
                 check_shape(shape, where)
                 return make_entry(image, shape, where, place, find)

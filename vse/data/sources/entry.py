@@ -99,8 +99,11 @@ def check_shape(shape: tuple[int, ...], where: str) -> None:
         raise InputError(f"{where}: features of shape {list(shape)}; expected [regions, dimensions] or [dimensions]")
 
 
-Find = Callable[[tuple[str, ...]], Any]
-"""Usual names of what goes with an image's features (boxes, width, ...) -> its data, or None."""
+Found = tuple[str, Any] | None
+"""Name and data of what goes with an image's features; None: it is not there."""
+
+Find = Callable[[tuple[str, ...]], Found]
+"""Usual names of such a thing (boxes, width, ...) -> the one that is there, and its data."""
 
 
 def make_entry(image: str, shape: tuple[int, ...], where: str, place: Any, find: Find) -> Entry:
@@ -114,12 +117,13 @@ def make_entry(image: str, shape: tuple[int, ...], where: str, place: Any, find:
         found = find(names)
         if found is None:
             return None
-        array = np.asarray(found)
+        name, array = found[0], np.asarray(found[1])
         if array.size != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-            raise InputError(f"{where}: {names[0]} is {array.dtype} {list(array.shape)}; expected a finite number")
+            raise InputError(f"{where}: {name} is {array.dtype} {list(array.shape)}; expected a finite number")
         return float(array.ravel()[0])
 
-    boxes, width, height, count = find(BOX_KEYS), number(WIDTH_KEYS), number(HEIGHT_KEYS), number(COUNT_KEYS)
+    width, height, count = number(WIDTH_KEYS), number(HEIGHT_KEYS), number(COUNT_KEYS)
+    boxes = (find(BOX_KEYS) or ("", None))[1]
     size = None if width is None or height is None else (width, height)
     return Entry(image, shape, where, place, boxes, size, None if count is None else int(count))
 

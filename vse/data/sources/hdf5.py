@@ -22,6 +22,7 @@ from vse.data.sources.entry import (
     Axes,
     Entry,
     Find,
+    Found,
     Source,
     check_shape,
     make_entry,
@@ -155,9 +156,16 @@ class EntrySource:
             return np.asarray(self.members.group[entry.place][()])
 
     def _in_group(self, group: str, name: str) -> Entry:
-        def find(names: tuple[str, ...]) -> Any:
-            beside = [self.members[other] for other in names if other in self.members]
-            return next((other[name][()] for other in beside if isinstance(other, _Members) and name in other), None)
+        def find(names: tuple[str, ...]) -> Found:
+            beside = [(other, self.members[other]) for other in names if other in self.members]
+            return next(
+                (
+                    (other, values[name][()])
+                    for other, values in beside
+                    if isinstance(values, _Members) and name in values
+                ),
+                None,
+            )
 
         return self._entry(name, f"{group}/{name}", self.members[group][name], find)
 
@@ -169,10 +177,9 @@ class EntrySource:
             warn(f"{self.path}: entries without features, left out: {first_of(sorted(others, key=natural))}")
 
         def entry(image: str) -> Entry:
-            def find(names: tuple[str, ...]) -> Any:
-                return next(
-                    (self.members[end][()] for name in names if (end := f"{image}_{name}") in self.members), None
-                )
+            def find(names: tuple[str, ...]) -> Found:
+                ends = (f"{image}_{name}" for name in names)
+                return next(((end, self.members[end][()]) for end in ends if end in self.members), None)
 
             return self._entry(image, image + ending, self.members[image + ending], find)
 
@@ -187,9 +194,9 @@ class EntrySource:
         if key is None:
             raise InputError(f"{where}: none of {', '.join(self.keys)} in it; name the features with --features_key")
 
-        def find(names: tuple[str, ...]) -> Any:
+        def find(names: tuple[str, ...]) -> Found:
             found = pick(member, names, where, "expected one of them")
-            return _attribute(member.group, names) if found is None else member[found][()]
+            return _attribute(member.group, names) if found is None else (found, member[found][()])
 
         return self._entry(name, f"{name}/{key}", member[key], find)
 
@@ -199,16 +206,15 @@ class EntrySource:
             raise InputError(f"{where}: {place} is a group; expected the features of one image")
         check_shape(features.shape, where)
 
-        def find_or_attribute(names: tuple[str, ...]) -> Any:
-            found = find(names)
-            return _attribute(features, names) if found is None else found
+        def find_or_attribute(names: tuple[str, ...]) -> Found:
+            return find(names) or _attribute(features, names)
 
         return make_entry(image, features.shape, where, place, find_or_attribute)
 
 
-def _attribute(holder: Any, names: tuple[str, ...]) -> Any:
-    """Find the first of these attributes of a group or dataset, or None."""
-    return next((holder.attrs[name] for name in names if name in holder.attrs), None)
+def _attribute(holder: Any, names: tuple[str, ...]) -> Found:
+    """Find the first of these attributes of a group or dataset."""
+    return next(((name, holder.attrs[name]) for name in names if name in holder.attrs), None)
 
 
 def _starts(name: str) -> Iterator[str]:

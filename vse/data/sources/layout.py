@@ -50,8 +50,8 @@ class Layout:
 def find_layout(entries: list[Entry], axes: Axes, where: str) -> Layout:
     """Decide which axes the features of all images have, and say so where it is not the usual [R, D] or [D].
 
-    What decides is, in this order: `axes`, boxes and numbers of boxes, an axis whose length differs from image to
-    image, and lengths that only regions or only dimensions can have.
+    What decides is, in this order: `axes`, boxes and numbers of boxes, and an axis whose length differs from image to
+    image; where none does, lengths that only regions or only dimensions can have.
 
     Raises:
         InputError: the images do not agree, or both readings are possible.
@@ -79,7 +79,10 @@ def find_layout(entries: list[Entry], axes: Axes, where: str) -> Layout:
             )
         return Layout(axes, dropped)
     found = _by_boxes(entries, shapes) if rank == 2 else None
-    found = found or _by_variation(shapes, possible) or _by_length(shapes, rank)
+    if found is None and len(np.unique(shapes, axis=0)) > 1:
+        found = _by_variation(shapes, possible)
+    elif found is None:
+        found = _by_length(shapes, rank)
     if found is None:
         raise InputError(
             f"{where}: features {first} an image may be {' or '.join(map(_spelt, possible))}; say which with --axes "
@@ -118,12 +121,14 @@ def _by_boxes(entries: list[Entry], shapes: np.ndarray) -> str | None:
 
 
 def _by_variation(shapes: np.ndarray, possible: tuple[str, str]) -> str | None:
-    """Regions may differ from image to image, dimensions not."""
+    """Regions may differ from image to image, dimensions not; but few dimensions of many regions are doubtful."""
     varies = (shapes != shapes[0]).any(axis=0)
-    if not varies.any():
-        return None
     fitting = [axes for axes in possible if not varies[axes.index("d")]]
-    return fitting[0] if len(fitting) == 1 else None
+    if len(fitting) != 1:
+        return None
+    dimensions = shapes[0, fitting[0].index("d")]
+    doubtful = dimensions < FEWEST_DIMENSIONS and dimensions <= shapes[:, varies].min()
+    return None if doubtful else fitting[0]
 
 
 def _by_length(shapes: np.ndarray, rank: int) -> str | None:

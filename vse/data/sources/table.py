@@ -53,7 +53,8 @@ class TableSource:
     ) -> None:
         self.path, self.key, self.close = path, key, close
         self.array = arrays[key]
-        self.boxes = self._member(arrays, BOX_KEYS)
+        boxes = self._member(arrays, BOX_KEYS)
+        self.boxes = None if boxes is None else arrays[boxes]
         self.width, self.height = self._column(arrays, WIDTH_KEYS), self._column(arrays, HEIGHT_KEYS)
         self.counts = self._column(arrays, COUNT_KEYS)
         self.spans = self._spans(arrays)
@@ -68,19 +69,18 @@ class TableSource:
             )
         self.block: tuple[int, np.ndarray] = (-1, np.empty(0))
 
-    def _member(self, arrays: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-        name = pick(arrays, names, str(self.path), "expected one of them, remove the other from a copy of the file")
-        return None if name is None else arrays[name]
+    def _member(self, arrays: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+        return pick(arrays, names, str(self.path), "expected one of them, remove the other from a copy of the file")
 
     def _column(self, arrays: Mapping[str, Any], names: tuple[str, ...]) -> np.ndarray | None:
-        member = self._member(arrays, names)
-        if member is None:
+        name = self._member(arrays, names)
+        if name is None:
             return None
-        column = np.asarray(member[()])
+        column = np.asarray(arrays[name][()])
         numbers = column.dtype.kind in "iuf" and np.isfinite(column).all()
         if not numbers or column.size != max(column.shape, default=0):
             raise InputError(
-                f"{self.path}: {names[0]} {column.dtype} {list(column.shape)}; expected a finite number for each image"
+                f"{self.path}: {name} {column.dtype} {list(column.shape)}; expected a finite number for each image"
             )
         return column.ravel()
 
