@@ -226,8 +226,8 @@ class ObjectiveOptions:
     """sum (the default), as in VSE-infinity, or mean, the sum divided by the batch size."""
     margin: NonNegative | None = None
     """Margin of lmh, sum_hinge, selhn, tal and unihn; of an unrelated negative (lseh, sam); of the mining (luwm)."""
-    semantic_weight: NonNegative | None = None
-    """How much semantic similarity adds to the margin (lseh) or subtracts from it (sam)."""
+    semantic_weight: Finite | None = None
+    """How much semantic similarity adds to the margin (lseh) or subtracts from it (sam); negative: the reverse."""
     semantic_normalise: Literal["rowmax", "cosine", "self"] | None = None
     """lseh: what inner products of descriptions are divided by."""
     semantic_symmetrise: bool | None = None

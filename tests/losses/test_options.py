@@ -264,6 +264,7 @@ def test_older_records_are_read_in_todays_words():
         ("--loss lmh --same_image ignore", "MaxHinge(margin=0.2, same_image='ignore')"),
         ("--loss lmh --false_negatives gist", "MaxHinge(margin=0.2, false_negatives=Gist(margin=0.05, ratio=None))"),
         ("--loss hal", "HAL(local_alpha=30.0, local_ep=0.3)"),
+        ("--semantic_weight -0.1", "LSEH(margin=0.185, semantic_weight=-0.1, max_violation=False)"),
     ],
 )
 def test_representation_names_the_constants(line: str, text: str):
