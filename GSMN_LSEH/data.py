@@ -102,12 +102,13 @@ class DecayingPairs(PairDataset):
     """
 
     def __init__(self, pairs: PairDataset, boxes: Boxes) -> None:
-        super().__init__(pairs.split, pairs.captions, pairs.descriptions, pairs.seed, pairs.augment)
+        super().__init__(pairs.split, pairs.captions, pairs.descriptions, pairs.seed, pairs.augment, pairs.noise)
         self.boxes = boxes
-        caption_image = pairs.split.caption_image
-        first = np.searchsorted(caption_image, caption_image)
-        self.draw = np.arange(len(caption_image)) - first
-        self.draws = np.bincount(caption_image)
+        self.draws = np.bincount(self.caption_image)
+        by_image = np.argsort(self.caption_image, kind="stable")
+        first = np.cumsum(self.draws) - self.draws
+        self.draw = np.empty_like(by_image)
+        self.draw[by_image] = np.arange(len(by_image)) - first[self.caption_image[by_image]]
 
     def __getitem__(self, request: BatchRequest) -> CaptionBatch:
         batch = super().__getitem__(request)

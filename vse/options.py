@@ -40,6 +40,13 @@ class DataOptions:
     sentence_encoder: str | None = None
     """Folder or hub name of the encoder for --descriptions sentence; default: the one that pip install 'vse[sentence]'
     installs."""
+    noise: Probability = 0.0
+    """Share of the training captions, or images, that are mismatched on purpose; needs --noise_protocol."""
+    noise_protocol: str | None = None
+    """captions (single captions get other images, as in NCR), images (all captions of an image get the same other one,
+    as in DECL), or a .npy file with the image of each caption, or of each image."""
+    noise_seed: AtLeast0 = 0
+    """Random seed of the mismatched pairs."""
 
 
 @dataclass

@@ -13,6 +13,7 @@ from GSMN_LSEH.data import LEGACY_ACCESSES, DecayingPairs, add_graphs, published
 from vse.data.batches import BatchRequest, EvaluationData, PairDataset
 from vse.data.boxes import Boxes
 from vse.data.datasets import Split, open_split
+from vse.data.noise import Noise
 from vse.errors import InputError
 from vse.text.token_ids import encode
 from vse.text.vocabulary import Vocabulary
@@ -115,3 +116,14 @@ def test_legacy_boxes_decay_and_belong_to_other_images(split: Split, words: Voca
         add_graphs(PairDataset(split, pairs.captions), Words(words), **given)
         read = split.image_extras["boxes"](np.arange(IMAGES))[:, 0, 0]
         assert (read * 2**LEGACY_ACCESSES * 4).tolist() == expected
+
+
+def test_boxes_of_mismatched_pairs_decay_with_their_image(split: Split, words: Vocabulary) -> None:
+    boxes = Boxes(np.full((IMAGES, 4, 4), 64, np.float32), np.full((IMAGES, 2), 4, np.float32))
+    index = split.caption_image.copy()
+    index[[1, 38]] = index[[38, 1]]  # caption 1 becomes the first of image 7, and caption 38 the last of image 0
+    noise = Noise(index, index != split.caption_image, "captions", "")
+    pairs = DecayingPairs(PairDataset(split, encode(split.captions, words), noise=noise), boxes)
+    batch = pairs[BatchRequest(0, 0, np.array([0, 1, 2, 38, 35]))]
+    draws = np.array([{0: 1, 1: 1, 2: 2, 38: 5, 35: 2}[caption] for caption in batch.caption_ids.tolist()])
+    np.testing.assert_allclose(batch.extras["boxes"][:, 0, 0], 64 / 4.0**draws, rtol=1e-6)

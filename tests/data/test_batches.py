@@ -22,6 +22,7 @@ from vse.data.batches import (
 )
 from vse.data.datasets import Split, open_split
 from vse.data.loading import check_regions
+from vse.data.noise import Noise
 from vse.errors import InputError
 from vse.text.token_ids import TokenIds, encode
 from vse.text.vocabulary import Vocabulary
@@ -183,3 +184,16 @@ def test_networks_of_fixed_regions_refuse_different_numbers(adaptive: Split) -> 
     with pytest.raises(InputError, match=r"dev_ims\.npy: images have 1 to 3 regions; SGRAF needs the same number"):
         check_regions(adaptive, "SGRAF", uniform=True)
     check_regions(adaptive, "VSRN")
+
+
+def test_a_mismatched_pair_has_the_image_and_id_it_is_given(split: Split, tokens: TokenIds) -> None:
+    noise = Noise(np.array([2, 0, 1, 1, 2, 0]), np.array([True, False, False, False, False, True]), "captions", "")
+    batch = PairDataset(split, tokens, noise=noise).read(np.array([0, 1, 5]))
+    images = {0: 2, 1: 0, 5: 0}
+    assert batch.image_ids.tolist() == [images[caption] for caption in batch.caption_ids.tolist()]
+    clean = PairDataset(split, tokens).read(np.array([0, 2, 4]))
+    assert isinstance(batch, PairBatch)
+    assert isinstance(clean, PairBatch)
+    pixels = dict(zip(clean.image_ids.tolist(), clean.images.tolist(), strict=True))
+    assert batch.images.tolist() == [pixels[image] for image in batch.image_ids.tolist()]
+    assert batch.extras["boxes"].tolist() == [10 * image for image in batch.image_ids.tolist()]

@@ -244,3 +244,14 @@ def test_a_log_that_is_a_device_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
     keep_until(tmp_path / "metrics.jsonl", 5)
     assert (tmp_path / "metrics.jsonl").is_symlink()
+
+
+def test_how_well_losses_tell_noise_is_logged_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = open_log(tmp_path)
+    log.noise(8, 0.8766, 120)
+    log.close()
+    assert rows_of(tmp_path) == [{"kind": "noise", "step": 8, "epoch": 2, "auc": 0.8766, "pairs": 120}]
+    assert scalars(tmp_path)["train/noise_auc"] == pytest.approx([0.8766])
+    assert "epoch 2  AUC of the losses of 120 pairs for mismatched ones: 0.877" in capsys.readouterr().out
+    keep_until(tmp_path / "metrics.jsonl", 8)
+    assert len(rows_of(tmp_path)) == 1

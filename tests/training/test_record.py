@@ -14,6 +14,7 @@ import torch
 
 from vse.checkpoints import Checkpoint
 from vse.data.datasets import open_split
+from vse.data.noise import Noise
 from vse.errors import InputError
 from vse.text.vocabulary import SPECIAL_WORDS, Vocabulary
 from vse.training.record import RunRecord, check_resumable, describe_start, differences, make_record
@@ -149,3 +150,18 @@ def test_an_alias_of_an_objective_is_no_difference(folder: Path) -> None:
         record_of(folder, options=Options(loss="max_hinge")),
     )
     assert differences(earlier, record) == []
+
+
+def test_other_mismatched_pairs_are_a_difference(folder: Path) -> None:
+    def noisy(*index: int) -> dict[str, Any]:
+        return record_of(folder, noise=Noise(np.array(index), np.array(index) != [0, 1, 2], "captions", ""))
+
+    assert differences(noisy(0, 2, 1), noisy(0, 2, 1)) == []
+    assert [found.name for found in differences(noisy(0, 2, 1), noisy(2, 1, 0))] == ["noise"]
+    assert [found.name for found in differences(record_of(folder), noisy(2, 1, 0))] == ["noise"]
+
+
+def test_a_record_from_before_noise_has_none(folder: Path) -> None:
+    before = record_of(folder)
+    del before["noise"]
+    assert differences(before, record_of(folder)) == []

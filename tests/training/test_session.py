@@ -73,3 +73,9 @@ def test_a_run_starts_from_the_weights_of_init_model(options: Options, run: Run,
     for name, value in session.average.model().items():
         assert torch.equal(value, weights[name])
     assert session.record.current()["started_from"]["path"] == str(path)
+
+
+def test_noise_refuses_captions_that_tell_their_image(options: Options, run: Run) -> None:
+    noisy = with_values(options, {"noise": 0.4, "noise_protocol": "captions", "loss": "lseh"})
+    with pytest.raises(InputError, match="--same_image_key legacy_div5: finds a caption's true image"):
+        opened(with_values(noisy, {"same_image_key": "legacy_div5"}), run)

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vse.data.datasets import Extra, Split
 from vse.data.features import Features
+from vse.data.noise import Noise
 from vse.errors import InputError
 
 
@@ -63,14 +64,14 @@ class CaptionBatch(_Batch):
     caption_ids: Tensor
     """[B] number of each caption in its split (line of the caption file), int64."""
     image_ids: Tensor
-    """[B] number of the image that each caption describes, int64."""
+    """[B] number of the image that each caption is paired with, int64."""
     descriptions: Tensor | None = None
     """[B, K] description vectors of the captions, float32."""
 
 
 @dataclass(kw_only=True)
 class PairBatch(ImageBatch, CaptionBatch):
-    """B matching pairs of an image and a caption, longest caption first; row i of every field is pair i."""
+    """B pairs of an image and a caption, longest caption first; row i of every field is pair i."""
 
 
 HOST_FIELDS = frozenset({"lengths", "region_lengths"})
@@ -145,6 +146,7 @@ class PairDataset(Dataset[CaptionBatch]):
 
     Args:
         descriptions: [M, K] description vectors, one per caption, if the objective reads them.
+        noise: pairs that do not match; the image of a pair, and its id, is then the one that the noise gives it.
         augment: change captions and pictures at random. The random numbers are a function of (seed, epoch, position),
             so that neither loader workers nor resuming change a batch.
     """
@@ -156,9 +158,11 @@ class PairDataset(Dataset[CaptionBatch]):
         descriptions: np.ndarray | None = None,
         seed: int = 0,
         augment: bool = False,
+        noise: Noise | None = None,
     ) -> None:
         self.split, self.captions, self.descriptions = split, captions, descriptions
-        self.seed, self.augment = seed, augment
+        self.seed, self.augment, self.noise = seed, augment, noise
+        self.caption_image = split.caption_image if noise is None else noise.index
         self.resident: Tensor | None = None
 
     def __len__(self) -> int:
@@ -173,7 +177,7 @@ class PairDataset(Dataset[CaptionBatch]):
         ids, lengths = self.captions.batch(captions, generator)
         order = torch.argsort(lengths, descending=True, stable=True)
         caption_ids = captions[order.numpy()]
-        image_ids = self.split.caption_image[caption_ids]
+        image_ids = self.caption_image[caption_ids]
         descriptions = None
         if self.descriptions is not None:
             descriptions = torch.from_numpy(np.ascontiguousarray(self.descriptions[caption_ids], dtype=np.float32))

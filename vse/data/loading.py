@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vse.console import say
 from vse.data.batches import Captions, EvaluationData, PairDataset
 from vse.data.datasets import DEV_IMAGES, Split, open_split
 from vse.data.features import Features
 from vse.data.index_writer import warn_of_shared_images
+from vse.data.noise import corrupt
 from vse.data.preparing import prepare_data_set
 from vse.data.vocabularies import locate_vocabulary, prepare_vocabulary
 from vse.descriptions.kinds import prepare_descriptions
@@ -109,13 +111,16 @@ def open_training_data(data: DataOptions, reader: Reader, seed: int, needs_descr
         folder = prepare_data_set(data.data_path, data.data_name)
         train, dev = open_train_and_dev(folder, reader.open_split, data.img_dim)
         _check_batch_size(data.batch_size, len(train.captions))
+        noise = corrupt(train, data)
+        if noise is not None:
+            say(str(noise))
         text = reader.prepare_text(data, folder)
         captions, dev_captions = (
             text.captions(split.captions, split.captions_file, data.max_words) for split in (train, dev)
         )
         descriptions = descriptions_of(train, data) if needs_descriptions else None
     augment = reader.augment or not isinstance(train.images, Features)
-    pairs = PairDataset(train, captions, descriptions, seed, augment)
+    pairs = PairDataset(train, captions, descriptions, seed, augment, noise)
     dev_data = EvaluationData(dev, dev_captions, data.batch_size)
     return TrainingData(reader.complete(pairs, text), reader.complete(dev_data, text), text)
 

@@ -37,9 +37,10 @@ class _Step(NamedTuple):
 class RunLog:
     """The log of a training run, written by the first process only.
 
-    metrics.jsonl has one JSON object a line. `kind` is "train" or "dev"; `step` counts batches from 1; `epoch` is the
-    epoch that this step belongs to, from 1. Training rows hold `loss` and its parts per pair, `lr`, `pairs_per_second`
-    and `data_share`; dev rows hold the metrics, `ends_epoch`, `best` and `selected_by`.
+    metrics.jsonl has one JSON object a line. `kind` is "train", "dev" or "noise"; `step` counts batches from 1; `epoch`
+    is the epoch that this step belongs to, from 1. Training rows hold `loss` and its parts per pair, `lr`,
+    `pairs_per_second` and `data_share`; dev rows hold the metrics, `ends_epoch`, `best` and `selected_by`; noise rows
+    hold `auc` and the number of `pairs` behind it.
     `pandas.read_json("metrics.jsonl", lines=True)` reads it.
 
     TensorBoard has the same numbers in the groups train/ and dev/. Under published/ are the tags of the original code,
@@ -156,6 +157,20 @@ class RunLog:
         i2t, t2i = (" ".join(_percent(metrics[f"r{k}{suffix}"]) for k in (1, 5, 10)) for suffix in ("", "i"))
         mark = f" (best {self.selected_by})" if best else ""
         self.line(f"epoch {epoch}  i2t {i2t}  t2i {t2i}  rsum {metrics['rsum']:.1f}{mark}")
+
+    def noise(self, step: int, auc: float, pairs: int) -> None:
+        """Log after an epoch of `step` steps how well the losses of its pairs tell those that do not match.
+
+        Args:
+            auc: see `vse.training.pair_losses`.
+            pairs: number of pairs behind it; fewer than all where the epoch was interrupted.
+        """
+        if not self.writes:
+            return
+        epoch = self.epoch_of(step)
+        self._record({"kind": "noise", "step": step, "epoch": epoch, "auc": auc, "pairs": pairs})
+        self._scalars(step, {"train/noise_auc": auc}, {})
+        self.line(f"epoch {epoch}  AUC of the losses of {pairs} pairs for mismatched ones: {auc:.3f}")
 
     def validating(self, blocks: Sequence[Item]) -> Iterable[Item]:
         """Pass the blocks of a validation through and move the bar meanwhile; see `vse.evaluation.scoring`."""
@@ -275,7 +290,7 @@ def keep_until(metrics_file: Path, step: int) -> None:
     for line in metrics_file.read_bytes().splitlines(keepends=True):
         try:
             row = orjson.loads(line)
-            if row["kind"] in ("train", "dev") and int(row["step"]) <= step and line.endswith(b"\n"):
+            if row["kind"] in ("train", "dev", "noise") and int(row["step"]) <= step and line.endswith(b"\n"):
                 kept.append(line)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             damaged.append(line if line.endswith(b"\n") else line + b"\n")

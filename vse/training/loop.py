@@ -23,6 +23,7 @@ from vse.networks import NetworkFolder
 from vse.nn.network import Network
 from vse.options import as_dict
 from vse.text.words import Words
+from vse.training.gather import gather_rows
 from vse.training.logs import RunLog
 from vse.training.recipe import Recipe, RunOptions
 from vse.training.runs import (
@@ -106,10 +107,12 @@ def train_and_save(
 
 
 def open_log(session: Session) -> RunLog:
-    """Open the run's logs where it stands, and keep its vocabulary beside them."""
-    run, options = session.run, session.options
+    """Open the run's logs where it stands, and keep its vocabulary and its mismatched pairs beside them."""
+    run, options, noise = session.run, session.options, session.data.pairs.noise
     if isinstance(session.data.text, Words) and run.rank == 0:
         session.data.text.vocabulary.save(run.folder / "vocab.json")
+    if noise is not None and run.rank == 0:
+        noise.save(run.folder)
     return RunLog(
         run.folder,
         step=session.progress.step,
@@ -169,8 +172,12 @@ def run_epoch(session: Session, log: RunLog) -> None:
     for batch in iterate(loader):
         clock.data_ready()
         pairs = len(batch.image_ids) * session.run.world_size
-        result, updated = take_step(session, data.with_images(batch.to(session.run.device)))
+        on_device = data.with_images(batch.to(session.run.device))
+        result, updated = take_step(session, on_device)
         clock.step_done(pairs, updated)
+        if session.pair_losses is not None:
+            ids = gather_rows(on_device.image_ids), gather_rows(on_device.caption_ids)
+            session.pair_losses.add(result.scores, *ids)
         if updated:
             log.add(losses_of(result), pairs, session.objective.averaged)
         if progress.position == session.steps_per_epoch:
@@ -185,6 +192,9 @@ def run_epoch(session: Session, log: RunLog) -> None:
             raise Interrupted
     if clock.steps:
         log_training(session, log, result, clock, batch)
+    found = None if session.pair_losses is None else session.pair_losses.take_auc()
+    if found is not None:
+        log.noise(progress.step, *found)
 
 
 def take_step(session: Session, batch: PairBatch) -> tuple[StepResult, bool]:

@@ -15,6 +15,7 @@ from vse import checkpoints
 from vse.checkpoints import Checkpoint
 from vse.data.datasets import Split
 from vse.data.digests import describe_array, describe_split
+from vse.data.noise import Noise
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
 from vse.losses.table import canonical_name
@@ -47,6 +48,7 @@ def make_record(
     *,
     vocabulary: Mapping[str, Any],
     descriptions: np.ndarray | None = None,
+    noise: Noise | None = None,
     selected_by: str = "rsum",
     started_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def make_record(
         options: the script's options with every constant resolved, a dataclass (of groups) or a dict.
         vocabulary: its plain values as in a checkpoint (`to_state`); their number of words and digest are recorded.
         descriptions: [captions, K] description vectors that the objective reads.
+        noise: training pairs that do not match.
         selected_by: name of the score on dev that chooses the best model.
         started_from: what `--init_model` gave, see `describe_start`.
     """
@@ -67,6 +70,7 @@ def make_record(
         "seed": values.get("seed"),
         "data": {"train": describe_split(train), "dev": describe_split(dev)},
         "descriptions": None if descriptions is None else describe_array(descriptions),
+        "noise": None if noise is None else noise.describe(),
         "vocabulary": {"words": len(vocabulary.get("words", ())), "sha256": _sha256(vocabulary)},
         "started_from": None if started_from is None else dict(started_from),
         "environment": environment(device),
@@ -154,8 +158,8 @@ def differences(earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: It
     for split in ("train", "dev"):
         for part in ("captions_sha256", "caption_image_sha256", "features"):
             compared.append((f"{split} {part}", earlier["data"][split][part], record["data"][split][part]))
-    for part in ("vocabulary", "descriptions"):
-        compared.append((part, earlier[part], record[part]))
+    for part in ("vocabulary", "descriptions", "noise"):
+        compared.append((part, earlier.get(part), record[part]))
     return [OptionChange(*values) for values in compared if values[1] != values[2]]
 
 

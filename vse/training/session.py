@@ -19,6 +19,7 @@ from vse.nn.network import Network
 from vse.training.ema import WeightAverage
 from vse.training.guards import CollapseGuard
 from vse.training.optimizers import learning_rate_factor, make_optimizer
+from vse.training.pair_losses import PairLosses
 from vse.training.recipe import Recipe, RunOptions
 from vse.training.record import RunRecord, make_record
 from vse.training.runs import (
@@ -59,6 +60,8 @@ class Session:
         training = self.options.training
         self.rate_factor = learning_rate_factor(training, self.recipe.schedule(training), self.steps_per_epoch)
         self.average = WeightAverage(self.network, training.ema) if training.ema else None
+        noise = self.data.pairs.noise
+        self.pair_losses = None if noise is None else PairLosses(noise, self.run.device)
 
     @property
     def order(self) -> dict[str, int]:
@@ -88,6 +91,11 @@ def open_session(
     training = options.training
     lock_folders(run)
     data = open_training_data(options.data, folder.reader(options.network), training.seed, objective.needs_descriptions)
+    if data.pairs.noise is not None and options.objective.same_image_key == "legacy_div5":
+        raise InputError(
+            "--same_image_key legacy_div5: finds a caption's true image by its number, which noise must hide; leave it "
+            "out, or leave out --noise_protocol"
+        )
     network = folder.build(options.network, data.image_shape, data.text, True).to(run.device)
     if options.data.batch_size < network.smallest_batch:
         raise InputError(
@@ -132,5 +140,6 @@ def record_of(session: Session) -> dict[str, Any]:
         session.run.device,
         vocabulary=session.data.text.to_state(),
         descriptions=pairs.descriptions,
+        noise=pairs.noise,
         selected_by=session.recipe.selection.name,
     )
