@@ -11,26 +11,44 @@ import pytest
 
 from vse import __main__ as program
 from vse.errors import InputError
+from vse.tools.options import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ("torch", "numpy", "tyro", "tabulate", "jinja2")
+HEAVY = ("torch", "numpy", "scipy", "sklearn", "transformers", "matplotlib", "pandas", "jinja2")
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
-        "import sys, atexit; sys.argv = ['vse', '--help']; from vse.__main__ import main; "
+        f"import sys, atexit; sys.argv = ['vse', *{command.split()}, '--help']; from vse.__main__ import main; "
         f"atexit.register(lambda: print('imported', [name for name in {HEAVY} if name in sys.modules])); main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     lines = done.stdout.splitlines()
     assert lines[-1] == "imported []"
-    assert [line.split()[0] for line in lines[1:-1]] == list(program.COMMANDS)
+    assert lines[0].startswith(f"usage: python -m vse {command or 'COMMAND'}")
 
 
-@pytest.mark.parametrize("command", program.COMMANDS)
-def test_a_command_has_a_summary(command: str) -> None:
-    module = importlib.import_module(program.COMMANDS[command])
-    assert program.summary(program.COMMANDS[command]) == module.Options.__doc__.splitlines()[0]
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["vse", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        program.main()
+    listed = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [command for command, _ in listed] == list(COMMANDS)
+    assert all(summary for _, summary in listed)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_has_a_module_that_runs_it(command: str) -> None:
+    assert callable(importlib.import_module(f"vse.tools.{command}").main)
+
+
+def test_a_mistyped_option_names_the_nearest() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "vse", "gallery", "scores.npy", "--querys", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert "--queries" in done.stderr
+    assert not [line for line in done.stderr.splitlines() if line.endswith(("| torch", "| numpy"))]
 
 
 def test_help_of_a_command_describes_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

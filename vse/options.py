@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from vse.constants import CONSTANTS
 from vse.ranges import AtLeast0, AtLeast1, Finite, NonNegative, Positive, PositiveShare, Probability, Share
 
 Options = TypeVar("Options")
@@ -322,8 +322,8 @@ class NetworkDefaults:
 
     def shown(self) -> dict[str, Any]:
         """Return the constants of the network's own objective, for `--help`."""
-        losses = importlib.import_module("vse.losses")  # its classes state the constants, and torch takes a second
-        return {name: value for name, value in vars(losses.resolve(self.options(), self)).items() if value is not None}
+        own = {"loss": self.loss, "max_violation": self.max_violation, "warmup_epochs": self.warmup_epochs}
+        return {**own, **CONSTANTS[self.loss], **self.constants.get(self.loss, {})}
 
 
 def on_demo(options: DataOptions) -> bool:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from GSMN_LSEH.explanation import explain
 from GSMN_LSEH.model import GSMN
-from GSMN_LSEH.visualize import explain, main
+from GSMN_LSEH.visualize import main
 from tests.tools.browser import look
 from tests.trained import write_checkpoint
 from vse.data.batches import PairBatch
 from vse.errors import InputError
-from vse.tools.attention import Options
+from vse.tools.attention_options import AttentionOptions as Options
 
 
 @pytest.mark.parametrize("graph", ["reference", "propagate"])

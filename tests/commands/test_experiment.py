@@ -18,7 +18,8 @@ from tests.conftest import ROOT
 from vse.errors import InputError
 from vse.evaluation.comparison import find_evaluations, rows_of
 from vse.tools import experiment
-from vse.tools.experiment import Options, main
+from vse.tools.experiment import main
+from vse.tools.options import ExperimentOptions
 from vse.tools.plans import read_plan, tasks_of
 
 PLAN = """
@@ -78,12 +79,12 @@ def table(folder: Path) -> list[tuple[str, ...]]:
 
 
 def test_a_plan_killed_in_the_middle_ends_in_the_same_table(plan: Path, tmp_path: Path) -> None:
-    main(Options(str(plan), out="whole"))
+    main(ExperimentOptions(str(plan), out="whole"))
     child = os.fork()
     if child == 0:
         os.setsid()
         try:
-            main(Options(str(plan), out="broken"))
+            main(ExperimentOptions(str(plan), out="broken"))
         finally:
             os._exit(0)
     end = time.monotonic() + 120
@@ -93,7 +94,7 @@ def test_a_plan_killed_in_the_middle_ends_in_the_same_table(plan: Path, tmp_path
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     assert len(list((tmp_path / "broken").glob("*/test.json"))) < 4
-    main(Options(str(plan), out="broken"))
+    main(ExperimentOptions(str(plan), out="broken"))
     assert table(tmp_path / "broken") == table(tmp_path / "whole")
     assert [row[0] for row in table(tmp_path / "whole")] == ["LMH", "InfoNCE"]
 

@@ -230,7 +230,7 @@ def test_attention_and_weights_are_those_the_score_is_made_of() -> None:
     )
     with torch.no_grad():
         images, captions = network.encode_images(batch), network.encode_captions(batch)
-        seen = SGRAF_LSEH.visualize.explain(network, images, captions)
+        seen = SGRAF_LSEH.explanation.explain(network, images, captions)
         # Words that see the weighted regions, gated: the score again.
         words, regions = captions.features[0], images.features[0]
         context = torch.from_numpy(seen.attention) @ regions

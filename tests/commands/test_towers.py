@@ -14,6 +14,7 @@ from vse.data.index_writer import write_index
 from vse.data.pictures import Pictures
 from vse.nn.towers.tower import build_image_tower
 from vse.tools import prepare
+from vse.tools.options import PrepareOptions
 
 timm = pytest.importorskip("timm")
 pytest.importorskip("transformers")
@@ -121,7 +122,7 @@ def test_cached_pictures_are_used_and_recorded(
     command = f"python train.py --data_path $DATA_PATH --data_name mine{SMALL}{TOWER}"
     variables = {"DATA_PATH": pictures, "WEIGHTS": weights}
     script("VSEpp_LSEH", command, **variables)
-    prepare.main(prepare.Options(str(folder), descriptions=False, resize=40))
+    prepare.main(PrepareOptions(str(folder), descriptions=False, resize=40))
     written = capsys.readouterr().out
     assert "train_pixels.npy" in written
     assert "test_pixels.json" in written

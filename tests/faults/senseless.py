@@ -12,9 +12,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import tyro
 
 from vse import ranges
-from vse.__main__ import COMMANDS
 from vse.cli import parse
 from vse.errors import InputError
+from vse.tools.options import COMMANDS
 
 NETWORKS = ("VSEpp_LSEH", "VSRN_LSEH", "VSEinfty_LSEH", "SGRAF_LSEH", "GSMN_LSEH", "HAL")
 SCRIPTS = (
@@ -26,13 +26,15 @@ SCRIPTS = (
     "GSMN_LSEH.visualize",
     "SVDdescriptions",
     "IAPRTC12.prepare",
-    *COMMANDS.values(),
+    *COMMANDS,
 )
 VALUES = ("-1", "0", "nan", "inf", "1e30", "many", "99999999999999999999")
 
 
 def options_of(script: str) -> type[Any]:
-    """Return the options that a script parses."""
+    """Return the options that a script or a command of `python -m vse` parses."""
+    if script in COMMANDS:
+        return COMMANDS[script]
     module = importlib.import_module(script)
     found: type[Any] = getattr(module, "Options", None) or module.EvaluationOptions
     return found

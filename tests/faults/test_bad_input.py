@@ -141,9 +141,10 @@ def test_empty_captions_and_unknown_words_are_legal(script, data_root: Path, tmp
 
 def test_check_names_every_problem_of_a_data_set(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from vse.tools import check
+    from vse.tools.options import CheckOptions
 
     folder = data_root / "small_precomp"
-    check.main(check.Options(str(data_root), "small"))
+    check.main(CheckOptions(str(data_root), "small"))
     assert "no problems found" in capsys.readouterr().out
     edit(folder / "train_ims.npy", with_nan)
     edit(folder / "dev_ims.npy", lambda a: np.where(np.arange(8)[:, None, None] == 3, 0, a).astype(a.dtype))
@@ -153,7 +154,7 @@ def test_check_names_every_problem_of_a_data_set(data_root: Path, capsys: pytest
     published = np.array([{"image_w": 300.0, "image_h": 200.0}] * 8, dtype=object)
     np.save(folder / "dev_ims_size.npy", published, allow_pickle=True)
     with pytest.raises(SystemExit, match="2"):
-        check.main(check.Options(str(folder)))
+        check.main(CheckOptions(str(folder)))
     problems = [line for line in capsys.readouterr().out.splitlines() if line.startswith("problem: ")]
     for words in (
         "1 rows with NaN or infinity, first 17",

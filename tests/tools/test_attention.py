@@ -9,7 +9,8 @@ import pytest
 
 from vse.data.datasets import Split
 from vse.errors import InputError
-from vse.tools.attention import Options, _choose
+from vse.tools.attention import _choose
+from vse.tools.attention_options import AttentionOptions as Options
 
 
 @pytest.fixture

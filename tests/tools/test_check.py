@@ -13,6 +13,7 @@ from PIL import Image
 
 from vse.data.preparing import prepare_data_set
 from vse.tools import check
+from vse.tools.options import CheckOptions
 
 MakeDataSet = Callable[..., Path]
 
@@ -30,9 +31,9 @@ def report(folder: Path, capsys: pytest.CaptureFixture[str], problems: bool = Fa
     before = files_of(folder)
     if problems:
         with pytest.raises(SystemExit, match="2"):
-            check.main(check.Options(str(folder), json=True))
+            check.main(CheckOptions(str(folder), json=True))
     else:
-        check.main(check.Options(str(folder), json=True))
+        check.main(CheckOptions(str(folder), json=True))
     assert files_of(folder) == before, "looking writes nothing"
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
@@ -58,7 +59,7 @@ def test_the_table_tells_counts_and_their_spread(tmp_path: Path, capsys: pytest.
     assert train["captions_per_image"] == {"min": 1, "median": 2.0, "max": 3}
     assert train["pictures"] == {"folder": str(folder / "images"), "missing": 0}
     assert train["ids"] == "images, names"
-    check.main(check.Options(str(folder)))
+    check.main(CheckOptions(str(folder)))
     printed = capsys.readouterr().out
     assert "1 / 2 / 3" in printed
     assert "no problems found" in printed
@@ -148,7 +149,7 @@ def test_counts_of_published_sets_are_recognised() -> None:
 
 
 def test_rows_that_say_nothing_are_left_out_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check.main(check.Options(str(table(tmp_path / "mine"))))
+    check.main(CheckOptions(str(table(tmp_path / "mine"))))
     shown = capsys.readouterr().out
     assert "missing pictures" in shown
     assert "NaN rows" not in shown

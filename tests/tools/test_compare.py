@@ -8,7 +8,8 @@ import pytest
 
 from tests.evaluation.test_comparison import training_record, write_result
 from vse.errors import InputError
-from vse.tools.compare import Options, main
+from vse.tools.compare import main
+from vse.tools.options import CompareOptions
 
 
 @pytest.fixture
@@ -21,14 +22,14 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_a_folder_becomes_a_table(results: Path, capsys) -> None:
-    main(Options((str(results),)))
+    main(CompareOptions((str(results),)))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "test, full split: 40 images, 200 captions"
     assert [line.split("|")[1].strip() for line in lines[4:]] == ["VSEpp loss=hal", "VSEpp loss=lseh"]
 
 
 def test_differences_to_a_row_come_with_an_explanation(results: Path, capsys) -> None:
-    main(Options((str(results),), against="loss=lseh", metric="r1i"))
+    main(CompareOptions((str(results),), against="loss=lseh", metric="r1i"))
     printed = capsys.readouterr().out
     assert "r1i less that of VSEpp loss=lseh" in printed
     assert "paired by seed" in printed
@@ -36,7 +37,7 @@ def test_differences_to_a_row_come_with_an_explanation(results: Path, capsys) ->
 
 @pytest.mark.parametrize(("form", "words"), [("latex", "\\toprule"), ("csv", "run,r1,r1 sd")])
 def test_tables_come_in_other_forms(results: Path, capsys, form, words: str) -> None:
-    main(Options((str(results),), format=form))
+    main(CompareOptions((str(results),), format=form))
     assert words in capsys.readouterr().out
 
 
@@ -44,7 +45,7 @@ def test_results_of_two_commits_are_pointed_out(results: Path, capsys) -> None:
     record = training_record(seed=2)
     record["environment"] = {"commit": "1" * 40, "dirty": True}
     write_result(results / "new.json", record)
-    main(Options((str(results),)))
+    main(CompareOptions((str(results),)))
     assert "2 versions of the code: 00000000, 11111111 with changes" in capsys.readouterr().err
 
 
@@ -54,4 +55,4 @@ def test_metrics_without_records_are_never_averaged(tmp_path: Path) -> None:
         path.parent.mkdir()
         path.write_text('{"r1": 2.0, "rsum": 98.5}')
     with pytest.raises(InputError, match="without a record of network, options, seed and data"):
-        main(Options(tuple(map(str, paths))))
+        main(CompareOptions(tuple(map(str, paths))))

@@ -15,8 +15,9 @@ from tests.data.drawn import DRAWS, Drawn, drawn
 from tests.data.sources.examples import IDS, boxes, features, line, write_tsv
 from vse.data.datasets import open_split
 from vse.errors import InputError
-from vse.tools.convert import Options, main
+from vse.tools.convert import main
 from vse.tools.inspection import inspect
+from vse.tools.options import ConvertOptions
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def captions(tmp_path: Path) -> Path:
 
 
 def convert(*sources: Path, out: Path, **options: Any) -> None:
-    main(Options(list(sources), out, **options))
+    main(ConvertOptions(list(sources), out, **options))
 
 
 def leftovers(folder: Path) -> list[str]:

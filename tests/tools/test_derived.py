@@ -12,6 +12,7 @@ from tests.tools.test_check import report, table
 from vse.data.preparing import prepare_data_set
 from vse.data.vocabularies import prepare_vocabulary
 from vse.tools import prepare
+from vse.tools.options import PrepareOptions
 
 MakeDataSet = Callable[..., Path]
 
@@ -24,7 +25,7 @@ def test_derived_files_tell_what_they_were_made_from(
     tmp_path: Path, make_data_set: MakeDataSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_data_set(tmp_path / "x_precomp")
-    prepare.main(prepare.Options(str(folder)))
+    prepare.main(PrepareOptions(str(folder)))
     found = report(folder, capsys)
     assert set(states(found).values()) == {"up to date"}
     assert {row["file"]: row["made from"] for row in found["derived"]}["vocab.json"] == "train_caps.txt, dev_caps.txt"

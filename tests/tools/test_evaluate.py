@@ -16,7 +16,8 @@ from vse.evaluation.comparison import differences, find_evaluations, rows_of
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.script import open_models
 from vse.options import EvaluationOptions
-from vse.tools.evaluate import Options, main
+from vse.tools.evaluate import main
+from vse.tools.options import EvaluateOptions
 
 IMAGES, CAPTIONS = 8, 40
 OWNER = np.arange(CAPTIONS) // 5
@@ -55,7 +56,7 @@ def run(tmp_path: Path, folder: Path) -> Callable[..., dict[str, Any]]:
     def evaluate_files(*inputs: str, data: str | None = str(folder), **flags: Any) -> dict[str, Any]:
         out = tmp_path / "metrics.json"
         paths = tuple(str(tmp_path / name) for name in inputs)
-        main(Options(paths, data=data, json=str(out), **flags))
+        main(EvaluateOptions(paths, data=data, json=str(out), **flags))
         return json.loads(out.read_bytes())
 
     return evaluate_files
@@ -67,8 +68,10 @@ Run = Callable[..., dict[str, Any]]
 def test_compare_accepts_scores_beside_a_checkpoint(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     data = open_models(None, EvaluationOptions(str(checkpoint)))[0].data.split.captions_file.parent
     (tmp_path / "r").mkdir()
-    main(Options((str(checkpoint),), json=str(tmp_path / "r" / "own.json")))
-    main(Options((str(folder.parent / "scores.npy"),), data=str(data), json=str(tmp_path / "r" / "scores.json")))
+    main(EvaluateOptions((str(checkpoint),), json=str(tmp_path / "r" / "own.json")))
+    main(
+        EvaluateOptions((str(folder.parent / "scores.npy"),), data=str(data), json=str(tmp_path / "r" / "scores.json"))
+    )
     rows = rows_of(find_evaluations([tmp_path / "r"]))
     assert sorted(row.configuration["network"] for row in rows) == ["VSEpp", "scores"]
     assert [row.name.split("=")[0] for row in rows] == ["VSEpp", "scores scores"]
@@ -196,7 +199,7 @@ def test_infinite_scores_are_ranked_but_not_corrected(tmp_path: Path, run: Run) 
 
 def test_corrections_are_named_by_correct_or_rerank() -> None:
     for flag in ("--correct", "--rerank"):
-        options = parse(Options, arguments=["scores.npy", flag, "csls", "nnn:k=5", "--bank", "test"])
+        options = parse(EvaluateOptions, arguments=["scores.npy", flag, "csls", "nnn:k=5", "--bank", "test"])
         assert options.correct == ("csls", "nnn:k=5")
 
 
@@ -216,12 +219,12 @@ def test_a_checkpoint_is_scored_on_the_split_it_was_trained_for(
     expected = evaluate(np.load(scores), OWNER)
     found = tmp_path / "found.json"
     flags = {"correct": ("csls:k=3", "qbnorm"), "bank": "train", "json": str(found)}
-    main(Options((str(checkpoint),), **flags))
+    main(EvaluateOptions((str(checkpoint),), **flags))
     result = json.loads(found.read_bytes())
     assert {name: result[name] for name in expected} == pytest.approx(expected)
     assert result["record"]["models"][0]["record"]["network"] == "VSEpp"
     out = capsys.readouterr().out
     assert "bank: train (24 images, 120 captions)" in out
     assert result["corrected"]["csls:k=3"]["transductive"] is False
-    main(Options((str(checkpoint), str(checkpoint)), data=str(data_root / "small_precomp"), json=str(found)))
+    main(EvaluateOptions((str(checkpoint), str(checkpoint)), data=str(data_root / "small_precomp"), json=str(found)))
     assert json.loads(found.read_bytes())["meanr"] == expected["meanr"]

@@ -16,7 +16,8 @@ import pytest
 
 from vse.errors import InputError
 from vse.tools import experiment, experiment_report
-from vse.tools.experiment import Options, main, run_tasks, state_of
+from vse.tools.experiment import main, run_tasks, state_of
+from vse.tools.options import ExperimentOptions
 from vse.tools.plans import Task, read_plan, tasks_of
 from vse.training import locks
 
@@ -120,7 +121,7 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 
 def test_a_plan_ends_in_a_table_of_its_rows(plan: Path, tmp_path: Path) -> None:
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     first, second = table(tmp_path / "out")
     # Warm starts end with 3 epochs at 35 + seed, cells with 4 at 40 + seed, and 30 more for HAL.
     assert (first["run"], float(first["rsum"]), float(first["rsum sd"])) == ("LMH", 76.0, pytest.approx(2**0.5))
@@ -129,7 +130,7 @@ def test_a_plan_ends_in_a_table_of_its_rows(plan: Path, tmp_path: Path) -> None:
 
 
 def test_every_seed_and_every_epoch_are_kept_as_csv(plan: Path, tmp_path: Path) -> None:
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     with (tmp_path / "out" / "report" / "seeds.csv").open() as file:
         seeds = [(row["run"], row["seed"], float(row["rsum"])) for row in csv.DictReader(file)]
     assert seeds == [("LMH", "0", 75.0), ("HAL | mine", "0", 105.0), ("LMH", "1", 77.0), ("HAL | mine", "1", 107.0)]
@@ -139,22 +140,22 @@ def test_every_seed_and_every_epoch_are_kept_as_csv(plan: Path, tmp_path: Path) 
 
 
 def test_a_done_plan_runs_nothing_again(plan: Path, tmp_path: Path) -> None:
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*")}
     before = {path: stamp for path, stamp in before.items() if path.parent.name != "report"}
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_a_killed_plan_ends_in_the_table_of_an_undisturbed_one(plan: Path, tmp_path: Path, monkeypatch) -> None:
-    main(Options(str(plan), out="whole"))
+    main(ExperimentOptions(str(plan), out="whole"))
     monkeypatch.setenv("EPOCH_SECONDS", "0.3")
     for _ in range(3):
         child = os.fork()
         if child == 0:
             os.setsid()
             try:
-                main(Options(str(plan), out="broken"))
+                main(ExperimentOptions(str(plan), out="broken"))
             finally:
                 os._exit(0)
         time.sleep(0.8)
@@ -162,7 +163,7 @@ def test_a_killed_plan_ends_in_the_table_of_an_undisturbed_one(plan: Path, tmp_p
         os.waitpid(child, 0)
     assert not (tmp_path / "broken" / "report").exists()
     monkeypatch.setenv("EPOCH_SECONDS", "0.01")
-    main(Options(str(plan), out="broken", jobs=2))
+    main(ExperimentOptions(str(plan), out="broken", jobs=2))
     assert table(tmp_path / "broken") == table(tmp_path / "whole")
 
 
@@ -170,23 +171,23 @@ def test_a_half_done_run_is_continued_not_begun_anew(plan: Path, tmp_path: Path)
     task = tasks_of(read_plan(plan, "out"))[0]
     task.folder.mkdir(parents=True)
     (task.folder / "checkpoint.pth.tar").write_text("[1000]")  # as after one epoch
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     assert json.loads((task.folder / "checkpoint.pth.tar").read_text())[0] == 1000
 
 
 def test_a_folder_of_another_command_is_refused_untouched(plan: Path, tmp_path: Path) -> None:
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     plan.write_text(plan.read_text().replace("--num_epochs 4", "--num_epochs 9"))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=r"holds a run of another command, .*--num_epochs 4"):
-        main(Options(str(plan), out="out"))
+        main(ExperimentOptions(str(plan), out="out"))
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_failure_is_named_and_does_not_stop_the_others(plan: Path, tmp_path: Path) -> None:
     plan.write_text(plan.read_text() + 'bad = "--loss broken"\n')
     with pytest.raises(InputError) as failed:
-        main(Options(str(plan), out="out"))
+        main(ExperimentOptions(str(plan), out="out"))
     assert "2 of 8 runs failed" in str(failed.value)
     assert "train.py ended with status 1: error: this objective does not exist" in str(failed.value)
     assert [row["run"] for row in table(tmp_path / "out")] == ["LMH", "HAL | mine"]
@@ -196,14 +197,14 @@ def test_a_failure_is_named_and_does_not_stop_the_others(plan: Path, tmp_path: P
 def test_what_needs_a_failed_run_is_left_out(plan: Path) -> None:
     plan.write_text(plan.read_text().replace("--loss sum_hinge", "--loss broken"))
     with pytest.raises(InputError, match="no run is finished"):
-        main(Options(str(plan), out="out"))
+        main(ExperimentOptions(str(plan), out="out"))
 
 
 def test_jobs_run_side_by_side_and_share_the_threads(plan: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     monkeypatch.setenv("EPOCH_SECONDS", "0.1")
-    main(Options(str(plan), out="out", jobs=2))
+    main(ExperimentOptions(str(plan), out="out", jobs=2))
     spans = [line.split() for path in (tmp_path / "out").glob("*/spans") for line in path.read_text().splitlines()]
     assert {threads for threads, _, _ in spans} == {"4"}
     moments = sorted(
@@ -215,7 +216,7 @@ def test_jobs_run_side_by_side_and_share_the_threads(plan: Path, tmp_path: Path,
 
 def test_commands_are_printed_without_doing_anything(plan: Path, tmp_path: Path, capsys) -> None:
     before = sorted(tmp_path.rglob("*"))
-    main(Options(str(plan), out="out", dry_run=True))
+    main(ExperimentOptions(str(plan), out="out", dry_run=True))
     lines = capsys.readouterr().out.splitlines()
     assert sorted(tmp_path.rglob("*")) == before
     assert lines[:2] == [
@@ -227,7 +228,7 @@ def test_commands_are_printed_without_doing_anything(plan: Path, tmp_path: Path,
 
 def test_every_epoch_on_test_tells_what_that_habit_is_worth(plan: Path, tmp_path: Path) -> None:
     add(plan, "test_every_epoch = true")
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     first = table(tmp_path / "out")[0]
     # After epoch 1, 45 + 50 and 47 + 50 on test; the last epoch, which dev chose, has 75 and 77.
     assert float(first["rsum"]) == 76.0
@@ -238,7 +239,7 @@ def test_every_epoch_on_test_tells_what_that_habit_is_worth(plan: Path, tmp_path
 
 def test_an_experiment_of_every_epoch_is_resumed_too(plan: Path, tmp_path: Path, monkeypatch) -> None:
     add(plan, "test_every_epoch = true")
-    main(Options(str(plan), out="whole"))
+    main(ExperimentOptions(str(plan), out="whole"))
     commands: list[Any] = []
 
     def killed(command: Any, *rest: Any) -> None:
@@ -250,15 +251,15 @@ def test_an_experiment_of_every_epoch_is_resumed_too(plan: Path, tmp_path: Path,
     run = experiment._run
     monkeypatch.setattr(experiment, "_run", killed)
     with pytest.raises((KeyboardInterrupt, InputError)):
-        main(Options(str(plan), out="broken"))
+        main(ExperimentOptions(str(plan), out="broken"))
     monkeypatch.setattr(experiment, "_run", run)
-    main(Options(str(plan), out="broken"))
+    main(ExperimentOptions(str(plan), out="broken"))
     assert table(tmp_path / "broken") == table(tmp_path / "whole")
 
 
 def test_ensembles_are_rows_of_their_own(plan: Path, tmp_path: Path) -> None:
     add(plan, "ensembles = [[0, 1]]")
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     rows = {row["run"]: row for row in table(tmp_path / "out")}
     assert float(rows["LMH, mean of seeds 0 and 1"]["rsum"]) == 76.0
     assert rows["LMH, mean of seeds 0 and 1"]["seeds"] == "0+1"
@@ -267,11 +268,11 @@ def test_ensembles_are_rows_of_their_own(plan: Path, tmp_path: Path) -> None:
 
 def test_an_ensemble_of_new_models_is_evaluated_anew(plan: Path, tmp_path: Path) -> None:
     add(plan, "ensembles = [[0, 1]]")
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     together = tmp_path / "out" / "demo__net__lmh__seed_0_1" / "test.json"
     together.write_text(together.read_text().replace('"rsum": 76', '"rsum": 11'))
     (tmp_path / "out" / "demo__net__lmh__seed_0" / "test.json").unlink()
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     assert json.loads(together.read_text())["rsum"] == 76.0
 
 
@@ -280,18 +281,18 @@ def differences_of(folder: Path) -> str:
 
 
 def test_the_report_has_differences_to_the_first_row(plan: Path, tmp_path: Path) -> None:
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     assert "HAL" in differences_of(tmp_path / "out")
     assert "+30.0 ± 0.0" in differences_of(tmp_path / "out")
     add(plan, 'against = "HAL | mine"')
-    main(Options(str(plan), out="out", report=True))
+    main(ExperimentOptions(str(plan), out="out", report=True))
     assert "-30.0 ± 0.0" in differences_of(tmp_path / "out")
 
 
 def test_an_unfinished_plan_reports_what_is_there(plan: Path, tmp_path: Path) -> None:
-    main(Options(str(plan), out="out"))
+    main(ExperimentOptions(str(plan), out="out"))
     (tmp_path / "out" / "demo__net__hal_mine__seed_1" / "test.json").unlink()
-    main(Options(str(plan), out="out", report=True))
+    main(ExperimentOptions(str(plan), out="out", report=True))
     assert [row["seeds"] for row in table(tmp_path / "out")] == ["0, 1", "0"]
     assert not (tmp_path / "out" / "demo__net__hal_mine__seed_1" / "test.json").exists()
 
@@ -312,7 +313,7 @@ class Links(HTMLParser):
 
 
 def test_the_page_is_whole_escaped_and_needs_no_other_file(plan_with_plots: Path, tmp_path: Path) -> None:
-    main(Options(str(plan_with_plots), out="out"))
+    main(ExperimentOptions(str(plan_with_plots), out="out"))
     text = (tmp_path / "out" / "report" / "report.html").read_text()
     links = Links()
     links.feed(text)
@@ -325,12 +326,12 @@ def test_the_page_is_whole_escaped_and_needs_no_other_file(plan_with_plots: Path
 
 
 def test_plots_are_png_and_svg_and_the_same_each_time(plan_with_plots: Path, tmp_path: Path) -> None:
-    main(Options(str(plan_with_plots), out="out"))
+    main(ExperimentOptions(str(plan_with_plots), out="out"))
     folder = tmp_path / "out" / "report"
     names = {f"{name}_demo.{kind}" for name in ("curves", "points") for kind in ("png", "svg")}
     assert names == {path.name for path in folder.iterdir() if path.suffix in (".png", ".svg")}
     before = {name: (folder / name).read_bytes() for name in names}
-    main(Options(str(plan_with_plots), out="out", report=True))
+    main(ExperimentOptions(str(plan_with_plots), out="out", report=True))
     assert {name: (folder / name).read_bytes() for name in names} == before
 
 
@@ -349,7 +350,7 @@ def test_a_run_that_outlives_its_experiment_is_waited_for(plan: Path, tmp_path: 
 
 def test_two_experiments_do_not_share_a_folder(plan: Path, tmp_path: Path) -> None:
     with locks.hold(tmp_path / "out"), pytest.raises(InputError, match="in use by process"):
-        main(Options(str(plan), out="out"))
+        main(ExperimentOptions(str(plan), out="out"))
 
 
 def test_tasks_wait_for_what_they_need() -> None:
@@ -377,6 +378,6 @@ def test_tasks_wait_for_what_they_need() -> None:
 def test_runs_are_submitted_as_jobs(plan: Path, tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     plan.write_text(plan.read_text().replace("seeds = [0, 1]", "seeds = [0]") + "[cluster]\ntimeout_min = 5\n")
-    main(Options(str(plan), out="out", cluster="local", jobs=2))
+    main(ExperimentOptions(str(plan), out="out", cluster="local", jobs=2))
     assert [float(row["rsum"]) for row in table(tmp_path / "out")] == [75.0, 105.0]
     assert list((tmp_path / "out" / "cluster").iterdir())

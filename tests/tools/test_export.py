@@ -11,7 +11,8 @@ import torch
 import vse
 from tests.trained import CAPTIONS, SIZES, features, write_checkpoint
 from vse.errors import InputError
-from vse.tools.export import Options, main
+from vse.tools.export import main
+from vse.tools.options import ExportOptions
 
 RECORD = {
     "data": {"train": {"folder": "/somewhere/f8k", "images": 6000, "captions": 30000}},
@@ -24,7 +25,7 @@ RECORD = {
 
 def export(tmp_path: Path, name: str = "VSEpp", **flags: str) -> tuple[Path, Path]:
     checkpoint = write_checkpoint(tmp_path / "model.pth.tar", name, record=RECORD, data_path="/private/place/data")
-    main(Options(str(checkpoint), str(tmp_path / "out"), **flags))
+    main(ExportOptions(str(checkpoint), str(tmp_path / "out"), **flags))
     return checkpoint, tmp_path / "out"
 
 

@@ -25,7 +25,8 @@ from vse.data.images import CropTransform, open_pictures, picture_splits
 from vse.errors import InputError
 from vse.nn.extractors import TokenExtractor
 from vse.nn.towers.tower import build_image_tower
-from vse.tools.features import Options, main
+from vse.tools.features import main
+from vse.tools.options import FeaturesOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,7 +70,7 @@ def extract(photos: Path, out: Path, **options: Any) -> Path:
         "image_size": 64,
     }
     defaults |= {"images": photos, "out": out, "batch_size": 3, "device": "cpu"}
-    main(Options(**(defaults | options)))
+    main(FeaturesOptions(**(defaults | options)))
     return out
 
 
@@ -190,7 +191,7 @@ save = extract._save_progress
 extract.SAVE_SECONDS = 0.0
 extract._save_progress = lambda *arguments: (save(*arguments), time.sleep(0.1))
 torch.set_num_threads(1)
-run(extract.main, extract.Options)
+run(extract.main, extract.FeaturesOptions)
 """
     options = {"model": "efficientnet_lite0", "image_size": 64, "grid": 2, "batch_size": 1, "device": "cpu"}
     command = [sys.executable, "-c", slow, str(photos), f"--captions={tmp_path / 'captions.csv'}"]
@@ -325,7 +326,7 @@ torch.manual_seed(0)
 state = torchvision.models.resnet18().state_dict()
 sys.modules["vse.nn.towers.from_torchvision"].fetch_weights = lambda *_: state
 torch.set_num_threads(1)
-run(extract.main, extract.Options)
+run(extract.main, extract.FeaturesOptions)
 """
 
 

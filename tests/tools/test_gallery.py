@@ -17,7 +17,8 @@ from vse.data.index import folder_pictures
 from vse.data.index_writer import write_index
 from vse.errors import InputError
 from vse.evaluation.scoring import save_similarities
-from vse.tools.gallery import Options, main
+from vse.tools.gallery import main
+from vse.tools.options import GalleryOptions
 
 IMAGES, CAPTIONS = 8, 5
 
@@ -41,7 +42,9 @@ def scores(tmp_path: Path) -> torch.Tensor:
 
 def page_of(tmp_path: Path, **flags: object) -> str:
     out = tmp_path / "page.html"
-    main(Options(str(tmp_path / "scores.npy"), data_path=str(tmp_path), data_name="small", out=str(out), **flags))
+    main(
+        GalleryOptions(str(tmp_path / "scores.npy"), data_path=str(tmp_path), data_name="small", out=str(out), **flags)
+    )
     return out.read_text(encoding="utf-8")
 
 
@@ -170,16 +173,16 @@ def test_a_checkpoint_is_evaluated_and_its_training_told(tmp_path: Path, folder:
     shape = np.load(folder / "test_ims.npy").shape[1:]
     model = write_checkpoint(tmp_path / "model.pth.tar", shape=shape, record=record)
     where: dict[str, Any] = {"data_path": str(tmp_path), "data_name": "small", "out": str(tmp_path / "page.html")}
-    main(Options(str(model), **where))
+    main(GalleryOptions(str(model), **where))
     page = (tmp_path / "page.html").read_text()
     assert "<dd>b_precomp train: 7 images, 35 captions</dd>" in page
     assert "<dd>rsum 301.2, epoch 4</dd>" in page
     assert "<td>image to text</td>" in page
     save_similarities(tmp_path / "scores.npy", torch.rand(IMAGES, IMAGES * CAPTIONS))
-    main(Options(str(tmp_path / "scores.npy"), model_path=str(model), **where))
+    main(GalleryOptions(str(tmp_path / "scores.npy"), model_path=str(model), **where))
     assert "<dd>b_precomp train: 7 images, 35 captions</dd>" in (tmp_path / "page.html").read_text()
     with pytest.raises(InputError, match="is a checkpoint already"):
-        main(Options(str(model), model_path=str(model), **where))
+        main(GalleryOptions(str(model), model_path=str(model), **where))
 
 
 def test_the_recall_table_is_that_of_the_scores(tmp_path: Path, folder: Path, scores: torch.Tensor) -> None:

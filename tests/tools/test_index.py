@@ -10,6 +10,7 @@ import pytest
 from tests.trained import features, write_checkpoint
 from vse.errors import InputError
 from vse.tools import index
+from vse.tools.options import IndexOptions
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(tmp_path: Path, model: Path, data_root: Path) -> Path:
-    index.main(index.Options(str(model), str(data_root / "small_precomp"), str(tmp_path / "index"), device="cpu"))
+    index.main(IndexOptions(str(model), str(data_root / "small_precomp"), str(tmp_path / "index"), device="cpu"))
     return tmp_path / "index"
 
 
@@ -27,7 +28,7 @@ def test_indexing_again_changes_nothing(
     made: Path, model: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path.name: path.read_bytes() for path in made.iterdir()}
-    index.main(index.Options(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
+    index.main(IndexOptions(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
     assert "images: 0 added, 0 replaced, 8 unchanged; 8 in" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
@@ -39,7 +40,7 @@ def test_changed_features_are_replaced(
     array = np.load(path)
     array[3] += 1
     np.save(path, array)
-    index.main(index.Options(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
+    index.main(IndexOptions(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
     assert "images: 0 added, 1 replaced, 7 unchanged; 8 in" in capsys.readouterr().out
 
 
@@ -48,4 +49,4 @@ def test_faiss_is_refused_where_scores_are_no_inner_products(name: str, options:
     checkpoint = write_checkpoint(tmp_path / "other.pth.tar", name, **options)
     np.save(tmp_path / "mine.npy", features(3))
     with pytest.raises(InputError, match="no inner products"):
-        index.main(index.Options(str(checkpoint), str(tmp_path / "mine.npy"), str(tmp_path / "i"), faiss="flat"))
+        index.main(IndexOptions(str(checkpoint), str(tmp_path / "mine.npy"), str(tmp_path / "i"), faiss="flat"))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from vse.errors import InputError
-from vse.tools.judge import Options, main
+from vse.tools.judge import main
+from vse.tools.options import JudgeOptions
 
 IMAGES, CAPTIONS = 8, 40
 
@@ -34,7 +35,11 @@ def run(tmp_path: Path, make_data_set: Callable[..., Path]) -> Run:
         if scores is not None:
             np.save(tmp_path / "scores.npy", scores)
             flags["scores"] = str(tmp_path / "scores.npy")
-        main(Options(str(tmp_path / "grades.txt"), str(folder), resamples=50, json=str(tmp_path / "out.json"), **flags))
+        main(
+            JudgeOptions(
+                str(tmp_path / "grades.txt"), str(folder), resamples=50, json=str(tmp_path / "out.json"), **flags
+            )
+        )
         return json.loads((tmp_path / "out.json").read_bytes())
 
     return judge_files

@@ -12,7 +12,8 @@ import vse
 from tests.trained import CAPTIONS, features, write_checkpoint
 from vse.errors import InputError
 from vse.tools import onnx
-from vse.tools.export import Options, main
+from vse.tools.export import main
+from vse.tools.options import ExportOptions
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -20,7 +21,7 @@ pytest.importorskip("onnx")
 
 @pytest.mark.parametrize("name", ["VSEpp", "VSRN", "VSEinfty", "HAL"])
 def test_onnx_vectors_equal_torchs(name: str, tmp_path: Path) -> None:
-    main(Options(str(write_checkpoint(tmp_path / "model.pth.tar", name)), str(tmp_path / "out"), onnx=True))
+    main(ExportOptions(str(write_checkpoint(tmp_path / "model.pth.tar", name)), str(tmp_path / "out"), onnx=True))
     model = vse.load(tmp_path / "out", device="cpu")
     session = onnxruntime.InferenceSession(tmp_path / "out" / onnx.CAPTIONS)
     ids, lengths = model.text.captions(CAPTIONS, tmp_path / "given_caps.txt").batch(np.arange(len(CAPTIONS)), None)
@@ -34,8 +35,8 @@ def test_onnx_vectors_equal_torchs(name: str, tmp_path: Path) -> None:
 
 def test_an_export_without_onnx_leaves_none_of_an_earlier_one(tmp_path: Path) -> None:
     model, out = str(write_checkpoint(tmp_path / "model.pth.tar")), str(tmp_path / "out")
-    main(Options(model, out, onnx=True))
-    main(Options(model, out))
+    main(ExportOptions(model, out, onnx=True))
+    main(ExportOptions(model, out))
     assert not list((tmp_path / "out").glob("*.onnx"))
 
 

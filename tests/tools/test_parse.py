@@ -12,6 +12,7 @@ import pytest
 from vse.data.records import changed_since
 from vse.errors import InputError
 from vse.tools import parse
+from vse.tools.options import ParseOptions
 
 
 class Doc(list):
@@ -50,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_roots_come_first_and_positions_count_from_one(spacy: ModuleType, folder: Path) -> None:
-    parse.main(parse.Options(str(folder)))
+    parse.main(ParseOptions(str(folder)))
     parses = json.loads((folder / "train_caps.json").read_text())
     assert parses == [[[0, 5], [2, 1], [3, 2], [4, 3], [5, 4]], [], [[0, 1]]]
 
@@ -59,7 +60,7 @@ def test_parses_that_are_there_are_left_alone(
     spacy: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "dev_caps.json").write_text("[]")
-    parse.main(parse.Options(str(folder)))
+    parse.main(ParseOptions(str(folder)))
     assert (folder / "dev_caps.json").read_text() == "[]"
     assert "left as it is" in capsys.readouterr().out
 
@@ -67,11 +68,11 @@ def test_parses_that_are_there_are_left_alone(
 def test_captions_that_have_changed_are_parsed_again(
     spacy: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parse.main(parse.Options(str(folder)))
+    parse.main(ParseOptions(str(folder)))
     assert changed_since(folder / "dev_parse.json") == []
     (folder / "dev_caps.txt").write_text("two grey cats\n")
     assert changed_since(folder / "dev_parse.json") == ["dev_caps.txt"]
-    parse.main(parse.Options(str(folder)))
+    parse.main(ParseOptions(str(folder)))
     assert json.loads((folder / "dev_caps.json").read_text()) == [[[0, 3], [2, 1], [3, 2]]]
     assert "dev_caps.json: was made from other captions" in capsys.readouterr().out
 
@@ -80,7 +81,7 @@ def test_without_spacy_or_its_model_the_remedy_is_said(
     spacy: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="finds no model other"):
-        parse.main(parse.Options(str(folder), model="other"))
+        parse.main(ParseOptions(str(folder), model="other"))
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(InputError, match=r"spaCy is not installed; pip install 'vse\[parse\]'"):
-        parse.main(parse.Options(str(folder)))
+        parse.main(ParseOptions(str(folder)))

@@ -14,6 +14,7 @@ import vse
 from tests.trained import write_checkpoint
 from vse.errors import InputError
 from vse.tools import index, search
+from vse.tools.options import IndexOptions, SearchOptions
 
 
 @pytest.fixture
@@ -23,13 +24,13 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(tmp_path: Path, model: Path, data_root: Path) -> Path:
-    index.main(index.Options(str(model), str(data_root / "small_precomp"), str(tmp_path / "index"), device="cpu"))
+    index.main(IndexOptions(str(model), str(data_root / "small_precomp"), str(tmp_path / "index"), device="cpu"))
     return tmp_path / "index"
 
 
 def test_sentences_find_images_and_the_json_holds_them(tmp_path: Path, made: Path, model: Path) -> None:
     out = tmp_path / "answers.json"
-    search.main(search.Options(str(made), ("a dog", "a purple cat"), k=3, json=str(out), device="cpu"))
+    search.main(SearchOptions(str(made), ("a dog", "a purple cat"), k=3, json=str(out), device="cpu"))
     answers = json.loads(out.read_text())["answers"]
     assert [answer["query"] for answer in answers] == ["a dog", "a purple cat"]
     assert answers[1]["unknown_words"] == ["purple"]
@@ -41,7 +42,7 @@ def test_sentences_find_images_and_the_json_holds_them(tmp_path: Path, made: Pat
 
 def test_captions_are_found_by_a_sentence_of_the_same_side(tmp_path: Path, made: Path) -> None:
     out = tmp_path / "answers.json"
-    search.main(search.Options(str(made), ("a dog",), find="captions", json=str(out), device="cpu"))
+    search.main(SearchOptions(str(made), ("a dog",), find="captions", json=str(out), device="cpu"))
     answer = json.loads(out.read_text())["answers"][0]
     assert answer["how"] == "cosine of captions with caption"
     assert answer["hits"][0]["name"] == "a dog"
@@ -51,7 +52,7 @@ def test_the_prompt_answers_until_an_empty_line(
     made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("a dog\nthe cat\n\nnever read\n"))
-    search.main(search.Options(str(made), k=1, device="cpu"))
+    search.main(SearchOptions(str(made), k=1, device="cpu"))
     printed = capsys.readouterr().out
     assert "a dog  (every item scored)" in printed
     assert "the cat  (every item scored)" in printed
@@ -65,11 +66,11 @@ def test_own_pictures_are_searched_by_sentence_and_picture(tmp_path: Path) -> No
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 255, (30, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"<b>{number}.png")
-    index.main(index.Options(str(checkpoint), str(folder), str(tmp_path / "index"), device="cpu"))
+    index.main(IndexOptions(str(checkpoint), str(folder), str(tmp_path / "index"), device="cpu"))
     out, page = tmp_path / "answers.json", tmp_path / "page.html"
     query = str(folder / "<b>1.png")
     search.main(
-        search.Options(str(tmp_path / "index"), ("a dog",), (query,), k=2, json=str(out), page=str(page), device="cpu")
+        SearchOptions(str(tmp_path / "index"), ("a dog",), (query,), k=2, json=str(out), page=str(page), device="cpu")
     )
     by_sentence, by_picture = json.loads(out.read_text())["answers"]
     assert len(by_sentence["hits"]) == 2
@@ -83,16 +84,16 @@ def test_own_pictures_are_searched_by_sentence_and_picture(tmp_path: Path) -> No
 def test_a_network_that_moved_is_found_by_its_option(tmp_path: Path, made: Path, model: Path) -> None:
     moved = model.rename(tmp_path / "moved.pth.tar")
     with pytest.raises(InputError, match="no such checkpoint"):
-        search.main(search.Options(str(made), ("a dog",), device="cpu"))
-    search.main(search.Options(str(made), ("a dog",), model=str(moved), device="cpu"))
+        search.main(SearchOptions(str(made), ("a dog",), device="cpu"))
+    search.main(SearchOptions(str(made), ("a dog",), model=str(moved), device="cpu"))
 
 
 def test_another_model_is_refused(tmp_path: Path, made: Path, data_root: Path) -> None:
     other = write_checkpoint(tmp_path / "other.pth.tar", embed_size=9)
     with pytest.raises(InputError, match="made with weights of SHA-256"):
-        search.main(search.Options(str(made), ("a dog",), model=str(other), device="cpu"))
+        search.main(SearchOptions(str(made), ("a dog",), model=str(other), device="cpu"))
     with pytest.raises(InputError, match="made with weights of SHA-256"):
-        index.main(index.Options(str(other), str(data_root / "small_precomp"), str(made), device="cpu"))
+        index.main(IndexOptions(str(other), str(data_root / "small_precomp"), str(made), device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -104,9 +105,9 @@ def test_another_model_is_refused(tmp_path: Path, made: Path, data_root: Path) -
 )
 def test_unusable_queries_are_refused(made: Path, flags: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        search.main(search.Options(str(made), device="cpu", **flags))
+        search.main(SearchOptions(str(made), device="cpu", **flags))
 
 
 def test_a_folder_that_is_no_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a folder that python -m vse index wrote"):
-        search.main(search.Options(str(tmp_path)))
+        search.main(SearchOptions(str(tmp_path)))

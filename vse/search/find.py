@@ -16,9 +16,6 @@ from vse.nn.network import Encoding
 from vse.search.approximate import candidates as faiss_candidates
 from vse.search.store import Index, Item, Side
 
-CANDIDATES = 200
-"""Items that a pairwise network scores, where an index holds more and a cheaper comparison can choose them."""
-
 Score = Callable[[Encoding], Tensor]
 """Encodings of n items -> scores [n]."""
 
@@ -44,7 +41,7 @@ def find(
     query: Encoding,
     query_side: Side,
     k: int = 10,
-    candidates: int = CANDIDATES,
+    candidates: int = 200,
     exact: bool = False,
 ) -> Answer:
     """Find the best `k` items of a side for one query; of equal scores the earlier row comes first.

@@ -6,7 +6,6 @@ A network's own script calls `draw` with an `Explain` of its own: SGRAF_LSEH/vis
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,10 +27,10 @@ from vse.inference.model import GIVEN
 from vse.networks import NetworkFolder
 from vse.nn.towers.tower import ImageTower
 from vse.options import EvaluationOptions
-from vse.ranges import AtLeast0
 from vse.text.token_ids import encode
 from vse.text.tokens import tokenise
 from vse.text.word_pieces import WordPieces
+from vse.tools.attention_options import AttentionOptions
 from vse.tools.attention_page import PAGE
 from vse.tools.attention_tiles import TILE, Explanation, shade, sheet, tiles
 from vse.tools.pages import Album, save_page
@@ -49,35 +48,7 @@ MEANINGS = {
 }
 
 
-@dataclass
-class Options:
-    """What to draw."""
-
-    model_path: str = "runs/runX/model_best.pth.tar"
-    """Checkpoint of the network, ours or of the original code."""
-    data_path: str | None = None
-    """Folder that holds the data set folders; default: where the checkpoint's training data was."""
-    data_name: str | None = None
-    """Data set; default: the one the checkpoint was trained on."""
-    vocab_path: str | None = None
-    """Folder of the vocabulary, for a checkpoint of the original code, which carries none; default: the data set's."""
-    split: str | None = None
-    """Split; default: test."""
-    image: AtLeast0 = 0
-    """Image, counted from 0 in the split."""
-    caption: AtLeast0 | None = None
-    """Caption, its line in the caption file counted from 0; default: the image's first."""
-    text: str | None = None
-    """A caption of your own in place of one of the split's."""
-    pictures: str | None = None
-    """Folder of the picture files; default: where the data set says."""
-    out: str | None = None
-    """Folder of the PNG and the HTML page; default: attention/ beside the checkpoint."""
-    device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is available."""
-
-
-def draw(folder: NetworkFolder, explain: Explain, options: Options) -> None:
+def draw(folder: NetworkFolder, explain: Explain, options: AttentionOptions) -> None:
     """Write the PNG and the HTML page.
 
     Raises:
@@ -116,7 +87,7 @@ def draw(folder: NetworkFolder, explain: Explain, options: Options) -> None:
     say(f"{out / stem}.png and .html")
 
 
-def _choose(options: Options, split: Split) -> tuple[int | None, str]:
+def _choose(options: AttentionOptions, split: Split) -> tuple[int | None, str]:
     """Return the number of the caption, None for a text of one's own, and its text."""
     name = f"{split.captions_file.parent.name} {split.name}"
     if options.image >= len(split.images):
@@ -182,7 +153,9 @@ def _size(picture: Image.Image | None, split: Split, image: int) -> tuple[int, i
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _facts(options: Options, split: Split, caption: int | None, explanation: Explanation) -> list[tuple[str, str]]:
+def _facts(
+    options: AttentionOptions, split: Split, caption: int | None, explanation: Explanation
+) -> list[tuple[str, str]]:
     which = "of your own"
     if caption is not None:
         which = f"{caption}, of {'this' if split.caption_image[caption] == options.image else 'another'} image"

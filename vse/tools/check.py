@@ -5,32 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from tabulate import tabulate
 
 from vse.console import say
 from vse.data.datasets import search_data_set
 from vse.published.sets import PUBLISHED_SETS
 from vse.tools.inspection import Findings, inspect
+from vse.tools.options import CheckOptions
 
 
-@dataclass
-class Options:
-    """Check a data set: counts, captions per image, unknown words, duplicates, broken rows, what was made from what."""
-
-    path: Annotated[str, tyro.conf.Positional]
-    """Folder of the data set, or the folder that holds it; nothing is written into it."""
-    data_name: str | None = None
-    """Data set under PATH, when PATH holds several."""
-    json: bool = False
-    """Print the findings as JSON."""
-
-
-def main(options: Options) -> None:
+def main(options: CheckOptions) -> None:
     """Print a table of the splits, what each derived file was made from, and a line for each problem.
 
     The exit status is 2 if there is any problem.

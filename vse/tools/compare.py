@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any
 
 from vse.console import warn
 from vse.errors import InputError
@@ -21,28 +18,11 @@ from vse.evaluation.comparison import (
     pick_row,
     rows_of,
 )
-from vse.evaluation.tables import Format, format_table
-from vse.options import Switch
+from vse.evaluation.tables import format_table
+from vse.tools.options import CompareOptions
 
 
-@dataclass
-class Options:
-    """Compare evaluations: mean and deviation over seeds, and whether differences are real."""
-
-    results: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Files that evaluation scripts write with --json, or folders of them. The record in each file tells which row it
-    belongs to."""
-    against: str | None = None
-    """Row that the others are compared with: its number, or words of its name."""
-    metric: Literal["rsum", "r1", "r5", "r10", "r1i", "r5i", "r10i"] = "rsum"
-    """What --against compares; the i is text to image."""
-    fold5: Switch = False
-    """Compare the means over five folds (MS-COCO 1K) instead of the full split; of results made with --fold5."""
-    format: Format = "markdown"
-    """Form of the tables."""
-
-
-def main(options: Options) -> None:
+def main(options: CompareOptions) -> None:
     """Print the tables.
 
     Raises:

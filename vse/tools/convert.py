@@ -5,75 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import orjson
-import tyro
 from tqdm import tqdm
 
 from vse.console import say, warn
 from vse.data.feature_writer import SplitFiles, to_dtype
 from vse.data.index_writer import write_index, write_lines
 from vse.data.listings import read_pictures
-from vse.data.pairing import KINDS, Kind, pair
+from vse.data.pairing import KINDS, pair
 from vse.data.pictures import Pictures, evenly, first_of, merge_restval
 from vse.data.sources.collection import Collection, collect
-from vse.data.sources.entry import Axes
 from vse.data.sources.open import open_source
 from vse.errors import InputError
 from vse.files import sha256, writable_folder, write_atomically
-from vse.ranges import AtLeast0, AtLeast1
+from vse.tools.options import ConvertOptions
 
 
-@dataclass
-class Options:
-    """Convert features (TSV, HDF5, LMDB, .npz or .npy files) to memory-mapped .npy files with ids and boxes."""
-
-    sources: Annotated[list[Path], tyro.conf.Positional]
-    """Feature files or folders of them: TSV, HDF5, LMDB, .npy, .npz, a folder with a .npz or .npy for each image."""
-    out: Path
-    """Data set folder to write."""
-    captions: Path | None = None
-    """Captions with the splits: a file or a data set folder; without it all images make one split, in order."""
-    images: Path | None = None
-    """Folder of the pictures, only noted for later; default: where the captions lie."""
-    split: str = "train"
-    """Name of the one split, without --captions."""
-    match: Kind | Literal["auto"] = "auto"
-    """What ids in the sources are to --captions: file name, the same without suffix, image id, name that ends in it,
-    name that ends in the same number as the file name."""
-    ids: Path | None = None
-    """File with the id of each row, for arrays that have none: text, .json, .npy, or .pkl (a list or id: row)."""
-    dtype: Literal["float32", "float16"] = "float32"
-    """Precision of the features that are written; boxes stay float32."""
-    dtype_in: Literal["float32", "float16", "float64"] | None = None
-    """Precision of the features in TSV, and in LMDB with --dim; default: found out from their bytes."""
-    axes: Axes = "auto"
-    """Order of an image's axes: regions r, dimensions d, rows and columns h w; default: found out from all images."""
-    regions: AtLeast1 | None = None
-    """Keep at most so many regions of each image, the first ones; images with fewer are padded."""
-    captions_per_image: AtLeast1 | None = None
-    """Keep so many captions of each image, the first ones, and leave images with fewer out; default: all captions."""
-    drop_missing: bool = False
-    """Leave images of --captions without features out, with their captions, and name them."""
-    fields: str | None = None
-    """Columns of a TSV file, in order; default: by their number. Others than image_id,image_w,... are ignored."""
-    features_key: str | None = None
-    """Name of the features in HDF5 or .npz; default: one of the usual names."""
-    dim: AtLeast1 | None = None
-    """LMDB values are bare numbers, so many for each region."""
-    trust: bool = False
-    """Keep values beyond 1e6 and boxes outside their picture."""
-    seed: AtLeast0 = 0
-    """Seed of the splits, for a caption table that names none."""
-    overwrite: bool = False
-    """Replace feature files that are there."""
-
-
-def main(options: Options) -> None:
+def main(options: ConvertOptions) -> None:
     """Check all there is to check, then convert, and count what went where; on a mistake nothing half-written stays.
 
     Raises:
@@ -102,7 +53,7 @@ def main(options: Options) -> None:
             _convert_all(images, folder, options)
 
 
-def _splits(options: Options) -> dict[str, Pictures]:
+def _splits(options: ConvertOptions) -> dict[str, Pictures]:
     if options.captions is None:
         return {}
     images = options.images or (options.captions if options.captions.is_dir() else options.captions.parent) / "images"
@@ -119,7 +70,7 @@ def _splits(options: Options) -> dict[str, Pictures]:
     return even
 
 
-def _convert_all(images: Collection, folder: Path, options: Options) -> None:
+def _convert_all(images: Collection, folder: Path, options: ConvertOptions) -> None:
     """Everything into one split, in the order of the sources."""
     rows: dict[str, int] = {}
     for entry in images.entries:
@@ -149,7 +100,7 @@ def _write_ids(images: list[str], folder: Path, split: str) -> None:
     write_lines(names, [re.sub(r"[\x00-\x1f\x7f]", "?", image) for image in images])
 
 
-def _convert_splits(splits: dict[str, Pictures], images: Collection, folder: Path, options: Options) -> None:
+def _convert_splits(splits: dict[str, Pictures], images: Collection, folder: Path, options: ConvertOptions) -> None:
     """Each image to the place that its split's captions give it."""
     known = {  # an image may be in two splits: COCO's test is part of testall
         (image_id, name): None
@@ -185,7 +136,7 @@ def _convert_splits(splits: dict[str, Pictures], images: Collection, folder: Pat
     _account(images, others, repeated)
 
 
-def _complete(split: str, pictures: Pictures, present: np.ndarray, options: Options) -> Pictures:
+def _complete(split: str, pictures: Pictures, present: np.ndarray, options: ConvertOptions) -> Pictures:
     """Drop the images of a split that have no features, if the options allow it."""
     missing = [name for name, there in zip(pictures.names, present, strict=True) if not there]
     if not missing:
@@ -207,7 +158,7 @@ def _write(
     images: Collection,
     where: list[list[tuple[str, int]]],
     folder: Path,
-    options: Options,
+    options: ConvertOptions,
     write_companions: Callable[[], None],
 ) -> list[str]:
     """Write the features of each image to its splits and rows; return the images that came again, with equal features.
@@ -270,11 +221,11 @@ def _write(
     return repeated
 
 
-def _record(options: Options) -> bytes:
+def _record(options: ConvertOptions) -> bytes:
     """Record what `python -m vse check` compares and shows: the sources by content, and the flags that were given."""
     files = [path / "data.mdb" if path.is_dir() else path for path in options.sources]
     flags = ("match", "axes", "dtype_in", "regions", "captions_per_image", "drop_missing", "trust", "dtype")
-    default = Options([], options.out)
+    default = ConvertOptions([], options.out)
     return orjson.dumps(
         {
             "made_from": {str(file.resolve()): sha256(file) for file in files if file.is_file()},
@@ -284,7 +235,7 @@ def _record(options: Options) -> bytes:
     )
 
 
-def _described(images: Collection, options: Options) -> str:
+def _described(images: Collection, options: ConvertOptions) -> str:
     if len(images.shape) == 1:
         return f"{images.shape[0]:,} dimensions, {options.dtype}"
     regions, dimensions = images.shape

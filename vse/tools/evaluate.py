@@ -6,11 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from torch import Tensor
 
 from vse.console import say, warn
@@ -46,45 +45,8 @@ from vse.evaluation.protocols import (
 from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import ensemble
 from vse.evaluation.script import EvaluatedModel, open_models, score
-from vse.options import EvaluationOptions, Switch
-
-
-@dataclass
-class Options:
-    """Evaluate any model, a checkpoint or its scores or embeddings, by every protocol."""
-
-    inputs: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """SCORES [images, captions]; or IMAGES [images, D] and CAPTIONS [captions, D]; or one archive that holds either
-    (.npy, .npz or .safetensors; FILE:NAME chooses one array of an archive); or a checkpoint of this repository, or
-    several, whose scores are averaged."""
-    data: str | None = None
-    """Data set folder, or the name of a data set under data/; default: of a checkpoint the one it was trained on, of
-    scores none, and the captions belong evenly to the images."""
-    split: str | None = None
-    """Split that is evaluated; default: test (with --coco testall where there is one)."""
-    caption_image: str | None = None
-    """File (.npy or integers, one a line) with the row of each caption's image, from 0; without --data."""
-    image_ids: str | None = None
-    """File with the id of each image, a line an image or a caption; default: {split}_ids.txt of --data."""
-    caption_ids: str | None = None
-    """File with the id of each caption, one a line; default: {split}_cap_ids.txt of --data."""
-    measure: Measure = "cosine"
-    """How embeddings are compared."""
-    fold5: Switch = False
-    """Also the mean over five folds of consecutive images."""
-    coco: Switch = False
-    """MS-COCO's test split: also the mean of five 1K folds, CxC and ECCV Caption (needs the extra [eval])."""
-    correct: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--rerank"])] = ()
-    """Hubness corrections beside the raw scores: csls, inverted_softmax, qbnorm, nnn, sinkhorn; constants as in
-    csls:k=20. They need a --bank."""
-    bank: str | None = None
-    """Queries by which corrections know hubs: train, for a checkpoint; an archive (.npz, .safetensors) with `images`
-    and `captions` of the training split, as embeddings or, if scores are evaluated, as scores [bank images, captions]
-    and [images, bank captions]; or test, which makes the numbers transductive."""
-    json: str | None = None
-    """Write all numbers, the rank of every query and how they were made to this file, for `python -m vse compare`."""
-    device: str | None = None
-    """Device of checkpoints: cuda, mps or cpu; default: the first of them that is available."""
+from vse.options import EvaluationOptions
+from vse.tools.options import EvaluateOptions
 
 
 @dataclass(frozen=True)
@@ -97,7 +59,7 @@ class Evaluated:
     models: Sequence[EvaluatedModel] = ()
 
 
-def main(options: Options) -> None:
+def main(options: EvaluateOptions) -> None:
     """Print the tables and write the JSON.
 
     Raises:
@@ -129,7 +91,7 @@ def main(options: Options) -> None:
         say(f"metrics, ranks and record: {options.json}")
 
 
-def _record(options: Options, evaluated: Evaluated, split: SplitIds) -> dict[str, Any]:
+def _record(options: EvaluateOptions, evaluated: Evaluated, split: SplitIds) -> dict[str, Any]:
     if evaluated.models:
         models = [model.trained.describe() for model in evaluated.models]
         data = describe_split(evaluated.models[0].data.split)
@@ -162,7 +124,7 @@ def _print(metrics: dict[str, Any], title: str, coco: bool) -> None:
         say("\n" + recall_table(metrics["fold5"], "mean of five folds"))
 
 
-def _read(options: Options) -> Evaluated:
+def _read(options: EvaluateOptions) -> Evaluated:
     """Read scores, or embeddings and their scores, from one file or two; or score the split by checkpoints."""
     if options.inputs and not any(holds_arrays(source) for source in options.inputs):
         return _scored(options)
@@ -183,7 +145,7 @@ def _read(options: Options) -> Evaluated:
     return _embedded(images, captions, options.measure)
 
 
-def _scored(options: Options) -> Evaluated:
+def _scored(options: EvaluateOptions) -> Evaluated:
     """Score the split by a checkpoint, or by several."""
     folder = None if options.data is None else str(find_folder(options.data))
     settings = EvaluationOptions(
@@ -215,7 +177,7 @@ def _embedded(images: Tensor, captions: Tensor, measure: Measure) -> Evaluated:
     return Evaluated(scores, images, captions)
 
 
-def _split(options: Options, evaluated: Evaluated) -> SplitIds:
+def _split(options: EvaluateOptions, evaluated: Evaluated) -> SplitIds:
     """Read whose the captions are in the split that the scores belong to."""
     images, captions = evaluated.scores.shape
     name = options.split or "test"
@@ -255,7 +217,7 @@ def _split(options: Options, evaluated: Evaluated) -> SplitIds:
     return split
 
 
-def _banks(options: Options, evaluated: Evaluated) -> Banks:
+def _banks(options: EvaluateOptions, evaluated: Evaluated) -> Banks:
     """Find the bank that `--bank` names.
 
     Raises:

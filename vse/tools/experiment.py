@@ -13,41 +13,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
-
-import tyro
+from typing import Any, Literal, Protocol
 
 from vse import REPOSITORY
 from vse.console import say, warn
 from vse.errors import InputError
 from vse.evaluation.reports import load_evaluation
-from vse.ranges import AtLeast1
 from vse.tools.experiment_report import write_report
+from vse.tools.options import ExperimentOptions
 from vse.tools.plans import Plan, Task, read_plan, tasks_of
 from vse.training import locks
 
 
-@dataclass
-class Options:
-    """Train and evaluate a grid of configurations from a plan, and report means, plots and differences."""
-
-    plan: Annotated[str, tyro.conf.Positional]
-    """Plan, a TOML file; benchmarks/plans holds some, docs/evaluation.md describes it."""
-    out: str | None = None
-    """Folder of the runs and the report; default: the plan's own."""
-    jobs: AtLeast1 = 1
-    """Runs side by side, or jobs in a cluster's queue. On this machine they share the CPU's threads."""
-    cluster: Literal["slurm", "local"] | None = None
-    """Submit runs as jobs (needs submitit); the plan's [cluster] holds its parameters. local: jobs on this machine."""
-    dry_run: bool = False
-    """Print the commands and do nothing."""
-    report: bool = False
-    """Train nothing; report what is finished."""
-
-
-def main(options: Options) -> None:
+def main(options: ExperimentOptions) -> None:
     """Run what is not done yet, then write the report.
 
     Raises:
@@ -192,7 +171,7 @@ def run_tasks(tasks: Sequence[Task], done: set[str], submit: Callable[[Task], Fu
 
 
 @contextmanager
-def _executor(plan: Plan, options: Options) -> Iterator[Callable[[Task], Future]]:
+def _executor(plan: Plan, options: ExperimentOptions) -> Iterator[Callable[[Task], Future]]:
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max(1, processors // options.jobs)
     if options.cluster is not None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import tyro
 from jinja2 import Environment
 
 from vse.console import say
@@ -16,9 +14,9 @@ from vse.errors import InputError
 from vse.files import writable_folder
 from vse.inference.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, open_exported, write_exported
 from vse.inference.model import Model, load
-from vse.options import Switch
 from vse.records import environment
 from vse.tools.onnx import CAPTIONS, IMAGES, remove_onnx, write_onnx
+from vse.tools.options import ExportOptions
 
 CARD_TEMPLATE = """---
 library_name: vse
@@ -59,24 +57,7 @@ training data have their owners and their licences.
 """
 
 
-@dataclass
-class Options:
-    """Export a trained model: weights alone, configuration, vocabulary and model card, in the Hub's form."""
-
-    model: Annotated[str, tyro.conf.Positional]
-    """Checkpoint of this repository, such as runs/x/model_best.pth.tar."""
-    out: str
-    """Folder to write; files of an earlier export in it are replaced."""
-    license: str = "other"
-    """Licence of the weights, as the model card states it; the data set's licence may bind you."""
-    features: str | None = None
-    """Data set folder, or its features.json, that says how features are made of pictures; default: the training
-    data's."""
-    onnx: Switch = False
-    """Write the encoders of an embedding network as images.onnx and captions.onnx as well (pip install 'vse[onnx]')."""
-
-
-def main(options: Options) -> None:
+def main(options: ExportOptions) -> None:
     """Write the folder and load it again, which must give the same weights to the bit.
 
     Raises:

@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torchvision
-import tyro
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -28,7 +27,7 @@ from vse.distributed import choose_device, first_process_first, leave, start, wa
 from vse.errors import InputError
 from vse.files import read_json, writable_folder, write_atomically
 from vse.nn.extractors import Extractor, build_extractor
-from vse.ranges import AtLeast0, AtLeast1
+from vse.tools.options import FeaturesOptions
 
 RECORD = "features.json"
 """What the features of a folder are; written last, so that a folder that has it is complete."""
@@ -40,48 +39,7 @@ SAVE_SECONDS = 20.0
 """A killed extraction repeats at most so much work."""
 
 
-@dataclass
-class Options:
-    """Make a data set folder from pictures and captions: regions of a detector or tokens of a tower, with boxes."""
-
-    images: Annotated[Path, tyro.conf.Positional]
-    """Folder of the pictures."""
-    captions: Path
-    """Caption table, JSON file or folder, in any form that docs/data.md lists."""
-    out: Path
-    """Data set folder to write; an extraction that was interrupted there goes on."""
-    model: str = "fasterrcnn_resnet50_fpn_v2"
-    """Regions: a detector of torchvision; tokens: torchvision:NAME, timm:NAME, hf:FOLDER or efficientnet_lite0, 1, 2;
-    none: captions and ids only."""
-    weights: Path | None = None
-    """File of the network's weights; default: the library's own."""
-    regions: AtLeast1 = 36
-    """Regions per image, of a detector."""
-    grid: AtLeast1 | None = None
-    """Cells per side that the tokens of a tower are averaged to; default: all its tokens."""
-    image_size: AtLeast1 | None = None
-    """Side of the square that a tower reads, in pixels; default: what it was trained on."""
-    dtype: Literal["float32", "float16"] = "float16"
-    """Precision of the features."""
-    captions_per_image: AtLeast1 | None = None
-    """Keep this many captions of each image and leave out images with fewer; default: keep all captions."""
-    dev: AtLeast0 | None = None
-    """Validation images to draw for a table that names no splits; default: a tenth, at most 1,000."""
-    test: AtLeast0 | None = None
-    """Test images to draw likewise."""
-    seed: AtLeast0 = 0
-    """Seed of that drawing."""
-    skip_broken: bool = False
-    """Leave out pictures that are missing or cannot be decoded, with their captions, and count them."""
-    batch_size: AtLeast1 = 8
-    """Pictures in the network at a time."""
-    workers: AtLeast0 = 0
-    """Processes that decode pictures."""
-    device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is there."""
-
-
-def main(options: Options) -> None:
+def main(options: FeaturesOptions) -> None:
     """List, extract, write captions and ids; killed at any moment, it goes on where it was when it is called again.
 
     Several processes under torchrun share the batches; the result has the same bits.
@@ -140,7 +98,7 @@ def main(options: Options) -> None:
     say("these are not bottom-up-attention features: recall will differ from the published tables")
 
 
-def _splits(options: Options) -> dict[str, Pictures]:
+def _splits(options: FeaturesOptions) -> dict[str, Pictures]:
     if not options.images.is_dir():
         raise InputError(f"{options.images}: no such folder; expected the pictures that --captions describes")
     listed = merge_restval(read_pictures(options.captions, options.images, options.dev, options.test, options.seed))
@@ -161,7 +119,7 @@ def _splits(options: Options) -> dict[str, Pictures]:
     return splits
 
 
-def _plan(splits: dict[str, Pictures], options: Options) -> dict[str, Any]:
+def _plan(splits: dict[str, Pictures], options: FeaturesOptions) -> dict[str, Any]:
     """Collect what decides the features; an extraction goes on only where all of it is the same."""
     listing = {}
     for split, pictures in splits.items():
@@ -176,7 +134,7 @@ def _plan(splits: dict[str, Pictures], options: Options) -> dict[str, Any]:
     }
 
 
-def _weights(options: Options) -> str:
+def _weights(options: FeaturesOptions) -> str:
     """Return the SHA-256 of the file that the weights come from, if it is known."""
     file = options.weights
     if file is None and options.model.startswith("hf:"):
@@ -251,7 +209,11 @@ class _Inputs(Dataset[Any]):
 
 
 def _extract(
-    splits: dict[str, Pictures], files: dict[str, SplitFiles], extractor: Extractor, options: Options, share: _Share
+    splits: dict[str, Pictures],
+    files: dict[str, SplitFiles],
+    extractor: Extractor,
+    options: FeaturesOptions,
+    share: _Share,
 ) -> None:
     """Compute this share of the batches that are left; they are always cut alike, so that the bits are equal."""
     paths = [path for pictures in splits.values() for path in pictures.paths]

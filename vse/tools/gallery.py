@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-import tyro
 from torch import Tensor
 
 from vse import networks
@@ -21,55 +20,17 @@ from vse.evaluation.ranking import Ranks, evaluate, nearest, ranks
 from vse.evaluation.scoring import load_similarities
 from vse.evaluation.script import evaluation_folder, open_models, score
 from vse.networks import Trained
-from vse.options import EvaluationOptions, Switch
-from vse.ranges import AtLeast0, AtLeast1, Cosine
+from vse.options import EvaluationOptions
 from vse.tools.gallery_page import PAGE
 from vse.tools.meaning import Kind, Meaning, measure_meaning, own_captions
+from vse.tools.options import GalleryOptions
 from vse.tools.pages import Album, save_page
 
 SECTIONS = [("model", "Model"), ("legend", "How to read"), ("captions", "Images for a caption")]
 SECTIONS += [("images", "Captions for an image")]
 
 
-@dataclass
-class Options:
-    """Show what a model retrieves and where it goes wrong: a page of queries, answers and pictures."""
-
-    source: Annotated[str, tyro.conf.Positional]
-    """Checkpoint, which is evaluated now, or the .npy file of an evaluation's --save_similarities."""
-    model_path: str | None = None
-    """With a .npy file: the checkpoint that gave the scores; the page then says what it was trained on."""
-    data_path: str | None = None
-    """Folder that holds the data set folders; default: where the checkpoint's training data was, or the repository's
-    data/ folder."""
-    data_name: str | None = None
-    """Data set; default: the one the checkpoint was trained on; for scores alone the built-in demo."""
-    split: str = "test"
-    """Split that is evaluated."""
-    pictures: str | None = None
-    """Folder of the picture files; default: where the data set says."""
-    order: Literal["worst", "random"] = "worst"
-    """Queries whose right answer is farthest down come first, or queries are drawn at random."""
-    seed: AtLeast0 = 0
-    """Of --order random."""
-    failures: Switch = False
-    """Only queries whose best answer is wrong."""
-    queries: AtLeast1 = 20
-    """Queries in each direction."""
-    answers: AtLeast1 = 5
-    """Best answers to each query."""
-    descriptions: Literal["svd", "sentence", "none"] | None = None
-    """Description vectors that tell what is similar in meaning; default: the kind that the model was trained with, or
-    svd."""
-    similar: Cosine | None = None
-    """Cosine of description vectors from which captions are similar in meaning; default: 0.6 (svd), 0.75 (sentence)."""
-    out: str = "gallery.html"
-    """The page; it holds its pictures and needs no other file."""
-    device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is available."""
-
-
-def main(options: Options) -> None:
+def main(options: GalleryOptions) -> None:
     """Write the page.
 
     Raises:
@@ -105,7 +66,7 @@ def main(options: Options) -> None:
     say(f"{what}, the best {gallery.answers} answers each: {options.out}")
 
 
-def _open(options: Options) -> tuple[Tensor, Split, Trained | None]:
+def _open(options: GalleryOptions) -> tuple[Tensor, Split, Trained | None]:
     """Read or compute the scores; open the split that they belong to."""
     wanted = EvaluationOptions(
         model_path=options.model_path or options.source,
@@ -137,7 +98,7 @@ def _open(options: Options) -> tuple[Tensor, Split, Trained | None]:
     return scores, split, trained
 
 
-def _meaning(options: Options, split: Split, rank: Ranks, trained: Trained | None) -> tuple[Meaning | None, str]:
+def _meaning(options: GalleryOptions, split: Split, rank: Ranks, trained: Trained | None) -> tuple[Meaning | None, str]:
     """Measure which captions mean the same, and say how; None where that is not wanted or not possible."""
     kind = options.descriptions
     if kind is None:
@@ -212,7 +173,7 @@ def _training(trained: Trained | None) -> list[tuple[str, Any]]:
     ]
 
 
-def _chosen(rank: np.ndarray, options: Options) -> list[int]:
+def _chosen(rank: np.ndarray, options: GalleryOptions) -> list[int]:
     """Positions of the queries to show, given all queries' ranks."""
     candidates = np.flatnonzero(rank > 0) if options.failures else np.arange(len(rank))
     if options.order == "worst":
@@ -223,7 +184,7 @@ def _chosen(rank: np.ndarray, options: Options) -> list[int]:
     return chosen
 
 
-def _pictures_found(gallery: Gallery, pictures: ShownPictures, options: Options) -> str:
+def _pictures_found(gallery: Gallery, pictures: ShownPictures, options: GalleryOptions) -> str:
     shown, missing = len(gallery.described), len(set(pictures.missing))
     if not missing:
         return f"The pictures of all {shown} images on the page were found."

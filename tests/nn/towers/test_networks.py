@@ -20,7 +20,8 @@ from vse.data.decoding import TowerTransform
 from vse.data.images import picture_splits
 from vse.nn.network import Network
 from vse.nn.towers.tower import ImageTower, build_image_tower
-from vse.tools.features import Options, main
+from vse.tools.features import main
+from vse.tools.options import FeaturesOptions
 from VSEinfty_LSEH.model import RegionEncoder, VSEinfty, WordEncoder
 from VSEpp_LSEH.model import VSEpp
 from VSRN_LSEH.model import VSRN
@@ -109,7 +110,7 @@ def test_a_frozen_tower_scores_like_its_extracted_features(
     file = weights_file(tower_name, size, tmp_path)
     out = tmp_path / "out"
     table = tmp_path / "captions.csv"
-    main(Options(photos, table, out, tower_name, file, image_size=size, dtype="float32", device="cpu"))
+    main(FeaturesOptions(photos, table, out, tower_name, file, image_size=size, dtype="float32", device="cpu"))
     features = open_split(out, "train").images
     tower = build_image_tower(tower_name, size, file)
     network = build(network_name, *tower.shape)
