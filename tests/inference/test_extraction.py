@@ -107,3 +107,11 @@ def test_pictures_become_features_in_batches_and_precision(monkeypatch: pytest.M
     assert means.sizes == [2, 1]
     with pytest.raises(InputError, match=r"resnet18: gives features \[1, 1\], but the network reads \[4, 6\]"):
         extract(paths, record, (4, 6), CPU)
+
+
+def test_pictures_become_one_vector_where_the_features_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(extraction, "build_extractor", lambda *settings: asked.append(settings[-1]) or Means())
+    for settings in (ASKED, {**ASKED, "pooled": True}):
+        extract([Path("1")], {"model": "resnet18", "weights": "by name", "asked": settings}, (1, 1), CPU)
+    assert asked == [False, True]

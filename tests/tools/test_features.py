@@ -294,6 +294,8 @@ def test_region_features_make_a_data_set_folder(photos: Path, tmp_path: Path, mo
         ({"model": "resnet9000"}, "resnet9000: no such image tower"),
         ({"model": "retinanet_resnet50_fpn"}, "no features of single regions"),
         ({"grid": 3}, "2 x 2 cells at --image_size 64"),
+        ({"pooled": True}, "--grid 2 and --pooled"),
+        ({"pooled": True, "grid": None, "model": "fasterrcnn_resnet50_fpn"}, "--pooled: fasterrcnn_resnet50_fpn is a"),
         ({"weights": Path("absent.pth")}, r"absent\.pth: cannot be read"),
         ({"images": Path("absent")}, "absent: no such folder"),
         ({"captions": Path("captions.txt")}, r"captions\.txt: cannot be read"),
@@ -317,6 +319,19 @@ def test_tokens_are_those_of_the_tower_inside_a_network(photos: Path, tmp_path: 
     with torch.inference_mode():
         tokens = tower(images.read(np.arange(2)))
     np.testing.assert_allclose(np.load(out / "dev_ims.npy"), tokens.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("resnet")
+def test_a_pooled_tower_gives_one_vector_and_the_whole_box(photos: Path, tmp_path: Path) -> None:
+    tokens = np.load(extract(photos, tmp_path / "tokens", dtype="float32", grid=None) / "dev_ims.npy")
+    out = extract(photos, tmp_path / "out", dtype="float32", grid=None, pooled=True)
+    assert open_split(out, "dev").images.shape == (512,)
+    np.testing.assert_allclose(np.load(out / "dev_ims.npy"), tokens.mean(axis=1), rtol=1e-5, atol=1e-6)
+    assert np.load(out / "dev_ims_bbx.npy")[0].tolist() == [[0, 0, 60 + 5 * 7, 50]]
+    record = json.loads((out / "features.json").read_text())
+    assert (record["regions"], record["dimensions"], record["asked"]["pooled"]) == (1, 512, True)
+    with pytest.raises(InputError, match="differ in asked"):
+        extract(photos, out, dtype="float32", grid=None)
 
 
 WORKER = """

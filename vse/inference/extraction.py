@@ -93,7 +93,7 @@ def _checked(record: Any, where: str) -> dict[str, Any]:
 def extract(
     paths: Sequence[Path], record: Mapping[str, Any], shape: tuple[int, ...], device: torch.device
 ) -> np.ndarray:
-    """Extract features of pictures as a record says -> float32 [n, R, D].
+    """Extract features of pictures as a record says -> float32 [n, R, D] or [n, D].
 
     Args:
         shape: of one image's features, as the network reads them.
@@ -108,7 +108,8 @@ def extract(
             f"{name}: the features were made with weights of SHA-256 {str(weights)[:12]}..., which are not known here; "
             "make features of the pictures with python -m vse features --weights FILE and give those"
         )
-    extractor = build_extractor(name, None, asked["regions"], asked["grid"], asked["image_size"], device)
+    pooled = asked.get("pooled") is True  # records of earlier versions lack it
+    extractor = build_extractor(name, None, asked["regions"], asked["grid"], asked["image_size"], device, pooled)
     if tuple(extractor.shape) != shape:
         raise InputError(f"{name}: gives features {list(extractor.shape)}, but the network reads {list(shape)}")
     rows, step = [], asked["batch_size"]

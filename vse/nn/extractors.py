@@ -28,17 +28,20 @@ EPS_FREE = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "keypointrcnn_re
 
 
 class BoxedFeatures(NamedTuple):
-    """Local features of B pictures, [B, R, D], and their boxes, [B, R, 4] (x1 y1 x2 y2, pixels); float32."""
+    """Local features of B pictures, [B, R, D], and their boxes, [B, R, 4] (x1 y1 x2 y2, pixels); float32.
+
+    Or one vector a picture, [B, D], with the box of the whole picture, [B, 1, 4].
+    """
 
     features: np.ndarray
     boxes: np.ndarray
 
 
 class Extractor(Protocol):
-    """A network that extracts R local features of D dimensions per picture."""
+    """A network that extracts R local features of D dimensions, or one vector of D, per picture."""
 
-    shape: tuple[int, int]
-    """R, D"""
+    shape: tuple[int, ...]
+    """(R, D) or (D,)"""
 
     def read(self, path: Path) -> tuple[Tensor, tuple[int, int]]:
         """Decode a picture -> the network's input and the picture's (width, height); runs in loader workers."""
@@ -48,7 +51,13 @@ class Extractor(Protocol):
 
 
 def build_extractor(
-    name: str, weights: Path | None, regions: int, grid: int | None, image_size: int | None, device: torch.device
+    name: str,
+    weights: Path | None,
+    regions: int,
+    grid: int | None,
+    image_size: int | None,
+    device: torch.device,
+    pooled: bool = False,
 ) -> Extractor:
     """Build the extractor of a name: a detector or a classifier of torchvision, or any image tower.
 
@@ -57,15 +66,20 @@ def build_extractor(
         regions: of a detector.
         grid: cells a side that a tower's tokens are averaged to; default: the tokens as they are.
         image_size: side of the square that a tower reads, in pixels; default: what it was trained on.
+        pooled: one vector a picture, which a tower gives.
 
     Raises:
         InputError: unknown name, a network without regions or tokens, or weights that cannot be had.
     """
+    if pooled and grid is not None:
+        raise InputError(f"--grid {grid} and --pooled: one vector a picture has no cells; give one of them")
     if name in torchvision.models.list_models(torchvision.models.detection):
+        if pooled:
+            raise InputError(f"--pooled: {name} is a detector, which describes regions; choose a tower")
         return RegionExtractor(_detector(name, weights).to(device), regions)
     if name in torchvision.models.list_models(torchvision.models):
         name = f"torchvision:{name}"
-    tower = build_image_tower(name, image_size, weights, option="--weights")
+    tower = build_image_tower(name, image_size, weights, pooled=pooled, option="--weights")
     return TokenExtractor(tower.eval().to(device), grid)
 
 
@@ -82,7 +96,10 @@ def _detector(name: str, weights: Path | None) -> nn.Module:
 
 
 class TokenExtractor:
-    """Take a tower's tokens of the whole picture, row by row, or average them to `grid` x `grid` cells."""
+    """Take a tower's tokens of the whole picture, row by row, or average them to `grid` x `grid` cells.
+
+    Of a pooled tower it takes the one vector.
+    """
 
     def __init__(self, tower: ImageTower, grid: int | None) -> None:
         self.tower, self.grid = tower, grid
@@ -92,8 +109,8 @@ class TokenExtractor:
                 f"--grid {grid}: {tower.name} has {self.side} x {self.side} cells at --image_size {tower.input.size}; "
                 "ask for fewer, or for a larger image"
             )
-        self.shape = (tower.regions if grid is None else grid * grid, tower.dimensions)
-        self.boxes = grid_boxes(self.shape[0])
+        self.shape = tower.shape if grid is None else (grid * grid, tower.dimensions)
+        self.boxes = grid_boxes(1 if tower.pooled else self.shape[0])
 
     def read(self, path: Path) -> tuple[Tensor, tuple[int, int]]:
         """Decode a picture -> uint8 [3, S, S] and its (width, height)."""
@@ -122,7 +139,7 @@ class RegionExtractor:
         self.network, self.regions = network, regions
         self.device = next(network.parameters()).device
         noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-        self.shape = (regions, self([noise], [(64, 64)]).features.shape[2])
+        self.shape: tuple[int, ...] = (regions, self([noise], [(64, 64)]).features.shape[2])
 
     def read(self, path: Path) -> tuple[Tensor, tuple[int, int]]:
         """Decode a picture -> float32 [3, height, width] in 0 ... 1, and (width, height)."""

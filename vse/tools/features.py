@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def main(options: FeaturesOptions) -> None:
         return
     done = _batches_done(folder, splits, plan)
     extractor = build_extractor(
-        options.model, options.weights, options.regions, options.grid, options.image_size, device
+        options.model, options.weights, options.regions, options.grid, options.image_size, device, options.pooled
     )
     wait_for_all()  # everyone has read what was done before
     with first_process_first():
@@ -90,7 +91,7 @@ def main(options: FeaturesOptions) -> None:
     for writers in files.values():
         writers.finish()
     write_index(splits, folder)
-    record = {**plan, "regions": extractor.shape[0], "dimensions": extractor.shape[1]}
+    record = {**plan, "regions": math.prod(extractor.shape[:-1]), "dimensions": extractor.shape[-1]}
     write_atomically(folder / RECORD, lambda file: file.write(json.dumps(record, indent=1).encode()))
     for progress in folder.glob(PROGRESS.format("*")):
         progress.unlink()
@@ -124,10 +125,11 @@ def _plan(splits: dict[str, Pictures], options: FeaturesOptions) -> dict[str, An
     listing = {}
     for split, pictures in splits.items():
         listing[split] = {"images": len(pictures.names), "sha256": pictures.digest}
+    asked = {name: getattr(options, name) for name in ("regions", "grid", "image_size", "dtype", "batch_size")}
     return {
         "model": options.model,
         "weights": _weights(options),
-        "asked": {name: getattr(options, name) for name in ("regions", "grid", "image_size", "dtype", "batch_size")},
+        "asked": {**asked, "pooled": True} if options.pooled else asked,
         "splits": listing,
         "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__},
         "note": "not bottom-up-attention features: recall will differ from published tables",

@@ -63,6 +63,8 @@ class FeaturesOptions:
     """Regions per image, of a detector."""
     grid: AtLeast1 | None = None
     """Cells per side that the tokens of a tower are averaged to; default: all its tokens."""
+    pooled: bool = False
+    """Keep a tower's one vector of the whole picture, which VSE++ and HAL read, in place of its tokens."""
     image_size: AtLeast1 | None = None
     """Side of the square that a tower reads, in pixels; default: what it was trained on."""
     dtype: Literal["float32", "float16"] = "float16"

@@ -42,11 +42,15 @@ NETWORKS: dict[str, Callable[[int, int], Network[Any, Any]]] = {
     "GSMN": lambda regions, dimensions: GSMN(VOCABULARY, dimensions, 4, 32),
     "VSRN": lambda regions, dimensions: VSRN(VOCABULARY, dimensions, 8, 4, captioning=False),
 }
+POOLED: dict[str, Callable[[int], Network[Any, Any]]] = {
+    "VSEpp": lambda dimensions: VSEpp((dimensions,), VOCABULARY, 4, 8)
+}
+"""Networks that read one vector an image; HAL's is VSE++'s."""
 
 
-def build(name: str, regions: int, dimensions: int) -> Network[Any, Any]:
+def build(name: str, *shape: int) -> Network[Any, Any]:
     torch.manual_seed(0)
-    network = NETWORKS[name](regions, dimensions).eval()
+    network = POOLED[name](*shape).eval() if name in POOLED else NETWORKS[name](*shape).eval()
     for key, buffer in network.named_buffers():
         if key.endswith("running_var"):
             buffer.fill_(0.5)
@@ -96,9 +100,10 @@ def weights_file(name: str, size: int | None, tmp_path: Path) -> Path | None:
 
 @pytest.mark.parametrize(
     ("network_name", "tower_name", "size"),
-    [(network, "torchvision:resnet18", 64) for network in NETWORKS]
+    [(network, "torchvision:resnet18", 64) for network in (*NETWORKS, *POOLED)]
     + [("VSEinfty", name, None) for name in ("timm:test_vit", "hf:vit", "hf:clip", "hf:siglip", "hf:swin")]
-    + [("SGRAF", "efficientnet_lite0", 64)],
+    + [("VSEpp", name, None) for name in ("timm:test_vit", "hf:clip", "hf:siglip")]
+    + [("SGRAF", "efficientnet_lite0", 64), ("VSEpp", "efficientnet_lite0", 64)],
 )
 def test_a_frozen_tower_scores_like_its_extracted_features(
     network_name: str, tower_name: str, size: int | None, photos: Path, tmp_path: Path, model_folder: ModelFolder
@@ -110,9 +115,11 @@ def test_a_frozen_tower_scores_like_its_extracted_features(
     file = weights_file(tower_name, size, tmp_path)
     out = tmp_path / "out"
     table = tmp_path / "captions.csv"
-    main(FeaturesOptions(photos, table, out, tower_name, file, image_size=size, dtype="float32", device="cpu"))
+    pooled = network_name in POOLED
+    settings: dict[str, Any] = {"image_size": size, "pooled": pooled, "dtype": "float32", "device": "cpu"}
+    main(FeaturesOptions(photos, table, out, tower_name, file, **settings))
     features = open_split(out, "train").images
-    tower = build_image_tower(tower_name, size, file)
+    tower = build_image_tower(tower_name, size, file, pooled=pooled)
     network = build(network_name, *tower.shape)
     plain = network.similarity(
         network.encode_images(images(features.read(np.arange(2)), tower.regions)), network.encode_captions(captions())
