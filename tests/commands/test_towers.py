@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.faults.runs import Trainer, kills_of
 from vse.data.index_writer import write_index
 from vse.data.pictures import Pictures
 from vse.nn.towers.tower import build_image_tower
@@ -105,6 +107,24 @@ def test_a_run_with_a_trained_tower_resumes_exactly(script, pictures: Path, weig
         "VSEinfty_LSEH", f"{command} --logger_name runs/parts --resume auto --ema 0", status=2, **variables
     )
     assert "--ema" in refused.errors
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_kills_do_not_change_a_bit_of_a_trained_tower(tmp_path: Path, pictures: Path, weights: Path) -> None:
+    trainer = Trainer("VSEinfty_LSEH", pictures)
+    flags = f"--data_path {pictures} --data_name mine --text_encoder bigru{SMALL}{TOWER} --num_epochs 2 --val_step 1"
+    flags += " --image_tower_train all --layer_decay 0.7 --ema 0.9 --optimizer adamw --schedule cosine"
+    trainer.flags = flags.replace("$WEIGHTS", str(weights)).split()
+    assert kills_of(trainer, tmp_path, count=3, during_writes=2) == (3, [])
+    ended = torch.load(tmp_path / "broken/checkpoint.pth.tar", weights_only=True)
+    assert ended["average"]["updates"] == ended["progress"]["step"] == 4
+    start = torch.load(weights, weights_only=True)
+    moved = [
+        name
+        for name, value in start.items()
+        if not torch.equal(value, ended["model"].get(f"image_tower.network.{name}", value))
+    ]
+    assert len(moved) > 10
 
 
 def test_a_cosine_does_not_change_its_length_on_the_way(script, pictures: Path, weights: Path) -> None:

@@ -91,7 +91,7 @@ class Trainer:
 
 def what_counts(run: Path) -> tuple[Any, ...]:
     """Return what a resumed run must have equal: digests of checkpoint and best model, and how often it validated."""
-    parts = ("model", "objective", "optimizer", "progress", "rng", "order")
+    parts = ("model", "average", "objective", "optimizer", "progress", "rng", "order")
     contents = [torch.load(run / name, weights_only=True) for name in ("checkpoint.pth.tar", "model_best.pth.tar")]
     validations = (run / "metrics.jsonl").read_text().count('"rsum"')
     return (*(checkpoints.digest({part: content.get(part) for part in parts}) for content in contents), validations)
@@ -122,9 +122,14 @@ def killed_at_write(number: int) -> Callable[[], None]:
 
 
 def kills(network: str, folder: Path, count: int, during_writes: int, seed: int = 0) -> tuple[int, list[str]]:
+    """Kill a run on the small data set again and again; see `kills_of`."""
+    return kills_of(Trainer(network, write_small_set(folder / "data")), folder, count, during_writes, seed)
+
+
+def kills_of(trainer: Trainer, folder: Path, count: int, during_writes: int, seed: int = 0) -> tuple[int, list[str]]:
     """Kill a run again and again, some of the times during writes, and resume it -> kills, and what went wrong."""
-    chance = random.Random(seed)
-    trainer, whole, broken = Trainer(network, write_small_set(folder / "data")), folder / "whole", folder / "broken"
+    chance, network = random.Random(seed), trainer.module.__name__
+    whole, broken = folder / "whole", folder / "broken"
     started = time.monotonic()
     status, errors = trainer.finish(whole)
     duration = time.monotonic() - started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from vse.errors import InputError
 from vse.nn.towers.tower import build_image_tower, build_text_tower, picture_input
 
 transformers = pytest.importorskip("transformers")
+save_file = pytest.importorskip("safetensors.torch").save_file
 
 ModelFolder = Callable[..., Path]
 
@@ -56,6 +58,69 @@ def test_real_text_models_have_their_published_sizes(tmp_path: Path) -> None:
     assert "network.encoder.layer.11.attention.self.query.weight" in bert.state_dict()
     assert size_of(clip) == 63_165_952
     assert (bert.dimensions, clip.dimensions) == (768, 512)
+
+
+RENAMED = {
+    r"^layers\.": "encoder.layer.",
+    r"attention\.q_proj\.": "attention.SELF.query.",
+    r"attention\.k_proj\.": "attention.SELF.key.",
+    r"attention\.v_proj\.": "attention.SELF.value.",
+    r"attention\.o_proj\.": "attention.output.dense.",
+    r"attention\.relative_position_bias\.": "attention.SELF.",
+    r"mlp\.fc1\.": "intermediate.dense.",
+    r"mlp\.fc2\.": "output.dense.",
+}
+"""Names of weights in transformers 5 -> names in the files on the hub, which are older."""
+
+
+def published_name(kind: str, name: str) -> str:
+    """Name a weight as the file of the published model does: google's ViT, Microsoft's Swin, OpenAI's CLIP, BERT."""
+    if kind == "bert":
+        return "bert." + name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+    if kind in ("vision_model", "text_model"):
+        return f"{kind}.{name.removeprefix(f'{kind}.')}"
+    for pattern, other in RENAMED.items():
+        name = re.sub(pattern, other.replace("SELF", {"vit": "attention", "swin": "self"}[kind]), name)
+    return f"swin.{name}" if kind == "swin" else name
+
+
+NARROW = {"hidden_size": 12, "intermediate_size": 8, "num_attention_heads": 2}
+AS_DEEP_AS_PUBLISHED = {
+    "vit": lambda: transformers.ViTConfig(**NARROW, image_size=32),
+    "swin": lambda: transformers.SwinConfig(
+        image_size=32, patch_size=1, embed_dim=4, depths=[2, 2, 18, 2], num_heads=[2] * 4
+    ),
+    "bert": lambda: transformers.BertConfig(**NARROW, vocab_size=30),
+    "clip": lambda: transformers.CLIPConfig(
+        text_config={**NARROW, "vocab_size": 30}, vision_config={**NARROW, "image_size": 32, "patch_size": 8}
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "tensors"),
+    [
+        ("vit", "vit", 200),
+        ("swin", "swin", 423),
+        ("bert", "bert", 199),
+        ("clip", "vision_model", 199),
+        ("clip", "text_model", 196),
+    ],
+)
+def test_files_with_the_names_on_the_hub_fill_every_weight(kind: str, part: str, tensors: int, tmp_path: Path) -> None:
+    folder = config_folder(tmp_path / kind, AS_DEEP_AS_PUBLISHED[kind]())
+    build = build_text_tower if part in ("bert", "text_model") else build_image_tower
+    torch.manual_seed(1)
+    drawn = {
+        name: torch.randn_like(value)
+        for name, value in build(f"hf:{folder}", pretrained=False).network.named_parameters()
+    }
+    assert len(drawn) == tensors
+    published = {published_name(part, name): value for name, value in drawn.items()}
+    extras = {"logit_scale": torch.ones(()), "classifier.bias": torch.ones(3), "cls.predictions.bias": torch.ones(3)}
+    save_file({**published, **extras}, folder / "model.safetensors", metadata={"format": "pt"})
+    found = build(f"hf:{folder}").network.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in drawn.items())
 
 
 def test_clips_towers_are_those_of_the_whole_model(model_folder: ModelFolder) -> None:
