@@ -164,7 +164,7 @@ class AttentionFiltration(nn.Module):
     def update(self, moments: Moments) -> None:
         """Update the running moments as one BatchNorm update per caption would, in their order, in closed form."""
         captions = len(moments.mean)
-        age = torch.arange(captions - 1, -1, -1).to(moments.mean)
+        age = torch.arange(captions - 1, -1, -1, dtype=moments.mean.dtype, device=moments.mean.device)
         share = MOMENTUM * (1 - MOMENTUM) ** age
         for name, observed in (
             ("running_mean", moments.mean),

@@ -226,10 +226,9 @@ class VSRN(EmbeddingNetwork):
         """List captions, images, then the captioner `captioner_updates` times, in one group.
 
         A parameter that is listed twice counts twice in the gradient norm, is clipped twice and gets two Adam updates a
-        step. The two switches keep the optimizer going from tensor to tensor, which this depends on.
+        step.
         """
         [group] = super().parameter_groups(learning_rate)
         if self.captioner is not None:
             group["params"] += [*self.captioner.parameters()] * self.captioner_updates
-            group |= {"foreach": False, "fused": False}
         return [group]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 from collections.abc import Callable
 from dataclasses import replace
@@ -184,6 +185,22 @@ def test_weights_that_do_not_fit_are_named() -> None:
     }.items():
         with pytest.raises(InputError, match=words):
             checkpoints.load_weights(network, Checkpoint("Linear", [state], {}))
+
+
+def test_an_older_optimizer_state_is_updated_in_one_kernel(tmp_path: Path) -> None:
+    weights = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
+    old, new = torch.optim.Adam(weights[:1], foreach=False), torch.optim.Adam(weights[1:], fused=True)
+    weights[0].grad = torch.tensor([1.0, -2.0, 3.0])
+    old.step()
+    run, objective = RunState({}, copy.deepcopy(old.state_dict()), {}, []), torch.nn.Module()
+    weights[1].data.copy_(weights[0])
+    checkpoints.load_run(run, objective, new, tmp_path)
+    assert new.param_groups[0]["fused"] is True
+    assert run.optimizer["param_groups"][0]["fused"] is None
+    for weight, optimizer in zip(weights, (old, new), strict=True):
+        weight.grad = torch.tensor([0.5, 0.25, -1.0])
+        optimizer.step()
+    torch.testing.assert_close(weights[1], weights[0])
 
 
 def test_an_optimizer_state_that_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -289,7 +289,7 @@ def load_run(run: RunState, objective: torch.nn.Module, optimizer: torch.optim.O
     """
     try:
         objective.load_state_dict(run.objective)
-        optimizer.load_state_dict(run.optimizer)
+        optimizer.load_state_dict(_with_kernels_of(optimizer, run.optimizer))
         fits = all(_fits(parameter, state) for parameter, state in optimizer.state.items())
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         fits = False
@@ -298,6 +298,13 @@ def load_run(run: RunState, objective: torch.nn.Module, optimizer: torch.optim.O
             f"{path}: made with another objective or with other parameters trained; resume with the same options, or "
             "start a new run from its weights with --init_model"
         )
+
+
+def _with_kernels_of(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an optimizer's state with the kernels of this one, which say how it computes and not where it stood."""
+    groups = zip(state["param_groups"], optimizer.param_groups, strict=True)
+    kernels = [{**saved, **{name: own[name] for name in ("foreach", "fused") if name in own}} for saved, own in groups]
+    return {**state, "param_groups": kernels}
 
 
 def _fits(parameter: Tensor, state: Mapping[str, Any]) -> bool:

@@ -49,6 +49,10 @@ class DataOptions:
     """Random seed of the mismatched pairs."""
 
 
+Precision = Literal["float32", "tf32", "bf16"]
+"""How a network computes on CUDA."""
+
+
 @dataclass
 class TrainingOptions:
     """The training run."""
@@ -79,8 +83,9 @@ class TrainingOptions:
     """Random seed of initial weights, order and dropout."""
     device: str | None = None
     """cuda, mps or cpu; default: the first of them that is available."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """bf16: autocast on CUDA; scores and objectives stay float32."""
+    precision: Precision | None = None
+    """tf32: round the factors of float32 products on CUDA; bf16: autocast on CUDA; scores and objectives stay float32.
+    Default: tf32 on CUDA, float32 elsewhere."""
     compile: Switch = False
     """Compile the training step with torch.compile."""
     sync_batchnorm: bool = True
@@ -93,8 +98,6 @@ class TrainingOptions:
     """original: the original code's; adamw: for towers; sgd: with a momentum of 0.9."""
     weight_decay: NonNegative = 0.0
     """Weight decay of all parameters, with an --optimizer other than original."""
-    fused: Switch = False
-    """Update all parameters in one kernel, with an --optimizer other than original."""
     schedule: Literal["original", "milestones", "cosine"] = "original"
     """original: the original code's, see --lr_update; milestones: see --lr_milestones; cosine: to 0 at the end."""
     lr_milestones: tuple[AtLeast1, ...] = ()

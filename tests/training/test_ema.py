@@ -40,6 +40,17 @@ def test_the_average_follows_the_formula() -> None:
     assert average.model()["1.num_batches_tracked"] == 19
 
 
+def test_a_step_that_was_not_made_leaves_the_average() -> None:
+    module = network()
+    average = WeightAverage(module, 0.5)
+    steps(module, average, 3)
+    before = average.model()["0.weight"].clone()
+    module[0].weight.data += 1
+    average.update(torch.tensor(1.0))
+    assert torch.equal(average.model()["0.weight"], before)
+    assert average.state_dict()["updates"] == 3
+
+
 def test_evaluation_sees_the_average_training_the_weights() -> None:
     module = network()
     average = WeightAverage(module, 0.9)

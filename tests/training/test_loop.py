@@ -13,17 +13,29 @@ from torch import Tensor, nn
 from vse.data.batches import PairBatch
 from vse.errors import InputError
 from vse.losses import MaxHinge
-from vse.training.loop import BAD_LOSSES, losses_of, stopped_early, take_step, update, validation_due
+from vse.training.loop import BAD_LOSSES, look, losses_of, stopped_early, take_step, update, validation_due
+from vse.training.optimizers import fused
 from vse.training.runs import Progress
 from vse.training.session import Session
 from vse.training.step import StepResult
 
-BATCH = cast(PairBatch, SimpleNamespace(caption_ids=torch.arange(9)))
+BATCH = cast(PairBatch, None)
+CAPTIONS = torch.arange(9)
+
+
+class Log:
+    """Keeps the losses that it is given."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def add(self, losses: dict[str, Tensor], pairs: int, averaged: bool) -> None:
+        self.losses.append(losses["loss"].item())
 
 
 def weight() -> tuple[nn.Parameter, torch.optim.Optimizer]:
     parameter = nn.Parameter(torch.ones(2))
-    return parameter, torch.optim.SGD([parameter], lr=1.0)
+    return parameter, fused(torch.optim.SGD([parameter], lr=1.0))
 
 
 def session(step: Callable[[Any], StepResult], parameter: nn.Parameter, optimizer: torch.optim.Optimizer) -> Session:
@@ -40,8 +52,11 @@ def session(step: Callable[[Any], StepResult], parameter: nn.Parameter, optimize
             rate_factor=lambda epoch: 0.5 ** (4 * epoch),
             objective=MaxHinge(),
             average=None,
+            run=SimpleNamespace(world_size=1),
+            unseen=[],
             taken=0,
             dropped=0,
+            dropped_in_a_row=0,
             step=step,
             options=SimpleNamespace(training=training),
         ),
@@ -54,22 +69,21 @@ def result(loss: Tensor) -> StepResult:
 
 def test_the_gradient_is_clipped_to_its_largest_norm() -> None:
     parameter, optimizer = weight()
-    assert update((parameter * torch.tensor([3.0, 4.0])).sum(), optimizer, [parameter], grad_clip=1.0)
+    assert update((parameter * torch.tensor([3.0, 4.0])).sum(), optimizer, [parameter], grad_clip=1.0) == 0
     assert parameter.tolist() == pytest.approx([0.4, 0.2], abs=1e-5)
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_changes_no_weight(factor: float) -> None:
     parameter, optimizer = weight()
-    assert not update((parameter * factor).sum(), optimizer, [parameter], grad_clip=2.0)
+    assert update((parameter * factor).sum(), optimizer, [parameter], grad_clip=2.0) == 1
     assert parameter.tolist() == [1, 1]
-    assert parameter.grad is None
 
 
 def test_an_infinite_gradient_of_a_finite_loss_changes_no_weight() -> None:
-    parameter = nn.Parameter(torch.zeros(2))
-    optimizer = torch.optim.SGD([parameter], lr=1.0)
-    assert not update(parameter.sqrt().sum(), optimizer, [parameter], grad_clip=0.0)
+    parameter, optimizer = weight()
+    parameter.data.zero_()
+    assert update(parameter.sqrt().sum(), optimizer, [parameter], grad_clip=0.0) == 1
     assert parameter.tolist() == [0, 0]
 
 
@@ -78,7 +92,7 @@ def test_the_rate_is_that_of_the_step_not_of_the_epoch() -> None:
     run = session(lambda _: result(parameter.sum()), parameter, optimizer)
     values = []
     for _ in range(3):
-        take_step(run, BATCH)
+        take_step(run, BATCH, CAPTIONS)
         values.append(parameter[0].item())
     assert values == [0, -0.5, -0.75]
     assert (run.progress.position, run.progress.step) == (3, 3)
@@ -88,16 +102,23 @@ def test_losses_that_stay_not_finite_end_the_run() -> None:
     parameter, optimizer = weight()
     run = session(lambda _: result(parameter.sum() * float("nan")), parameter, optimizer)
     for _ in range(BAD_LOSSES - 1):
-        assert not take_step(run, BATCH)[1]
+        take_step(run, BATCH, CAPTIONS)
+    assert look(run, Log()) == [True] * (BAD_LOSSES - 1)
+    for _ in range(BAD_LOSSES):
+        take_step(run, BATCH, CAPTIONS)
     with pytest.raises(InputError, match=r"nan three times in a row, last .* position 2 of epoch 0 \(captions \[0, 1"):
-        take_step(run, BATCH)
+        look(run, Log())
 
 
 def test_a_finite_loss_starts_the_count_again() -> None:
     parameter, optimizer = weight()
     losses = iter([float("nan"), float("nan"), 1.0, float("nan"), float("nan")])
-    run = session(lambda _: result(parameter.sum() * next(losses)), parameter, optimizer)
-    assert [take_step(run, BATCH)[1] for _ in range(5)] == [False, False, True, False, False]
+    run, log = session(lambda _: result(parameter.sum() * next(losses)), parameter, optimizer), Log()
+    for _ in range(5):
+        take_step(run, BATCH, CAPTIONS)
+    assert look(run, log) == [True, True, False, True, True]
+    assert log.losses == [2]
+    assert look(run, log) == []
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from vse.errors import InputError
 from vse.evaluation.halving import Halving
 from vse.files import write_atomically
 from vse.nn.network import CaptionsT, Encoding, ImagesT, Network, PairwiseNetwork, WordSet
+from vse.nn.precision import full_float32
 
 MEMORY_BUDGET = 2**28
 """Default bytes that scoring a block may take, in addition to the encodings and the result."""
@@ -40,11 +41,11 @@ class Block(NamedTuple):
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode without gradients; afterwards every module is back in its previous mode."""
+    """Switch to evaluation mode, without gradients and in full float32; afterwards all is as it was before."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), full_float32():
             yield
     finally:
         for module, mode in modes:

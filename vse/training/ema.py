@@ -28,26 +28,35 @@ class WeightAverage:
     def __init__(self, network: nn.Module, decay: float) -> None:
         if not 0 < decay < 1:
             raise InputError(f"--ema {decay}: expected a number between 0 and 1, such as 0.999; 0 keeps no average")
-        self.network, self.decay, self.updates, self.exchanged = network, decay, 0, False
+        self.network, self.decay, self.exchanged = network, decay, False
         whole = network.state_dict(keep_vars=True)
         # One weight may have several names (tied weights).
         self.place = {name: id(tensor) for name, tensor in whole.items() if tensor.is_floating_point()}
         self.weights = {id(tensor): tensor.data for tensor in whole.values() if tensor.is_floating_point()}
         self.averages = {place: weight.clone() for place, weight in self.weights.items()}
+        # On the device, which alone knows whether a step was made.
+        self.updates = torch.zeros((), device=next(iter(self.weights.values())).device)
 
     @torch.no_grad()
     def restart(self) -> None:
         """Begin anew from the network's weights as they are now."""
-        self.updates = 0
+        self.updates.zero_()
         for place, weight in self.weights.items():
             self.averages[place].copy_(weight)
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Take in the network's weights; call it after each optimizer step."""
-        self.updates += 1
-        share = 1 - min(self.decay, self.updates / (self.updates + 9))
-        torch._foreach_lerp_(list(self.averages.values()), list(self.weights.values()), share)
+    def update(self, spoilt: Tensor | float = 0.0) -> None:
+        """Take in the network's weights; call it after each optimizer step.
+
+        Args:
+            spoilt: 1 if the step was not made: then the average stays as it is.
+        """
+        self.updates += 1 - spoilt
+        share = (1 - spoilt) * (1 - (self.updates / (self.updates + 9)).clamp(max=self.decay))
+        averages = list(self.averages.values())
+        changes = torch._foreach_sub(list(self.weights.values()), averages)
+        torch._foreach_mul_(changes, share)
+        torch._foreach_add_(averages, changes)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -74,7 +83,10 @@ class WeightAverage:
     def state_dict(self) -> dict[str, Any]:
         """Return what `resume` needs: the number of updates, and the network's weights, which `model` replaces."""
         assert not self.exchanged, "the network holds the averages now"
-        return {"updates": self.updates, "weights": {name: self.weights[place] for name, place in self.place.items()}}
+        return {
+            "updates": int(self.updates),
+            "weights": {name: self.weights[place] for name, place in self.place.items()},
+        }
 
     @torch.no_grad()
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -87,6 +99,6 @@ class WeightAverage:
             KeyError, RuntimeError: the average is of another network.
         """
         self.restart()
-        self.updates = int(state["updates"])
+        self.updates.fill_(int(state["updates"]))
         for name, place in self.place.items():
             self.weights[place].copy_(state["weights"][name])

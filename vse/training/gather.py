@@ -9,6 +9,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 
+def largest_of_all(tensor: Tensor) -> Tensor:
+    """Replace a tensor by its largest values over all processes; the host does not wait."""
+    if dist.is_initialized():
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    return tensor
+
+
 class _GatherRows(torch.autograd.Function):
     """Concatenate the rows of all processes; backward sums the gradients of all processes for the rows of this one."""
 

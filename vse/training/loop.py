@@ -23,7 +23,8 @@ from vse.networks import NetworkFolder
 from vse.nn.network import Network
 from vse.options import as_dict
 from vse.text.words import Words
-from vse.training.gather import gather_rows
+from vse.training import optimizers
+from vse.training.gather import gather_rows, largest_of_all
 from vse.training.logs import RunLog
 from vse.training.recipe import Recipe, RunOptions
 from vse.training.runs import (
@@ -32,11 +33,12 @@ from vse.training.runs import (
     Run,
     begin_run,
     claim_folders,
+    precision_of,
     random_states,
     release_folders,
     resumes_own,
 )
-from vse.training.session import Session, open_session
+from vse.training.session import Session, TakenStep, open_session
 from vse.training.step import StepResult
 
 BAD_LOSSES = 3
@@ -63,7 +65,8 @@ def train(folder: NetworkFolder, options: RunOptions, objective: Objective, reci
     check_combination(options.objective, folder.pairwise, folder.bounded(options.network))
     run = begin_run(options.training)
     shares = options.training.sync_batchnorm and run.world_size > 1  # one process has nobody to share with
-    options = replace(options, training=replace(options.training, sync_batchnorm=shares))  # type: ignore[type-var]
+    training = replace(options.training, sync_batchnorm=shares, precision=precision_of(options.training, run.device))
+    options = replace(options, training=training)  # type: ignore[type-var]
     try:
         with Interrupt().watching() as interrupt:
             best = train_and_save(folder, options, objective, recipe or Recipe(), run, interrupt)
@@ -171,20 +174,18 @@ def run_epoch(session: Session, log: RunLog) -> None:
     clock = _Clock()
     for batch in iterate(loader):
         clock.data_ready()
-        pairs = len(batch.image_ids) * session.run.world_size
         on_device = data.with_images(batch.to(session.run.device))
-        result, updated = take_step(session, on_device)
-        clock.step_done(pairs, updated)
+        result = take_step(session, on_device, batch.caption_ids)
+        clock.step_done(session.unseen[-1].pairs)
         if session.pair_losses is not None:
             ids = gather_rows(on_device.image_ids), gather_rows(on_device.caption_ids)
             session.pair_losses.add(result.scores, *ids)
-        if updated:
-            log.add(losses_of(result), pairs, session.objective.averaged)
         if progress.position == session.steps_per_epoch:
             break
         if progress.step % options.log_step == 0:
             log_training(session, log, result, clock, batch)
         if validation_due(session):
+            clock.dropped += look(session, log)
             validate(session, log)
             session.network.train()
             clock.restart()
@@ -197,11 +198,11 @@ def run_epoch(session: Session, log: RunLog) -> None:
         log.noise(progress.step, *found)
 
 
-def take_step(session: Session, batch: PairBatch) -> tuple[StepResult, bool]:
-    """Compute the loss of a batch and update the parameters; return whether they were updated, too.
+def take_step(session: Session, batch: PairBatch, captions: Tensor) -> StepResult:
+    """Compute the loss of a batch and update the parameters; whether that happened, `look` tells later.
 
-    Raises:
-        InputError: loss or gradient was not finite three times in a row, or in too large a share of the steps.
+    Args:
+        captions: [B] numbers of the batch's captions, on the host.
     """
     progress, optimizer = session.progress, session.optimizer
     factor = session.rate_factor(progress.epoch + progress.position / session.steps_per_epoch)
@@ -209,40 +210,63 @@ def take_step(session: Session, batch: PairBatch) -> tuple[StepResult, bool]:
         group["lr"] = rate * factor
     session.objective.begin(progress.epoch, progress.position, session.steps_per_epoch)
     result: StepResult = session.step(batch)
-    updated = update(result.loss, optimizer, session.trained, session.options.training.grad_clip)
-    if updated and session.average is not None:
-        session.average.update()
-    progress.bad_losses = 0 if updated else progress.bad_losses + 1
-    session.taken += 1
-    session.dropped += not updated
-    if session.dropped > max(FEW_DROPPED, MOST_DROPPED * session.taken):
-        raise InputError(
-            f"{session.dropped} of {session.taken} steps were dropped because loss or gradient was not finite; lower "
-            "--learning_rate or check the features with `python -m vse check`"
-        )
-    if progress.bad_losses == BAD_LOSSES:
-        raise InputError(
-            f"the loss was {result.loss.item()} three times in a row, last for the batch at position "
-            f"{progress.position} of epoch {progress.epoch} (captions {batch.caption_ids[:5].tolist()} ...); lower "
-            "--learning_rate or check the features with `python -m vse check`"
-        )
+    spoilt = update(result.loss, optimizer, session.trained, session.options.training.grad_clip)
+    if session.average is not None:
+        session.average.update(spoilt)
+    losses = {name: value.detach() for name, value in losses_of(result).items()}
+    pairs = len(captions) * session.run.world_size
+    session.unseen.append(TakenStep(spoilt, losses, pairs, progress.epoch, progress.position, captions))
     progress.position += 1
     progress.step += 1
-    return result, updated
+    return result
 
 
-def update(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], grad_clip: float) -> bool:
-    """Make one optimizer step unless loss or gradient is not finite; return whether it was made."""
+def update(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[nn.Parameter], grad_clip: float) -> Tensor:
+    """Make one optimizer step unless loss or gradient is not finite; the host does not wait for the device.
+
+    Returns:
+        float32 scalar on the device, 1 if the step was not made.
+    """
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    # A parameter that is listed twice (VSRN's captioner) must be scaled twice, one after the other.
-    foreach = None if len(set(trained)) == len(trained) else False
-    norm = nn.utils.clip_grad_norm_(trained, grad_clip or float("inf"), foreach=foreach)
-    if not torch.isfinite(loss.detach() + norm):
-        optimizer.zero_grad(set_to_none=True)
-        return False
-    optimizer.step()
-    return True
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
+    if grad_clip:
+        for parameters in optimizers.distinct(trained):  # one listed twice is scaled twice (VSRN's captioner)
+            nn.utils.clip_grads_with_norm_(parameters, grad_clip, norm)
+    spoilt = largest_of_all((~torch.isfinite(loss.detach() + norm)).float())
+    optimizers.update(optimizer, spoilt)
+    return spoilt
+
+
+def look(session: Session, log: RunLog) -> list[bool]:
+    """Look at the steps since the last look, with one wait for the device; log those that were made.
+
+    Returns:
+        Which of them were not made, because loss or gradient was not finite.
+
+    Raises:
+        InputError: three of them in a row, or too large a share of all steps.
+    """
+    steps, session.unseen = session.unseen, []
+    dropped: list[bool] = torch.stack([step.spoilt for step in steps]).bool().tolist() if steps else []
+    for step, was_dropped in zip(steps, dropped, strict=True):
+        session.taken += 1
+        session.dropped += was_dropped
+        session.dropped_in_a_row = session.dropped_in_a_row + 1 if was_dropped else 0
+        if session.dropped > max(FEW_DROPPED, MOST_DROPPED * session.taken):
+            raise InputError(
+                f"{session.dropped} of {session.taken} steps were dropped because loss or gradient was not finite; "
+                "lower --learning_rate or check the features with `python -m vse check`"
+            )
+        if session.dropped_in_a_row == BAD_LOSSES:
+            raise InputError(
+                f"the loss was {step.losses['loss'].item()} three times in a row, last for the batch at position "
+                f"{step.position} of epoch {step.epoch} (captions {step.captions[:5].tolist()} ...); lower "
+                "--learning_rate or check the features with `python -m vse check`"
+            )
+        if not was_dropped:
+            log.add(step.losses, step.pairs, session.objective.averaged)
+    return dropped
 
 
 def validation_due(session: Session) -> bool:
@@ -310,20 +334,20 @@ def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int,
 
 
 class _Clock:
-    """Time spent in steps, and the share of it spent waiting for data."""
+    """Time spent in steps, the share of it spent waiting for data, and the steps that were dropped."""
 
     def __init__(self) -> None:
+        self.dropped: list[bool] = []  # of each step since the last line
         self.restart()
 
     def restart(self) -> None:
         self.started = self.last = time.monotonic()
-        self.waited, self.pairs, self.steps, self.dropped = 0.0, 0, 0, 0
+        self.waited, self.pairs, self.steps = 0.0, 0, 0
 
     def data_ready(self) -> None:
         self.waited += time.monotonic() - self.last
 
-    def step_done(self, pairs: int, updated: bool) -> None:
-        self.dropped += not updated
+    def step_done(self, pairs: int) -> None:
         self.last = time.monotonic()
         self.pairs += pairs
         self.steps += 1
@@ -342,6 +366,7 @@ def losses_of(result: StepResult) -> dict[str, Tensor]:
 
 def log_training(session: Session, log: RunLog, result: StepResult, clock: _Clock, batch: CaptionBatch) -> None:
     """Log the steps since the last line, look whether training has collapsed, and restart the clock."""
+    clock.dropped += look(session, log)
     elapsed = max(clock.last - clock.started, 1e-9)
     numbers = {
         "lr": session.optimizer.param_groups[0]["lr"],
@@ -350,9 +375,10 @@ def log_training(session: Session, log: RunLog, result: StepResult, clock: _Cloc
         "batch_time": elapsed / clock.steps,
         "data_time": clock.waited / clock.steps,
     }
-    if clock.dropped:
-        numbers["dropped_steps"] = clock.dropped
-        warn(f"{clock.dropped} of {clock.steps} steps were dropped: loss or gradient was not finite")
+    if any(clock.dropped):
+        numbers["dropped_steps"] = sum(clock.dropped)
+        warn(f"{sum(clock.dropped)} of {len(clock.dropped)} steps were dropped: loss or gradient was not finite")
+    clock.dropped = []
     log.training(session.progress.step, numbers, session.recipe.tags)
     pairs = Pairs(batch.image_ids, batch.caption_ids, batch.descriptions)
     session.guard.look(result, session.objective, pairs, session.progress.step, session.steps_per_epoch)

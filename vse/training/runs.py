@@ -22,7 +22,8 @@ from vse.exits import SIGNALS
 from vse.files import writable_folder
 from vse.losses.objective import Objective
 from vse.nn.network import Network
-from vse.options import TrainingOptions
+from vse.nn.precision import multiply_in
+from vse.options import Precision, TrainingOptions
 from vse.published import checkpoints as published
 from vse.training.ema import WeightAverage
 from vse.training.locks import RunLock, hold
@@ -64,10 +65,21 @@ def begin_run(options: TrainingOptions) -> Run:
         InputError: the device is not available, or cannot compute in the precision asked for.
     """
     rank, world_size, device = start(choose_device(options.device))
-    if options.precision == "bf16" and device.type != "cuda":
-        raise InputError(f"--precision bf16: needs a CUDA device, this is {device.type}; use float32")
+    multiply_in(precision_of(options, device))
     torch.manual_seed(options.seed)  # the initial weights are the same in every process
     return Run(Path(options.logger_name), device, rank, world_size, Path(options.model_name or options.logger_name))
+
+
+def precision_of(options: TrainingOptions, device: torch.device) -> Precision:
+    """Return the precision of `--precision`, by default TF32 on CUDA and float32 elsewhere.
+
+    Raises:
+        InputError: another precision than float32 without CUDA.
+    """
+    cuda = device.type == "cuda"
+    if options.precision not in (None, "float32") and not cuda:
+        raise InputError(f"--precision {options.precision}: needs a CUDA device, this is {device.type}; use float32")
+    return options.precision or ("tf32" if cuda else "float32")
 
 
 def lock_folders(run: Run) -> None:
@@ -131,7 +143,6 @@ class Progress:
     step: int = 0  # batches done in all (Eiters in the original code)
     validated: int = -1  # step of the last validation
     best: float = float("-inf")  # best selection score on dev
-    bad_losses: int = field(default=0, compare=False)  # non-finite losses in a row
 
 
 class Interrupt:

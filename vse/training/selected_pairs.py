@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vse.losses.objective import Objective, Pairs
 from vse.nn.network import CaptionsT, ImagesT, PairwiseNetwork
+from vse.nn.precision import full_float32
 from vse.nn.transfer import send
 
 
@@ -42,7 +43,8 @@ def selected_pair_scores(
     with torch.no_grad():
         dense = network.similarity(images, captions)
     leaf = dense.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(objective(leaf, pairs), leaf)
+    with full_float32():  # as where the loss is computed: both must choose the same pairs
+        (gradient,) = torch.autograd.grad(objective(leaf, pairs), leaf)
     # With the matching pairs, every parameter has a gradient, even if no pair costs anything.
     # The only wait for the device in a step: how many pairs there are decides on the blocks.
     selected = (gradient != 0).fill_diagonal_(True).cpu().nonzero(as_tuple=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vse.data.batches import EpochSampler
@@ -33,6 +33,17 @@ from vse.training.runs import (
 from vse.training.step import TrainingStep
 
 
+class TakenStep(NamedTuple):
+    """A training step as it is known before the host has waited for the device."""
+
+    spoilt: Tensor  # float32 scalar, 1 if loss or gradient was not finite, so that nothing was updated
+    losses: dict[str, Tensor]  # by the names that logs know them by, scalars
+    pairs: int  # over all processes
+    epoch: int
+    position: int
+    captions: Tensor  # [B] numbers of this process's captions, on the host
+
+
 @dataclass
 class Session:
     """A run in progress: what it trains, on what, and where it stands."""
@@ -48,8 +59,10 @@ class Session:
     step: nn.Module  # the TrainingStep, as DistributedDataParallel and torch.compile wrap it
     interrupt: Interrupt
     progress: Progress = field(default_factory=Progress)
-    taken: int = 0  # steps since this start
+    unseen: list[TakenStep] = field(default_factory=list)  # steps of which the host doesn't know yet if they were made
+    taken: int = 0  # steps since this start that the host has looked at
     dropped: int = 0  # of them, those whose loss or gradient was not finite
+    dropped_in_a_row: int = 0
     guard: CollapseGuard = field(default_factory=CollapseGuard)
     record: RunRecord = field(init=False)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vse.data.batches import PairBatch
 from vse.losses.objective import Objective, Pairs
 from vse.nn.network import Network, PairwiseNetwork
+from vse.nn.precision import full_float32
 from vse.training.gather import gather_rows
 from vse.training.selected_pairs import training_scores
 
@@ -35,10 +36,10 @@ class TrainingStep(nn.Module):
         """Encode, score and compare B pairs.
 
         Encodings and scores are float32 before the objective sees them, under autocast too: bfloat16 would round
-        cosines near 0.5 to steps of 2^-8, coarser than the differences of LSEH's margins.
+        cosines near 0.5 to steps of 2^-8, coarser than the differences of LSEH's margins. For the same reason the
+        objective, and the products of embeddings, are computed without TF32.
         """
         device_type = batch.image_ids.device.type
-        pairwise = isinstance(self.network, PairwiseNetwork)
         with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast):
             own_images = self.network.encode_images(batch)
             own_captions = self.network.encode_captions(batch)
@@ -53,14 +54,17 @@ class TrainingStep(nn.Module):
         if self.objective.needs_embeddings:
             pairs.images, pairs.captions = images.vectors, captions.vectors
         if self.objective.bank is not None:
-            pairs.bank = self.objective.bank.scores(images.vectors, captions.vectors, pairs)
-        with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast and pairwise):
-            if isinstance(self.network, PairwiseNetwork):
+            with full_float32():
+                pairs.bank = self.objective.bank.scores(images.vectors, captions.vectors, pairs)
+        if isinstance(self.network, PairwiseNetwork):
+            with torch.autocast(device_type, torch.bfloat16, enabled=self.autocast):
                 scores = training_scores(self.network, images, captions, self.objective, pairs)
-            else:
-                scores = self.network.similarity(images, captions)
             scores = _at_least_float32(scores)
-        image_to_text, text_to_image = self.objective.directions(scores, pairs)
+        else:
+            with full_float32():
+                scores = self.network.similarity(images, captions)
+        with full_float32():
+            image_to_text, text_to_image = self.objective.directions(scores, pairs)
         loss = sum(extra.values(), image_to_text + text_to_image)
         return StepResult(loss, image_to_text.detach(), text_to_image.detach(), extra, scores.detach())
 
