@@ -49,9 +49,8 @@ def test_a_smaller_last_batch_is_a_step_unless_it_is_dropped(options: Options, r
 
 
 def test_more_pairs_a_step_than_captions_are_refused(options: Options, run: Run) -> None:
-    options.data.batch_size = 61
-    run.world_size = 2
-    with pytest.raises(InputError, match="--batch_size 61: 122 pairs a step are more than the 120 training captions"):
+    options.data.batch_size = 121
+    with pytest.raises(InputError, match="--batch_size 121: 121 pairs a step are more than the 120 training captions"):
         opened(options, run)
     assert not run.folder.exists()
 
