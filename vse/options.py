@@ -98,10 +98,11 @@ class TrainingOptions:
     """original: the original code's; adamw: for towers; sgd: with a momentum of 0.9."""
     weight_decay: NonNegative = 0.0
     """Weight decay of all parameters, with an --optimizer other than original."""
-    schedule: Literal["original", "milestones", "cosine"] = "original"
-    """original: the original code's, see --lr_update; milestones: see --lr_milestones; cosine: to 0 at the end."""
-    lr_milestones: tuple[AtLeast1, ...] = ()
-    """Epochs, counted from 0, at which --schedule milestones multiplies the learning rates by --lr_decay."""
+    schedule: Literal["original", "step", "cosine"] = "original"
+    """original: the original code's, see --lr_update; step: see --lr_milestones; cosine: to 0 at the end."""
+    lr_milestones: tuple[Positive, ...] = ()
+    """Where --schedule step multiplies the learning rates by --lr_decay: after so many epochs (4 or 4.5), or, below 1,
+    after this fraction of the run (0.5 0.75)."""
     lr_decay: PositiveShare = 0.1
     """Factor at each milestone."""
     lr_warmup_steps: AtLeast0 = 0

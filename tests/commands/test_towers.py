@@ -163,7 +163,7 @@ def test_cached_pictures_are_used_and_recorded(
         ("GSMN_LSEH", "--text_tower hf:x --is_sparse", "a parse connects words"),
         ("GSMN_LSEH", "--legacy_boxes", "patches have boxes of their own"),
         ("VSEpp_LSEH", "--text_tower $ABSENT", "no such text tower"),
-        ("VSEpp_LSEH", "--schedule milestones", "belong together"),
+        ("VSEpp_LSEH", "--schedule step", "belong together"),
         ("VSEpp_LSEH", "--weight_decay 0.1", "give --optimizer"),
     ],
 )

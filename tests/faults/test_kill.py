@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.faults.runs import kills
+from tests.faults.runs import Trainer, killed_at_write, kills, what_counts, write_small_set
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -19,6 +19,30 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_twenty_kills_do_not_change_a_bit(tmp_path: Path) -> None:
     assert kills("VSEpp_LSEH", tmp_path, count=20, during_writes=5) == (20, [])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "--schedule original --lr_warmup_steps 4",
+        "--schedule step --lr_milestones 0.3 0.7",
+        "--schedule step --lr_milestones 1 1.5",
+        "--schedule cosine --lr_warmup_steps 2",
+        "--loss max_hinge --warmup_epochs 1.25 --warmup_form mean",
+    ],
+)
+def test_a_schedule_resumes_to_equal_bits(schedule: str, tmp_path: Path) -> None:
+    trainer = Trainer("VSEpp_LSEH", write_small_set(tmp_path / "data"))
+    trainer.flags += schedule.split()
+    assert trainer.finish(tmp_path / "whole")[0] == 0
+    starts, status = 0, -signal.SIGKILL
+    while status == -signal.SIGKILL:
+        starts += 1
+        status, _ = trainer.finish(tmp_path / "cut", "--resume", "auto", before=killed_at_write(100 * starts))
+    assert status == 0
+    assert starts > 1
+    assert what_counts(tmp_path / "cut") == what_counts(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])

@@ -50,7 +50,7 @@ def test_the_overview_states_what_each_objective_is(name: str):
 def test_warm_up_exists_where_it_is_documented(name: str):
     flags = {"max_violation": True} if name in ("lseh", "sam", "soft_margin") else {}
     objective = build_objective(resolve(ObjectiveOptions(loss=name, **flags)))
-    documented = name in ("lseh", "sam", "soft_margin", "max_hinge", "luwm", "selhn", "tal", "unihn")
+    documented = name in ("lseh", "sam", "soft_margin", "max_hinge", "luwm", "hal", "selhn", "tal", "unihn")
     assert (objective.sum_form() is not None) == documented
 
 

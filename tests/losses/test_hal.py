@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.losses.banks import batch, embeddings, filled
 from tests.losses.plain import RULES, assert_value, batches, queries
 from vse.errors import InputError
-from vse.losses import HAL, BankScores, MemoryBank, Pairs
+from vse.losses import HAL, BankScores, MemoryBank, Pairs, SumHinge
 from vse.nn.encoders import l2norm
 
 
@@ -199,3 +199,9 @@ def test_a_dead_start_trains_only_when_repaired():
             optimizer.step()
         results[term] = float((scores.diagonal() > 0.5).float().mean())
     assert results == {"published": 0.0, "repaired": 1.0}
+
+
+def test_sum_form_is_the_sum_of_hinges_with_the_same_rule():
+    summed = HAL(same_image="ignore").sum_form()
+    assert type(summed) is SumHinge
+    assert (summed.margin, summed.same_image) == (0.2, "ignore")

@@ -168,12 +168,12 @@ def test_record_holds_the_warm_up():
         2,
         "mean",
     )
-    assert resolve(parse("--loss hal"), network).warmup_epochs == 0
+    assert resolve(parse("--loss infonce"), network).warmup_epochs == 0
 
 
 def test_warm_up_without_a_sum_is_refused():
-    with pytest.raises(InputError, match=r"^--warmup_epochs 1: HAL.* has no sum"):
-        built("--loss hal --warmup_epochs 1")
+    with pytest.raises(InputError, match=r"^--warmup_epochs 1: InfoNCE.* has no sum"):
+        built("--loss infonce --warmup_epochs 1")
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def test_warm_up_is_a_function_of_where_training_stands() -> None:
     assert not resumed.warming
 
 
-@pytest.mark.parametrize("objective", [InfoNCE(), HAL(), SumHinge(), LSEH()], ids=repr)
+@pytest.mark.parametrize("objective", [InfoNCE(), SumHinge(), LSEH()], ids=repr)
 def test_objective_without_a_sum_to_begin_with_is_refused(objective: Objective) -> None:
     with pytest.raises(InputError, match=r"^warmup_epochs 1: .* has no sum"):
         Warmup(objective, 1)

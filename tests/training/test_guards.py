@@ -78,6 +78,12 @@ def test_a_run_that_learns_is_left_alone(capsys: pytest.CaptureFixture[str]) -> 
     assert told(MaxHinge(0.2), nearly_equal() + 0.1 * torch.eye(8), capsys) == ""
 
 
+def test_a_plateau_of_a_loss_below_zero_is_named_too(capsys: pytest.CaptureFixture[str]) -> None:
+    said = told(HAL(), nearly_equal() - 0.25, capsys)
+    assert said.count("plateau") == 1
+    assert "--warmup_epochs 1" in said
+
+
 def test_no_warm_up_is_named_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert "warmup" not in told(InfoNCE(), nearly_equal(), capsys)
 

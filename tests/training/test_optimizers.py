@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from vse.losses import ObjectiveOptions, build_objective, resolve
 from vse.nn.network import EmbeddingNetwork
 from vse.nn.towers.tower import build_image_tower
 from vse.options import TrainingOptions
-from vse.training.optimizers import distinct, learning_rate_factor, make_optimizer, update, with_towers
-from vse.training.recipe import adam, step_decay
+from vse.training.optimizers import distinct, make_optimizer, update, with_towers
+from vse.training.recipe import adam
 
 pytest.importorskip("timm")
 
@@ -128,44 +127,3 @@ def test_parameters_are_split_by_how_often_they_are_listed() -> None:
         [id(b), id(c)],
         [id(b)],
     ]
-
-
-def rates(epochs: int = 10, steps: int = 4, **changed: Any) -> list[float]:
-    options = TrainingOptions(num_epochs=epochs, lr_update=3, **changed)
-    factor = learning_rate_factor(options, step_decay(options), steps)
-    return [factor(step / steps) for step in range(epochs * steps)]
-
-
-def test_the_original_schedule_is_kept() -> None:
-    assert rates()[:25:4] == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01])
-
-
-def test_milestones_multiply_where_they_stand() -> None:
-    found = rates(schedule="milestones", lr_milestones=(2, 5), lr_decay=0.3)
-    assert found[7:9] == pytest.approx([1, 0.3])
-    assert found[19:21] == pytest.approx([0.3, 0.09])
-    assert found[-1] == pytest.approx(0.09)
-
-
-def test_cosine_falls_to_almost_nothing_after_the_warm_up() -> None:
-    found = rates(schedule="cosine", lr_warmup_steps=4)
-    assert found[:5] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
-    assert found[4 + 18] == pytest.approx(0.5)
-    assert all(later < earlier for earlier, later in pairwise(found[4:]))
-    assert 0 < found[-1] < 0.01
-
-
-@pytest.mark.parametrize(
-    ("changed", "complaint"),
-    [
-        ({"schedule": "milestones"}, "belong together"),
-        ({"lr_milestones": (2,)}, "belong together"),
-        ({"schedule": "milestones", "lr_milestones": (5, 2)}, "--lr_milestones 5 2: expected ascending"),
-        ({"schedule": "milestones", "lr_milestones": (10,)}, "between 1 and 9"),
-        ({"lr_warmup_steps": 41}, "the run has 40 steps"),
-        ({"lr_warmup_steps": 40, "schedule": "cosine"}, "the run has 40 steps"),
-    ],
-)
-def test_schedules_that_make_no_sense_are_refused(changed: dict[str, object], complaint: str) -> None:
-    with pytest.raises(InputError, match=complaint):
-        rates(**changed)

@@ -66,9 +66,17 @@ def test_nothing_differs_when_only_what_may_change_does(folder: Path) -> None:
     assert differences(record_of(folder), record_of(folder, options=later)) == []
 
 
-def test_an_option_may_be_declared_fixed_after_all(folder: Path) -> None:
-    found = differences(record_of(folder), record_of(folder, options=Options(num_epochs=9)), fixed=["num_epochs"])
-    assert [tuple(difference) for difference in found] == [("--num_epochs", 3, 9)]
+def test_a_schedule_that_depends_on_epochs_keeps_their_number(folder: Path) -> None:
+    earlier, record = record_of(folder), record_of(folder, options=Options(num_epochs=9))
+    for made in (earlier, record):
+        made["options"]["schedule"] = "cosine"
+    assert [tuple(difference) for difference in differences(earlier, record)] == [("--num_epochs", 3, 9)]
+
+
+def test_an_earlier_name_of_a_schedule_is_no_difference(folder: Path) -> None:
+    earlier, record = record_of(folder), record_of(folder)
+    earlier["options"]["schedule"], record["options"]["schedule"] = "milestones", "step"
+    assert differences(earlier, record) == []
 
 
 def test_every_difference_is_named_with_both_values(folder: Path) -> None:

@@ -12,6 +12,7 @@ from vse.errors import InputError
 from vse.losses.memory_bank import MemoryBank
 from vse.losses.objective import Objective, Pairs, Roles
 from vse.losses.pairs import BankScores
+from vse.losses.sum_hinge import SumHinge
 
 
 @dataclass(eq=False, repr=False)
@@ -68,6 +69,10 @@ class HAL(Objective):
         self.global_repaired = self.global_weighting == "repaired"
         if self.memory_bank:
             self.bank = MemoryBank(self.mb_rate, exclude="images" if self.global_repaired else "captions")
+
+    def sum_form(self) -> Objective:
+        """Return the sum of hinges with VSE++'s margin, 0.2, which the paper compares HAL with."""
+        return SumHinge(same_image=self.same_image, false_negatives=self.false_negatives)
 
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Return the log-sum-exp of the negatives less half the positive term, by rows and by columns."""

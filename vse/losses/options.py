@@ -111,6 +111,7 @@ def read_saved(values: Mapping[str, Any]) -> dict[str, Any]:
     renamed = {
         "loss": {"lsh": "sum_hinge"},
         "same_image": {"keep": "negative", "exclude": "ignore"},
+        "schedule": {"milestones": "step"},
     }
     return {
         name: renamed[name].get(value, value) if name in renamed and isinstance(value, str) else value

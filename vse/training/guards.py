@@ -10,8 +10,9 @@ from vse.losses.objective import Objective, Pairs
 from vse.losses.wrappers import Warmup, Wrapper
 from vse.training.step import StepResult
 
-ALIKE = 0.05
-"""Share of the loss at equal scores; hardest negatives that are nearer than this to their positives score alike."""
+ALIKE = 0.1
+"""Share of what a negative that scores like its positive costs in sums over all negatives, a hinge its margin; hardest
+negatives that are nearer than this to their positives score alike."""
 
 
 class CollapseGuard:
@@ -42,10 +43,14 @@ class CollapseGuard:
                 f"collapse: all pairs score {scores.mean():.3f} and the loss stands at {result.loss:.2f}; the hardest "
                 f"negatives pushed everything together: lower --learning_rate, or give {remedy}",
             )
-        level = loss_at_equal_scores(objective, pairs, float(scores.mean()))
-        if level is None or len(scores) < 2 or hardest_gap(scores) >= ALIKE * level:
+        warmup = warmup_of(objective)
+        summed = objective.sum_form() if warmup is None else warmup.first
+        threatened = summed is not None and len(scores) > 1 and not (warmup is not None and warmup.warming)
+        mean = float(scores.mean())
+        if not threatened or hardest_gap(scores) >= ALIKE * cost_of_a_negative(summed, pairs, mean):
             self.plateau_since = None
         else:
+            level = loss_at_equal_scores(objective, pairs, mean)
             self.plateau_since = step if self.plateau_since is None else self.plateau_since
             if step - self.plateau_since >= steps_per_epoch / 2:
                 stands = float(result.image_to_text + result.text_to_image)
@@ -54,7 +59,7 @@ class CollapseGuard:
                     "plateau",
                     f"plateau: since step {self.plateau_since} the loss stands at {stands:.3f} a pair, near the "
                     f"{level:.3f} that it has when all pairs score alike; begin with sums over all negatives: "
-                    f"--warmup_epochs {2 if warmup_of(objective) else 1} or more",
+                    f"--warmup_epochs {2 if warmup else 1} or more",
                 )
         sentence = objective.diagnose(scores)
         if sentence is not None:
@@ -79,19 +84,18 @@ def can_warm_up(objective: Objective) -> bool:
     return warmup is not None or objective.sum_form() is not None
 
 
-def loss_at_equal_scores(objective: Objective, pairs: Pairs, score: float = 0.0) -> float | None:
-    """Return the loss a pair if all scores of a batch are equal, None where no plateau threatens.
-
-    That is an objective without a form over all negatives, or one in its warm-up.
-    """
-    warmup = warmup_of(objective)
-    if not can_warm_up(objective) or (warmup is not None and warmup.warming):
-        return None
+def loss_at_equal_scores(objective: Objective, pairs: Pairs, score: float) -> float:
+    """Return the loss a pair if all pairs of a batch have this score."""
     count = len(pairs.image_ids)
     with torch.no_grad():
         scores = torch.full((count, count), score, device=pairs.image_ids.device)
         both = sum(objective.directions(scores, pairs))
     return float(both) if objective.averaged else float(both) / count
+
+
+def cost_of_a_negative(summed: Objective, pairs: Pairs, score: float) -> float:
+    """Return what a negative costs on average in a sum over all negatives if all pairs have this score."""
+    return loss_at_equal_scores(summed, pairs, score) / 2 / (len(pairs.image_ids) - 1)
 
 
 def hardest_gap(scores: Tensor) -> float:

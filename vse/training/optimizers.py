@@ -1,8 +1,7 @@
-"""Optimizers, their parameter groups with the towers' own rates, and how rates change over a run."""
+"""Optimizers and their parameter groups, with the towers' own rates."""
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -113,37 +112,3 @@ def _begin_momentum(optimizer: torch.optim.Optimizer, parameters: list[nn.Parame
     for parameter in parameters:
         if parameter.grad is not None and optimizer.state[parameter].get("momentum_buffer") is None:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-
-
-def learning_rate_factor(
-    options: TrainingOptions, original: Callable[[float], float], steps_per_epoch: int
-) -> Callable[[float], float]:
-    """Return the factor on every initial learning rate as a function of the epoch, fractions included.
-
-    Args:
-        original: the schedule of the original code.
-
-    Raises:
-        InputError: milestones that are missing, out of order or never reached, or a warm-up longer than the run.
-    """
-    milestones, epochs = options.lr_milestones, options.num_epochs
-    total, warmup = epochs * steps_per_epoch, options.lr_warmup_steps
-    if (options.schedule == "milestones") != bool(milestones):
-        raise InputError("--schedule milestones and --lr_milestones belong together; give both or neither")
-    if list(milestones) != sorted(set(milestones)) or any(epoch >= epochs for epoch in milestones):
-        given = " ".join(map(str, milestones))
-        raise InputError(f"--lr_milestones {given}: expected ascending epochs between 1 and {epochs - 1}")
-    if warmup > total or (warmup == total and options.schedule == "cosine"):
-        raise InputError(f"--lr_warmup_steps {warmup}: the run has {total} steps; choose fewer")
-
-    def factor(epoch: float) -> float:
-        step = round(epoch * steps_per_epoch)
-        if step < warmup:
-            return (step + 1) / warmup
-        if options.schedule == "cosine":
-            return (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
-        if options.schedule == "milestones":
-            return options.lr_decay ** sum(epoch >= milestone for milestone in milestones)
-        return original(epoch)
-
-    return factor

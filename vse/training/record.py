@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +18,11 @@ from vse.data.digests import describe_array, describe_split
 from vse.data.noise import Noise
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
+from vse.losses import read_saved
 from vse.losses.table import canonical_name
 from vse.options import as_dict
 from vse.records import WITHOUT_EFFECT, Meter, environment, flat, now
+from vse.training.schedules import depends_on_length
 
 MAY_CHANGE = WITHOUT_EFFECT | {"num_epochs", "val_step", "early_stopping"}
 """Options that a resumed run may have other values of: how long it trains and how often it validates."""
@@ -130,22 +132,21 @@ class RunRecord:
         save_json(folder / "run.json", self.current(ended))
 
 
-def differences(earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: Iterable[str] = ()) -> list[OptionChange]:
+def differences(earlier: Mapping[str, Any], record: Mapping[str, Any]) -> list[OptionChange]:
     """List what a resumed run would do differently from its earlier part.
 
-    `MAY_CHANGE` lists the options that may differ. Data, vocabulary and description vectors are compared by their
-    digests, not by where they lie.
+    `MAY_CHANGE` lists the options that may differ; `num_epochs` may not under a schedule that depends on it. Data,
+    vocabulary and description vectors are compared by their digests, not by where they lie.
 
     Args:
         earlier: the record in the checkpoint.
         record: the record of the run that wants to go on.
-        fixed: options of `MAY_CHANGE` that must not change after all, such as `num_epochs` under a schedule that
-            depends on it.
     """
     compared = [("network", earlier["network"], record["network"])]
-    before, values = earlier["options"], record["options"]
+    before, values = read_saved(earlier["options"]), record["options"]
+    free = MAY_CHANGE - {"num_epochs"} if depends_on_length(values) else MAY_CHANGE
     for name in dict.fromkeys([*before, *values]):
-        if name in MAY_CHANGE and name not in fixed:
+        if name in free:
             continue
         if name == "loss" and name in before and name in values:
             compared.append(("--loss", canonical_name(before[name]), canonical_name(values[name])))
@@ -163,15 +164,13 @@ def differences(earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: It
     return [OptionChange(*values) for values in compared if values[1] != values[2]]
 
 
-def check_resumable(
-    path: Path, earlier: Mapping[str, Any], record: Mapping[str, Any], fixed: Iterable[str] = ()
-) -> None:
+def check_resumable(path: Path, earlier: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     """Refuse to go on from a checkpoint with other options or other data; see `differences`.
 
     Raises:
         InputError: every difference with both values, and the way out.
     """
-    found = differences(earlier, record, fixed)
+    found = differences(earlier, record)
     if found:
         raise InputError(
             f"{path}: this run would go on differently: {'; '.join(map(str, found))}; go on with what it was made "

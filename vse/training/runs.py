@@ -247,8 +247,7 @@ def resume(
         )
     earlier = checkpoint.record
     if earlier is not None:
-        fixed = ("num_epochs",) if record["options"].get("schedule") == "cosine" else ()
-        check_resumable(path, earlier, record, fixed)
+        check_resumable(path, earlier, record)
     for key, wanted in {**order, "processes": run.world_size}.items():
         before = len(checkpoint.run.rng) if key == "processes" else checkpoint.run.order.get(key)
         if before != wanted:

@@ -18,7 +18,7 @@ from vse.nn.batchnorm import synchronise
 from vse.nn.network import Network
 from vse.training.ema import WeightAverage
 from vse.training.guards import CollapseGuard
-from vse.training.optimizers import learning_rate_factor, make_optimizer
+from vse.training.optimizers import make_optimizer
 from vse.training.pair_losses import PairLosses
 from vse.training.recipe import Recipe, RunOptions
 from vse.training.record import RunRecord, make_record
@@ -30,6 +30,7 @@ from vse.training.runs import (
     lock_folders,
     resume,
 )
+from vse.training.schedules import learning_rate_factor
 from vse.training.step import TrainingStep
 
 
