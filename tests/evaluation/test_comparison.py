@@ -233,10 +233,11 @@ def test_the_table_of_differences_says_what_it_found(tmp_path: Path) -> None:
     assert "0, 1, 2" in table
 
 
-def test_a_row_is_picked_by_number_name_or_words(tmp_path: Path) -> None:
+def test_a_row_is_picked_by_number_name_or_part(tmp_path: Path) -> None:
     rows = three_rows(tmp_path)
     assert pick_row(rows, "2") is rows[1]
     assert pick_row(rows, rows[2].name) is rows[2]
+    assert pick_row(rows, "lmh") is pick_row(rows, "max_h") is rows[1]
     for wanted in ("loss=infonce", "VSEpp"):
         with pytest.raises(InputError, match=f"--against {wanted}: .*1 VSEpp loss=hal"):
             pick_row(rows, wanted)

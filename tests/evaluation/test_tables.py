@@ -19,6 +19,15 @@ def test_markdown_shows_mean_and_sample_deviation() -> None:
     assert "5.00 |" in lines[3]
 
 
+def test_markup_in_names_and_heads_shows_as_it_is_written() -> None:
+    name = r"<b>*a*</b> _c_ `d` \e [f](g) 5 % & $x$ #1 {y}~^z"
+    markdown, latex = (format_table([f"less {name}"], [[name], ["< 0.001"]], form) for form in ("markdown", "latex"))
+    assert markdown.count(r"\<b>\*a\*\</b> \_c\_ \`d\` \\e \[f](g) 5 % & $x$ #1 {y}~^z") == 2
+    assert "| < 0.001" in markdown
+    for special in (r"\_c\_", r"5 \% \& \$x\$ \#1 \{y\}", r"\textbackslash"):
+        assert latex.count(special) == 2
+
+
 def test_latex_escapes_and_sets_plus_minus() -> None:
     table = format_table(HEADS, ROWS, "latex")
     assert "2.3 $\\pm$ 1.5" in table

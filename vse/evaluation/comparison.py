@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import orjson
 
 from vse.errors import InputError
 from vse.evaluation.reports import Evaluation, load_evaluation
+from vse.evaluation.row_names import pick, row_names, short
 from vse.evaluation.significance import (
     bootstrap_interval,
     holm,
@@ -49,6 +51,7 @@ class Row:
     configuration: dict[str, Any]
     results: dict[Seed, Evaluation]
     name: str = ""
+    chosen: set[str] = field(default_factory=set)  # keys of the configuration that commands set
 
     def values(self, metric: str) -> list[float]:
         """Return the metric of every seed."""
@@ -91,11 +94,7 @@ def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
     rows: dict[str, Row] = {}
     for result in evaluations:
         models = result.record["models"]
-        configuration = {
-            f"{name} {number}".strip() if len(models) > 1 else name: value
-            for number, model in enumerate(models, start=1)
-            for name, value in _configuration(model, result.path).items()
-        }
+        configuration = _together([_configuration(model, result.path) for model in models])
         features = result.record["data"]["features"]
         if features is not None:
             configuration["evaluated features"] = [*features["shape"], features["sampled_sha256"]]
@@ -105,10 +104,19 @@ def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
             same = "model" if set(seed) == {None} else f"seed {_seed_text(seed)} of the same configuration"
             raise InputError(f"{result.path}: the same {same} as {row.results[seed].path}; give one of them")
         row.results[seed] = result
+        row.chosen |= {
+            key
+            for key in configuration
+            for model in models
+            if re.sub(r" \d+$", "", key) in _chosen(model.get("record"))
+        }
     for row in rows.values():
         row.results = dict(sorted(row.results.items(), key=lambda item: [str(part).zfill(12) for part in item[0]]))
-    _name(list(rows.values()))
-    return list(rows.values())
+    found = list(rows.values())
+    names = row_names([row.configuration for row in found], [row.chosen for row in found])
+    for row, name in zip(found, names, strict=True):
+        row.name = name
+    return found
 
 
 def refuse_unlike(evaluations: Sequence[Evaluation]) -> None:
@@ -127,8 +135,8 @@ def refuse_unlike(evaluations: Sequence[Evaluation]) -> None:
                 one, two = first.record[part].get(key), other.record[part].get(key)
                 if one != two:
                     raise InputError(
-                        f"{other.path}: {part} {key.replace('_', ' ')} {_short(two)}, while {first.path} has "
-                        f"{_short(one)}; results of other data, splits or protocols cannot stand in one table"
+                        f"{other.path}: {part} {key.replace('_', ' ')} {short(two)}, while {first.path} has "
+                        f"{short(one)}; results of other data, splits or protocols cannot stand in one table"
                     )
 
 
@@ -231,18 +239,8 @@ DIFFERENCES_NOTE = (
 
 
 def pick_row(rows: Sequence[Row], wanted: str) -> Row:
-    """Find the row that is meant: its number from 1, its name, or words that only its name holds.
-
-    Raises:
-        InputError: none, or several; the message lists the rows.
-    """
-    exact = [row for number, row in enumerate(rows, start=1) if wanted in (str(number), row.name)]
-    fitting = exact or [row for row in rows if set(wanted.split()) <= set(row.name.split())]
-    if len(fitting) != 1:
-        names = "; ".join(f"{number} {row.name}" for number, row in enumerate(rows, start=1))
-        number = "several rows fit" if fitting else "no row fits"
-        raise InputError(f"--against {wanted}: {number}; give a number or words of one name: {names}")
-    return fitting[0]
+    """Return the row that is meant, see `vse.evaluation.row_names.pick`."""
+    return rows[pick([row.name for row in rows], wanted)]
 
 
 def _holds_metrics(path: Path) -> bool:
@@ -281,26 +279,26 @@ def _configuration(model: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return result
 
 
-def _name(rows: Sequence[Row]) -> None:
-    """Name rows by network and whatever tells them apart."""
-    keys = list(dict.fromkeys(key for row in rows for key in row.configuration))
-    telling = [
-        key for key in keys if not key.startswith("network") and (_tells(key, rows) or key in ("weights", "scores"))
-    ]
-    if "features" in telling and "evaluated features" in telling:
-        telling.remove("evaluated features")
-    for row in rows:
-        networks = [str(value) for key, value in row.configuration.items() if key.split(" ")[0] == "network"]
-        parts = [f"{key}={_short(row.configuration[key])}" for key in telling if key in row.configuration]
-        row.name = " ".join(["+".join(networks), *(part.replace(" ", "_") for part in parts)])
+def _chosen(record: Mapping[str, Any] | None) -> set[str]:
+    """Return which options the command of a run set, and `start NAME` for those of the run that it started from."""
+    if record is None:
+        return set()
+    words = [word for word in record["environment"].get("command", ()) if word.startswith("--")]
+    flags = {word[2:].partition("=")[0].replace("-", "_") for word in words}
+    start = (record["started_from"] or {}).get("record")
+    return flags | {flag.removeprefix("no_") for flag in flags} | {f"start {name}" for name in _chosen(start)}
 
 
-def _tells(key: str, rows: Sequence[Row]) -> bool:
-    """Whether rows differ in an option that all of them, or others of their network, have."""
-    having = [row for row in rows if key in row.configuration]
-    networks = {row.configuration.get("network") for row in having}
-    lacking = [row for row in rows if key not in row.configuration and row.configuration.get("network") in networks]
-    return bool(lacking) or len({_digest(row.configuration[key]) for row in having}) > 1
+def _together(models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join the configurations of models that are evaluated together; where they differ, their keys are numbered."""
+    result: dict[str, Any] = {"network": "+".join(str(model["network"]) for model in models)}
+    for key in dict.fromkeys(key for model in models for key in model if key != "network"):
+        values = [model.get(key) for model in models]
+        if all(value == values[0] for value in values):
+            result[key] = values[0]
+        else:
+            result |= {f"{key} {number}": value for number, value in enumerate(values, start=1)}
+    return result
 
 
 def _seeds_known(*rows: Row) -> bool:
@@ -309,13 +307,6 @@ def _seeds_known(*rows: Row) -> bool:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return "x".join(map(_short, value))
-    text = str(value)
-    return text[:8] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text
 
 
 def _seed_text(seed: Seed) -> str:

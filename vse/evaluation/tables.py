@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Literal, NamedTuple
@@ -40,7 +41,7 @@ def format_table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], form: For
         return _csv(heads, rows)
     texts = [[cell.text() if isinstance(cell, Spread) else cell for cell in row] for row in rows]
     if form == "markdown":
-        texts = [[cell.replace("|", "\\|") for cell in row] for row in texts]
+        heads, *texts = [[plain_markdown(cell) for cell in row] for row in (heads, *texts)]
     table = tabulate(
         texts,
         headers=heads,
@@ -49,6 +50,11 @@ def format_table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], form: For
         colalign=["left", *("right" for _ in heads[1:])] if rows else None,
     )
     return table.replace("±", "$\\pm$") if form == "latex" else table
+
+
+def plain_markdown(text: str) -> str:
+    """Return Markdown that shows a text as it is; an underscore within a word is no markup."""
+    return re.sub(r"[\\`*|\[]|<(?=[a-zA-Z/!?])|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join(text.split()))
 
 
 def _csv(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:

@@ -18,6 +18,7 @@ from vse.evaluation.comparison import (
     pick_row,
     rows_of,
 )
+from vse.evaluation.row_names import other_differences
 from vse.evaluation.tables import format_table
 from vse.tools.options import CompareOptions
 
@@ -34,6 +35,11 @@ def main(options: CompareOptions) -> None:
     if options.format == "markdown":
         print(f"{_title(rows[0], options.fold5)}\n")
     print(metrics_table(rows, options.format))
+    others = other_differences(
+        [row.configuration for row in rows], [row.chosen for row in rows], [r.name for r in rows]
+    )
+    if others and options.format == "markdown":
+        print(f"\nThe commands of these rows differ in {', '.join(others)} as well.")
     commits = {_version(result.record) for row in rows for result in row.results.values()}
     if len(commits) > 1:
         warn(f"these results were made with {len(commits)} versions of the code: {', '.join(sorted(commits))}")

@@ -19,12 +19,11 @@ from vse.evaluation.comparison import (
     Row,
     differences,
     differences_cells,
-    pick_row,
     refuse_unlike,
 )
 from vse.evaluation.reports import Evaluation, load_evaluation
 from vse.evaluation.significance import METRICS
-from vse.evaluation.tables import Cell, format_table, spread
+from vse.evaluation.tables import Cell, format_table, plain_markdown, spread
 from vse.files import write_atomically
 from vse.tools.pages import save_page
 from vse.tools.plans import Plan, Task, slug
@@ -167,7 +166,9 @@ def _section(plan: Plan, data: str, rows: Mapping[str, Sequence[Result]]) -> Sec
         for name, members in rows.items()
         if members[0].task.train
     ]
-    against = pick_row(compared, plan.against) if plan.against else compared[0]
+    against = next((row for row in compared if row.name == plan.against), None)
+    if against is None:  # not finished yet
+        return section
     together = [row for row in compared if row is against or row.results.keys() & against.results.keys()]
     if len(together) > 1:
         found = differences(together, against, plan.metric)
@@ -255,13 +256,13 @@ def _notes(plan: Plan, results: Sequence[Result], missing: Sequence[str]) -> Ite
 
 
 def _markdown(plan: Plan, sections: Sequence[Section], notes: Sequence[str]) -> str:
-    parts = [f"# {plan.title}"]
+    parts = [f"# {plain_markdown(plan.title)}"]
     for section in sections:
-        parts += [f"## {section.data}"] if len(sections) > 1 else []
+        parts += [f"## {plain_markdown(section.data)}"] if len(sections) > 1 else []
         parts.append(format_table(section.heads, section.cells, "markdown"))
         if section.difference_cells:
             parts.append(format_table(section.difference_heads, section.difference_cells, "markdown"))
-        parts += [f"![{figure.title}]({figure.name}.png)" for figure in section.figures]
+        parts += [f"![{plain_markdown(figure.title)}]({figure.name}.png)" for figure in section.figures]
     if any(section.difference_cells for section in sections):
         notes = [*notes, DIFFERENCES_NOTE]
     return "\n\n".join([*parts, *notes]) + "\n"

@@ -140,7 +140,7 @@ class CompareOptions:
     """Files that evaluation scripts write with --json, or folders of them. The record in each file tells which row it
     belongs to."""
     against: str | None = None
-    """Row that the others are compared with: its number, or words of its name."""
+    """Row that the others are compared with: its number, or a part of its name that no other has."""
     metric: Literal["rsum", "r1", "r5", "r10", "r1i", "r5i", "r10i"] = "rsum"
     """What --against compares; the i is text to image."""
     fold5: Switch = False

@@ -6,19 +6,27 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import torch
+
 from vse import REPOSITORY
 from vse.errors import InputError
+from vse.evaluation.ranking import evaluate
+from vse.evaluation.row_names import pick
 from vse.evaluation.significance import METRICS
 
 COLUMNS = ("r1", "r5", "r10", "r1i", "r5i", "r10i", "rsum")
 """Metrics in the table of a plan that names none."""
+
+OF_A_NETWORK = ("bleu4_greedy", "bleu4_beam")
+"""Metrics that the evaluation of one network adds: of VSRN, with --captions."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,8 @@ def read_plan(path: str | Path, folder: str | None = None) -> Plan:
     content["ensembles"] = tuple(tuple(seeds) for seeds in content.get("ensembles", ()))
     plan = Plan(**content)
     _check(path, plan)
-    return plan
+    rows = row_names(plan)
+    return replace(plan, against=rows[pick(rows, plan.against, f"{path}: against")] if plan.against else rows[0])
 
 
 def tasks_of(plan: Plan) -> list[Task]:
@@ -239,7 +248,7 @@ _KINDS: dict[str, type] = {
 def _check_types(path: Path, content: Mapping[str, Any]) -> None:
     for name, value in content.items():
         if name not in _KINDS:
-            raise InputError(f"{path}: {name} is no entry of a plan; expected some of {', '.join(sorted(_KINDS))}")
+            raise InputError(f"{path}: {name} is no entry of a plan; {_meant(name, sorted(_KINDS))}")
         if not isinstance(value, _KINDS[name]):
             raise InputError(f"{path}: {name} is a {type(value).__name__}; expected a {_KINDS[name].__name__}")
     for name in ("seeds", "networks", "objectives"):
@@ -261,4 +270,19 @@ def _check(path: Path, plan: Plan) -> None:
         if len(set(seeds)) < 2 or not set(seeds) <= set(plan.seeds):
             raise InputError(f"{path}: ensembles {list(seeds)}; expected two or more of the seeds {list(plan.seeds)}")
     if plan.metric not in METRICS:
-        raise InputError(f"{path}: metric {plan.metric}; expected one of {', '.join(METRICS)}")
+        raise InputError(f"{path}: metric {plan.metric}; {_meant(plan.metric, METRICS)}")
+    toy = evaluate(torch.eye(2), torch.arange(2))
+    for column in plan.columns:
+        if column not in (known := [*toy, *OF_A_NETWORK]):
+            raise InputError(f"{path}: {column} among columns is no metric; {_meant(column, known)}")
+
+
+def _meant(name: object, known: Iterable[str]) -> str:
+    near = get_close_matches(str(name), list(known), 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+
+
+def row_names(plan: Plan) -> list[str]:
+    """Return the names of a plan's rows in their order, but for ensembles."""
+    grid = product(plan.networks, plan.options, plan.objectives)
+    return [_row(plan, network, option, objective) for network, option, objective in grid]

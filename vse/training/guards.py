@@ -43,27 +43,33 @@ class CollapseGuard:
                 f"collapse: all pairs score {scores.mean():.3f} and the loss stands at {result.loss:.2f}; the hardest "
                 f"negatives pushed everything together: lower --learning_rate, or give {remedy}",
             )
-        warmup = warmup_of(objective)
-        summed = objective.sum_form() if warmup is None else warmup.first
-        threatened = summed is not None and len(scores) > 1 and not (warmup is not None and warmup.warming)
-        mean = float(scores.mean())
-        if not threatened or hardest_gap(scores) >= ALIKE * cost_of_a_negative(summed, pairs, mean):
-            self.plateau_since = None
-        else:
-            level = loss_at_equal_scores(objective, pairs, mean)
-            self.plateau_since = step if self.plateau_since is None else self.plateau_since
-            if step - self.plateau_since >= steps_per_epoch / 2:
-                stands = float(result.image_to_text + result.text_to_image)
-                stands = stands if objective.averaged else stands / len(scores)
-                self._tell(
-                    "plateau",
-                    f"plateau: since step {self.plateau_since} the loss stands at {stands:.3f} a pair, near the "
-                    f"{level:.3f} that it has when all pairs score alike; begin with sums over all negatives: "
-                    f"--warmup_epochs {2 if warmup else 1} or more",
-                )
+        self._look_for_a_plateau(result, objective, pairs, step, steps_per_epoch)
         sentence = objective.diagnose(scores)
         if sentence is not None:
             self._tell(sentence, sentence)
+
+    def _look_for_a_plateau(
+        self, result: StepResult, objective: Objective, pairs: Pairs, step: int, steps_per_epoch: int
+    ) -> None:
+        warmup, scores = warmup_of(objective), result.scores
+        summed = objective.sum_form() if warmup is None else warmup.first
+        if summed is None or len(scores) < 2 or (warmup is not None and warmup.warming):
+            self.plateau_since = None
+            return
+        mean = float(scores.mean())
+        if hardest_gap(scores) >= ALIKE * cost_of_a_negative(summed, pairs, mean):
+            self.plateau_since = None
+            return
+        self.plateau_since = step if self.plateau_since is None else self.plateau_since
+        if step - self.plateau_since >= steps_per_epoch / 2:
+            stands = float(result.image_to_text + result.text_to_image)
+            stands = stands if objective.averaged else stands / len(scores)
+            self._tell(
+                "plateau",
+                f"plateau: since step {self.plateau_since} the loss stands at {stands:.3f} a pair, near the "
+                f"{loss_at_equal_scores(objective, pairs, mean):.3f} that it has when all pairs score alike; begin "
+                f"with sums over all negatives: --warmup_epochs {2 if warmup else 1} or more",
+            )
 
     def _tell(self, kind: str, sentence: str) -> None:
         if kind not in self.told:
