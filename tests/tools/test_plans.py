@@ -27,6 +27,7 @@ f8k = "--data_path $F8K --data_name f8k"
 @pytest.fixture(autouse=True)
 def f8k(monkeypatch) -> None:
     monkeypatch.setenv("F8K", "/data sets/f8k")
+    monkeypatch.setenv("JUDGMENTS", "/data sets/judgments.txt")
 
 
 def tasks(tmp_path: Path, text: str) -> list[Task]:

@@ -262,20 +262,20 @@ def _configuration(model: Mapping[str, Any], path: Path) -> dict[str, Any]:
     options = {name: value for name, value in record["options"].items() if name not in WITHOUT_EFFECT | {"seed"}}
     if "loss" in options:
         options["loss"] = canonical_name(options["loss"])
-    data = record["data"]["train"]
+    data, described = record["data"]["train"], record["descriptions"]
+    if "descriptions" in options:
+        options["descriptions"] = None if described is None else Path(options["descriptions"]).name
     result = {
         "network": record["network"],
         **options,
         "train captions": data["captions_sha256"],
         "features": [*data["features"]["shape"], data["features"]["sampled_sha256"]],
         "vocabulary": record["vocabulary"]["sha256"],
-        "descriptions": (record["descriptions"] or {}).get("sampled_sha256"),
+        "description vectors": None if described is None else described["sampled_sha256"],
     }
     start = record["started_from"]
     if start is not None:
-        for name, value in _configuration(start, path).items():
-            if result.get(name) != value:
-                result[f"start {name}"] = value
+        result |= {f"start {name}": value for name, value in _configuration(start, path).items()}
     return result
 
 

@@ -25,8 +25,8 @@ from vse.evaluation.significance import METRICS
 COLUMNS = ("r1", "r5", "r10", "r1i", "r5i", "r10i", "rsum")
 """Metrics in the table of a plan that names none."""
 
-OF_A_NETWORK = ("bleu4_greedy", "bleu4_beam")
-"""Metrics that the evaluation of one network adds: of VSRN, with --captions."""
+OF_FLAGS = ("graded_spearman", "graded_ndcg", "graded_ndcgi", "bleu4_greedy", "bleu4_beam")
+"""Metrics that a flag of the evaluation adds: --annotations, and of VSRN --captions."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def _check(path: Path, plan: Plan) -> None:
         raise InputError(f"{path}: metric {plan.metric}; {_meant(plan.metric, METRICS)}")
     toy = evaluate(torch.eye(2), torch.arange(2))
     for column in plan.columns:
-        if column not in (known := [*toy, *OF_A_NETWORK]):
+        if column not in (known := [*toy, *OF_FLAGS]):
             raise InputError(f"{path}: {column} among columns is no metric; {_meant(column, known)}")
 
 
