@@ -1,4 +1,4 @@
-"""Optimizers and schedules: towers' own rates, warm-up, decays, and refusals."""
+"""Optimizers: towers' own rates, weight decay, one-kernel updates, and refusals."""
 
 from __future__ import annotations
 
