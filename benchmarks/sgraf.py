@@ -2,11 +2,13 @@
 
     python benchmarks/sgraf.py                                  # B = 128, 100 x 500, both modules: ~12 minutes, 10 GB
     python benchmarks/sgraf.py --batch 16 --images 20 --captions 100
+    python benchmarks/sgraf.py --modules SGR --tasks train --methods blocks --losses lseh tal   # memory by objective
 
 Every measurement is a process of its own. The loop scores one caption after the other against all images, with the
 published sequence of operations and this repository's parameters; it is written for this benchmark. Memory is the
-process's peak resident size less what it was before the measured work (network, optimizer and data in place). The GEMM
-floor is the time that the matrix products of the faster procedure would take at this machine's best measured rate.
+process's peak resident size less what it was before the measured work (network, optimizer and data in place), and the
+whole process's. The GEMM floor is the time that the matrix products of the faster procedure would take at this
+machine's best measured rate.
 """
 
 from __future__ import annotations
@@ -16,16 +18,17 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 import torch
 from measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu, softmax
 
+from SGRAF_LSEH.loss import DEFAULTS
 from SGRAF_LSEH.model import SGRAF, TextualRepresentations, VisualRepresentations
 from vse.data.batches import PairBatch
-from vse.losses.lseh import LSEH
-from vse.losses.objective import Pairs
+from vse.losses import ObjectiveOptions, Pairs, build_objective, resolve
 from vse.nn.encoders import NORM_EPSILON
 from vse.training.selected_pairs import training_scores
 
@@ -100,12 +103,12 @@ def synthetic(images: int, captions: int) -> PairBatch:
     )
 
 
-def measure(module: str, method: str, task: str, options: argparse.Namespace) -> dict[str, float]:
+def measure(module: str, method: str, task: str, loss: str, options: argparse.Namespace) -> dict[str, float]:
     """CPU and wall seconds and peak memory of one training step or one evaluation."""
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     network = SGRAF(module, VOCABULARY)
-    objective = LSEH(max_violation=True)
+    objective = build_objective(resolve(ObjectiveOptions(loss=loss), DEFAULTS))
     optimizer = torch.optim.Adam(network.parameter_groups(2e-4))
 
     def similarity(images: VisualRepresentations, captions: TextualRepresentations) -> Tensor:
@@ -151,6 +154,7 @@ def measure(module: str, method: str, task: str, options: argparse.Namespace) ->
         "cpu_s": cpu,
         "wall_s": wall,
         "memory_mb": peak_memory_since(before),
+        "process_mb": peak_memory_since(0),
         "floor_s": gflop / rate,
     }
 
@@ -168,32 +172,39 @@ def main() -> None:
     parser.add_argument("--modules", nargs="+", default=["SGR", "SAF"])
     parser.add_argument("--tasks", nargs="+", default=["train", "evaluate"])
     parser.add_argument("--methods", nargs="+", default=["loop", "blocks"])
-    parser.add_argument("--one", nargs=3, metavar=("MODULE", "METHOD", "TASK"), help="this one, in this process")
+    parser.add_argument("--losses", nargs="+", default=["lseh"], help="objectives of the training step")
+    parser.add_argument("--one", nargs=4, metavar=("MODULE", "METHOD", "TASK", "LOSS"), help="this, in this process")
     options = parser.parse_args()
     if options.one:
-        module, method, task = options.one
-        print(json.dumps(measure(module, method, task, options)))
+        print(json.dumps(measure(*options.one, options)))
         return
     sizes = [f"--{name}={getattr(options, name)}" for name in ("batch", "images", "captions", "threads", "rounds")]
     print(f"training step B = {options.batch}; evaluation {options.images} x {options.captions}")
-    print("module task      method   CPU s   wall s  peak MB  GEMM floor s, its share of the CPU time")
+    print("module task            method   CPU s   wall s  peak MB  process  GEMM floor s, its share of the CPU time")
     for module in options.modules:
         for task in options.tasks:
-            results = {}
-            for method in options.methods:
-                command = [sys.executable, __file__, "--one", module, method, task, *sizes]
-                result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-                results[method] = result
-                floor = result["floor_s"]
-                print(
-                    f"{module:6} {task:9} {method:7} {result['cpu_s']:6.2f} {result['wall_s']:8.2f} "
-                    f"{result['memory_mb']:8.0f}  {floor:6.2f} {floor / result['cpu_s']:5.0%}",
-                    flush=True,
-                )
-            if len(results) == 2:
-                loop, blocks = results.values()
-                ratios = {key: loop[key] / max(blocks[key], 1e-9) for key in ("cpu_s", "wall_s", "memory_mb")}
-                print(f"       {task}: " + ", ".join(f"{key} {ratio:.1f} x less" for key, ratio in ratios.items()))
+            for loss in options.losses if task == "train" else options.losses[:1]:
+                results = {}
+                for method in options.methods:
+                    command = [sys.executable, __file__, "--one", module, method, task, loss, *sizes]
+                    result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                    results[method] = result
+                    show(module, task, method, loss, result)
+                if len(results) == 2:
+                    loop, blocks = results.values()
+                    ratios = {key: loop[key] / max(blocks[key], 1e-9) for key in ("cpu_s", "wall_s", "memory_mb")}
+                    print(f"       {task}: " + ", ".join(f"{key} {ratio:.1f} x less" for key, ratio in ratios.items()))
+
+
+def show(module: str, task: str, method: str, loss: str, result: Mapping[str, float]) -> None:
+    """Print a row of the table."""
+    floor = result["floor_s"]
+    name = f"{task} {loss}" if task == "train" else task
+    print(
+        f"{module:6} {name:15} {method:7} {result['cpu_s']:6.2f} {result['wall_s']:8.2f} {result['memory_mb']:8.0f}"
+        f" {result['process_mb']:8.0f}  {floor:6.2f} {floor / result['cpu_s']:5.0%}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
