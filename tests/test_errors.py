@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from vse.errors import InputError
+from vse.errors import InputError, meant
 from vse.networks import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,3 +38,8 @@ def test_handlers_of_a_librarys_errors_let_a_mistake_pass() -> None:
 
 def test_a_mistake_survives_the_way_from_a_loader_process() -> None:
     assert str(pickle.loads(pickle.dumps(InputError("a.npy: damaged")))) == "a.npy: damaged"
+
+
+def test_a_mistyped_name_is_told_what_it_is_nearest_to() -> None:
+    assert meant("serch", ["index", "search"]) == "; did you mean search?"
+    assert meant("xyz", ["index", "search"]) == ""

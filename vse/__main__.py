@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from difflib import get_close_matches
 from typing import Any
 
 from vse.cli import parse
-from vse.errors import InputError
+from vse.errors import InputError, meant
 from vse.exits import run_to_end
 from vse.tools.options import COMMANDS
 
@@ -27,9 +26,8 @@ def main() -> None:
         print("\n".join(["usage: python -m vse COMMAND [OPTIONS]", *lines]), file=sys.stdout if name else sys.stderr)
         sys.exit(0 if name else 2)
     if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, 1)
-        meant = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(COMMANDS)}"
-        raise InputError(f"{name}: no such command; {meant}")
+        advice = meant(name, COMMANDS) or f"; expected one of {', '.join(COMMANDS)}"
+        raise InputError(f"{name}: no such command{advice}")
     del sys.argv[1]
     sys.argv[0] = f"python -m vse {name}"
     options = parse(COMMANDS[name], description=COMMANDS[name].__doc__)

@@ -1,6 +1,9 @@
-"""The one exception for a user's mistake."""
+"""The one exception for a user's mistake, and what a mistyped name meant."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class InputError(Exception):
@@ -10,3 +13,9 @@ class InputError(Exception):
     to stderr as `error: ...` without a traceback and exit with status 2
     (see `vse.exits.run_to_end`).
     """
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean X?` with the known name that a mistyped one is nearest to, or nothing."""
+    near = get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""

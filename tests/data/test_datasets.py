@@ -81,6 +81,18 @@ def test_a_missing_data_set_lists_what_was_looked_for(tmp_path: Path) -> None:
         locate_data_set(tmp_path / "nothing", "f30k")
 
 
+def test_a_mistyped_data_set_is_told_from_those_there(tmp_path: Path, make_data_set: MakeDataSet) -> None:
+    make_data_set(tmp_path / "flickr8k_precomp")
+    with pytest.raises(InputError, match=r"; did you mean flickr8k\?$"):
+        locate_data_set(tmp_path, "flikr8k")
+    with pytest.raises(InputError, match="it holds flickr8k_precomp: give a data set folder"):
+        locate_data_set(tmp_path, "coco")
+    with pytest.raises(InputError, match=r"no such folder; did you mean flickr8k_precomp\?$"):
+        locate_data_set(tmp_path / "flickr8k_precmp", None)
+    with pytest.raises(InputError, match=r"; did you mean demo\?$"):
+        locate_data_set(None, "demoo")
+
+
 def raw_set(folder: Path, word: str = "dog", pictures: int = 10) -> Path:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     splits = ("train", "train", "train", "dev", "test")

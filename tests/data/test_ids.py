@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vse.data.ids import even_split, open_split_ids, read_caption_image
+from vse.data.ids import even_split, find_folder, open_split_ids, read_caption_image
 from vse.errors import InputError
 
 Folder = Callable[..., Path]
@@ -99,3 +99,12 @@ def test_a_caption_of_an_image_that_is_not_there_is_refused(tmp_path: Path) -> N
     with pytest.raises(InputError, match="expected the image of each of the 4 captions"):
         read_caption_image(path, 9, 4)
     assert read_caption_image(path, 6, 5).tolist() == [0, 1, 3, 2, 5]
+
+
+def test_a_data_set_is_named_by_its_folder_or_below_one(folder: Folder, tmp_path: Path) -> None:
+    there = folder().rename(tmp_path.with_name("f8k_precomp"))
+    assert find_folder(str(there)) == find_folder(str(there.with_name("f8k"))) == there
+    for name in ("f8kk", str(there.with_name("f8kk"))):
+        with pytest.raises(InputError) as refusal:
+            find_folder(name)
+        assert "--" not in str(refusal.value)

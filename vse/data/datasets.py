@@ -18,7 +18,8 @@ from vse.data.features import Features, check_img_dim, equal_neighbours, open_fe
 from vse.data.index import RECORD, given_caption_image, read_record, splits_of
 from vse.data.index_writer import changed_sources
 from vse.data.listings import karpathy_name, raw_source
-from vse.errors import InputError
+from vse.data.pictures import first_of
+from vse.errors import InputError, meant
 from vse.published.sets import ALIASES, KARPATHY_FILES, PUBLISHED_SETS, canonical_name
 from vse.text.captions import read_captions
 
@@ -125,7 +126,8 @@ def search_data_set(data_path: str | Path | None, data_name: str | None) -> Path
         data_name = DEMO
     root = REPOSITORY / "data" if data_path is None else Path(data_path)
     if not root.is_dir():
-        raise InputError(f"--data_path {root}: no such folder; expected the folder that holds the data set folders")
+        advice = meant(root.name, _folders(root.parent)) or "; expected the folder that holds the data set folders"
+        raise InputError(f"{root}: no such folder{advice}")
     named = [] if data_name is None else names_of(data_name)
     candidates = [folder for name in named for folder in (name, f"{name}_precomp", f"{name}/precomp")]
     places = [*(root / candidate for candidate in candidates), root / "precomp", root]
@@ -137,13 +139,24 @@ def search_data_set(data_path: str | Path | None, data_name: str | None) -> Path
             _require_sources(found, data_name)
         return found
     looked_for = ", ".join([*dict.fromkeys(candidates), "precomp"])
-    advice = "give the folder with --data_path and --data_name"
     if data_name is not None and canonical_name(data_name) == DEMO and data_path is None:
-        advice = "training and python -m vse prepare make it"
+        advice = "; training and python -m vse prepare make it"
+    else:
+        names = [name.removesuffix("_precomp") for name in _folders(root)]
+        held = first_of([name for name in _folders(root) if holds_splits(root / name)])
+        advice = meant(data_name or "", [*names, *([DEMO] if data_path is None else [])])
+        advice = (
+            advice or f"; {f'it holds {held}: ' if held else ''}give a data set folder or the one that holds it"
+        )
     raise InputError(
         f"{root}: no data set folder with *_caps.txt files; looked for {looked_for} in it and for the files in "
-        f"itself; {advice}"
+        f"itself{advice}"
     )
+
+
+def _folders(folder: Path) -> list[str]:
+    """Name the folders in a folder."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 def names_of(data_name: str) -> list[str]:

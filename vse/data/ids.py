@@ -35,10 +35,15 @@ class SplitIds:
 def find_folder(data: str) -> Path:
     """Find the data set folder that `--data` names: a folder, or the name of a data set under the repository's data/.
 
+    The name may follow the folder that holds the data set: `FOLDER/f8k` finds `FOLDER/f8k_precomp`.
+
     Raises:
         InputError: there is none.
     """
-    return locate_data_set(data, None) if Path(data).is_dir() else locate_data_set(None, data)
+    path = Path(data)
+    if path.is_dir():
+        return locate_data_set(path, None)
+    return locate_data_set(path.parent if len(path.parts) > 1 else None, path.name)
 
 
 def open_split_ids(folder: Path, name: str, images: int | None = None) -> SplitIds:
