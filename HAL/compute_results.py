@@ -12,7 +12,7 @@ DATA_PATH = None
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from HAL import evaluation
 from HAL.network import FOLDER
@@ -37,10 +37,17 @@ class Options(evaluation.Options):
 
 def main(options: Options) -> None:
     """Print the recall table; write what is asked for."""
-    from vse.evaluation.script import open_models, report, score
+    from vse.evaluation.script import joined, open_models, report, score
 
-    [model] = open_models(FOLDER, options, lambda trained: evaluation.with_tokeniser(trained, options))
-    metrics = report(score(model, options), [model], options)
+    with joined(options.device) as first:
+        [model] = open_models(FOLDER, options, lambda trained: evaluation.with_tokeniser(trained, options))
+        scores = score(model, options)
+        if first:
+            keep(model, report(scores, [model], options), options)
+
+
+def keep(model: "EvaluatedModel", metrics: Mapping[str, Any], options: Options) -> None:
+    """Write the embeddings and the lines of results that the options ask for."""
     run_name = str(model.trained.saved.get("logger_name"))
     if options.save_embeddings:
         run_folder = model.trained.path.resolve().parent

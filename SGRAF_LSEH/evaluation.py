@@ -33,17 +33,19 @@ class Options(EvaluationOptions):
 def main(options: Options) -> None:
     """Print the recall table; write scores and metrics if asked."""
     from SGRAF_LSEH.reranking import rerank
-    from vse.evaluation.script import open_models, report, run_evaluation
+    from vse.evaluation.script import joined, open_models, report, run_evaluation
 
     def with_budget(trained: Trained) -> Trained:
         return replace(trained, options=replace(trained.options, memory_budget=options.memory_budget))
 
     if options.rerank is None:
         run_evaluation(FOLDER, options, with_budget)
-    else:
+        return
+    with joined(options.device) as first:
         models = open_models(FOLDER, options, with_budget)
         scores, summary = rerank(models, options.rerank, options)
-        report(scores, models, options, more={"rerank": summary}, protocol={"rerank": options.rerank})
+        if first:
+            report(scores, models, options, more={"rerank": summary}, protocol={"rerank": options.rerank})
 
 
 DEFAULTS = {"model_path": MODEL_PATH, "ensemble": ENSEMBLE, "data_path": DATA_PATH}

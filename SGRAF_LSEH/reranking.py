@@ -19,7 +19,8 @@ from vse.options import EvaluationOptions
 def rerank(models: Sequence[EvaluatedModel], count: int, options: EvaluationOptions) -> tuple[Tensor, dict[str, Any]]:
     """Score each query's best candidates by the cosine of the global vectors, the same ones for all models.
 
-    What is no candidate ranks behind all candidates, in the order of the cosines.
+    What is no candidate ranks behind all candidates, in the order of the cosines. Processes that have joined share the
+    candidates' scores.
 
     Args:
         count: candidates of a query.
@@ -35,7 +36,7 @@ def rerank(models: Sequence[EvaluatedModel], count: int, options: EvaluationOpti
     budget = int(options.memory_budget * 2**30)
     scores = ensemble(
         [
-            score_candidates(network, *encoded, candidates, budget, device, progress_bar)
+            score_candidates(network, *encoded, candidates, budget, device, progress_bar, share=True)
             for network, encoded in zip(networks, encodings, strict=True)
         ]
     )

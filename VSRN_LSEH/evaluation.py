@@ -31,18 +31,23 @@ class Options(EvaluationOptions):
 def main(options: Options) -> None:
     """Print the recall table and generated captions; write scores and metrics if asked."""
     from vse.evaluation.scoring import ensemble
-    from vse.evaluation.script import open_models, report, score
+    from vse.evaluation.script import joined, open_models, report, score
     from VSRN_LSEH.generated import show_captions
 
-    models = open_models(FOLDER, options)
-    if options.captions and models[0].trained.options.no_captioning:
-        raise InputError(
-            f"--captions: {options.model_path} holds no caption-generation branch (a checkpoint of the original code, "
-            "or --no_captioning); train one with train.py"
-        )
-    scores = ensemble([score(model, options) for model in models])
-    bleu = show_captions(models[0], options.captions, options.beam_size, options.batch_size) if options.captions else {}
-    report(scores, models, options, more=bleu)
+    with joined(options.device) as first:
+        models = open_models(FOLDER, options)
+        if options.captions and models[0].trained.options.no_captioning:
+            raise InputError(
+                f"--captions: {options.model_path} holds no caption-generation branch (a checkpoint of the original "
+                "code, or --no_captioning); train one with train.py"
+            )
+        scores = ensemble([score(model, options) for model in models])
+        if not first:
+            return
+        bleu = {}
+        if options.captions:
+            bleu = show_captions(models[0], options.captions, options.beam_size, options.batch_size)
+        report(scores, models, options, more=bleu)
 
 
 if __name__ == "__main__":

@@ -254,11 +254,15 @@ def score_candidates(
     memory_budget: int = MEMORY_BUDGET,
     device: torch.device | None = None,
     progress: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+    share: bool = False,
 ) -> Tensor:
     """Score the pairs where `chosen` [N, M] is True -> float32 [N, M] on the CPU, 0 elsewhere.
 
     The scores are those of `score_matrix`. Captions are taken longest first, as many at a time as fill half of
     `memory_budget` with the encodings of their pairs; the network's temporaries come on top.
+
+    Args:
+        share: as `score_matrix` has it.
     """
     lengths = _lengths(captions)
     order = torch.arange(chosen.shape[1])
@@ -280,10 +284,14 @@ def score_candidates(
         )
         scores[rows, columns[column]] = pairs.float().cpu()
 
+    rank, processes = rank_and_size() if share else (0, 1)
     halving = Halving()
     with evaluating(network):
-        for columns in progress(order.split(sizes.tolist())):
-            halving(partial(score, columns), len(columns))
+        for number, columns in enumerate(progress(order.split(sizes.tolist()))):
+            if number % processes == rank:
+                halving(partial(score, columns), len(columns))
+    if processes > 1:
+        add_up(scores)
     return scores
 
 

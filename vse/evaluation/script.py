@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -100,10 +101,18 @@ def progress_bar(blocks: Sequence[Block]) -> Any:
     return tqdm(blocks, desc="scoring", unit="block", leave=False, disable=not sys.stderr.isatty())
 
 
+@contextmanager
+def joined(device: str | None) -> Iterator[bool]:
+    """Join the processes that torchrun started, for the work inside -> whether this is the first, which reports."""
+    rank, _, _ = start(choose_device(device))
+    yield rank == 0
+    leave()
+
+
 def score(model: EvaluatedModel, options: EvaluationOptions) -> Tensor:
     """Score a model's split on the device of the options -> float32 [images, captions] on the CPU.
 
-    Processes that have joined (`vse.distributed.start`) share the work.
+    Processes that have `joined` share the work.
     """
     device = choose_device(options.device)
     budget = int(options.memory_budget * 2**30)
@@ -160,9 +169,7 @@ def run_evaluation(
 
     Under torchrun the processes share the scores; the first one reports.
     """
-    rank, _, _ = start(choose_device(options.device))
-    models = open_models(folder, options, adapt)
-    scores = ensemble([score(model, options) for model in models])
-    metrics = report(scores, models, options) if rank == 0 else {}
-    leave()
-    return metrics
+    with joined(options.device) as first:
+        models = open_models(folder, options, adapt)
+        scores = ensemble([score(model, options) for model in models])
+        return report(scores, models, options) if first else {}

@@ -44,7 +44,7 @@ from vse.evaluation.protocols import (
 )
 from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import ensemble
-from vse.evaluation.script import EvaluatedModel, open_models, score
+from vse.evaluation.script import EvaluatedModel, joined, open_models, score
 from vse.options import EvaluationOptions
 from vse.tools.options import EvaluateOptions
 
@@ -68,11 +68,23 @@ def main(options: EvaluateOptions) -> None:
     corrections = [parse_correction(text) for text in options.correct]
     if bool(corrections) != (options.bank is not None):
         raise InputError("--correct and --bank go together: hubs are known by a bank of training queries, give both")
-    evaluated = _read(options)
-    split = _split(options, evaluated)
-    if options.coco:
-        join_coco(split)  # to be refused now, before the work
-    banks = None if options.bank is None else _banks(options, evaluated)
+    with joined(options.device) as first:
+        evaluated = _read(options)
+        split = _split(options, evaluated)
+        if options.coco:
+            join_coco(split)  # to be refused now, before the work
+        banks = None if options.bank is None else _banks(options, evaluated)
+        if first:
+            _report(options, corrections, evaluated, split, banks)
+
+
+def _report(
+    options: EvaluateOptions,
+    corrections: list[tuple[str, dict[str, float]]],
+    evaluated: Evaluated,
+    split: SplitIds,
+    banks: Banks | None,
+) -> None:
     protocols = {"fold5": options.fold5, "coco": options.coco}
     metrics = evaluate_scores(evaluated.scores, split, **protocols)
     _print(metrics, f"{' and '.join(options.inputs)} on {split.title}", options.coco)
