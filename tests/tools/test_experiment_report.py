@@ -98,5 +98,5 @@ def test_data_sets_have_sections_of_their_own(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     page = write_report(plan, [finish(task(plan, "LMH", 0, data), 60.0) for data in ("first", "second")])
     assert [row["data"] for row in table(plan)] == ["first", "second"]
-    assert page.read_text().count("<h2>") == 2
+    assert page.read_text().count('<h2 id="data') == 2
     assert "python train.py &#39;a b&#39;" in page.read_text()

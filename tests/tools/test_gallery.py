@@ -140,7 +140,7 @@ def test_a_false_negative_is_told_from_a_failure(tmp_path: Path, folder: Path, s
 
 
 def test_the_threshold_stands_on_the_page(tmp_path: Path, folder: Path, scores: torch.Tensor) -> None:
-    assert "a cosine of 0.6 or more" in page_of(tmp_path)
+    assert "a cosine of 0.75 or more" in page_of(tmp_path)
     assert "a cosine of 0.25 or more" in page_of(tmp_path, similar=0.25)
     page = page_of(tmp_path, descriptions="none")
     assert "Not marked on this page" in page

@@ -145,9 +145,7 @@ def search_data_set(data_path: str | Path | None, data_name: str | None) -> Path
         names = [name.removesuffix("_precomp") for name in _folders(root)]
         held = first_of([name for name in _folders(root) if holds_splits(root / name)])
         advice = meant(data_name or "", [*names, *([DEMO] if data_path is None else [])])
-        advice = (
-            advice or f"; {f'it holds {held}: ' if held else ''}give a data set folder or the one that holds it"
-        )
+        advice = advice or f"; {f'it holds {held}: ' if held else ''}give a data set folder or the one that holds it"
     raise InputError(
         f"{root}: no data set folder with *_caps.txt files; looked for {looked_for} in it and for the files in "
         f"itself{advice}"

@@ -25,6 +25,7 @@ from vse.evaluation.reports import Evaluation, load_evaluation
 from vse.evaluation.significance import METRICS
 from vse.evaluation.tables import Cell, format_table, plain_markdown, spread
 from vse.files import write_atomically
+from vse.tools.experiment_page import PAGE
 from vse.tools.pages import save_page
 from vse.tools.plans import Plan, Task, slug
 from vse.tools.plots import draw_curves, draw_points
@@ -114,7 +115,8 @@ def write_report(plan: Plan, tasks: Sequence[Task]) -> Path:
     page = folder / "report.html"
     explained = DIFFERENCES_NOTE if any(section.difference_cells for section in sections) else ""
     values = {"notes": notes, "commands": commands, "differences_note": explained}
-    save_page(page, PAGE, title=plan.title, sections=sections, several=len(sections) > 1, **values)
+    anchors = [(f"data{number}", section.data) for number, section in enumerate(sections)]
+    save_page(page, PAGE, title=plan.title, parts=sections, sections=[*anchors, ("commands", "Commands")], **values)
     return page
 
 
@@ -306,57 +308,3 @@ def _curves(results: Sequence[Result]) -> str:
 
 def _write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-  :root { color-scheme: light }
-  body { font: 15px/1.45 system-ui, sans-serif; color: #1b1b1b; background: #fff; margin: 0 auto; padding: 1rem;
-         max-width: 1360px }
-  h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.2rem; margin-top: 2rem }
-  .scroll { overflow-x: auto; margin: 1rem 0 }
-  table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums }
-  th, td { padding: .35rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid #ddd }
-  td { white-space: nowrap }
-  th { font-weight: 600; vertical-align: bottom; border-bottom: 2px solid #888 }
-  th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; min-width: 7rem;
-         white-space: normal }
-  .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1rem }
-  figure { margin: 0 } figure img { width: 100%; height: auto } figcaption { font-weight: 600 }
-  p { max-width: 75ch } pre { overflow-x: auto; background: #f5f5f5; padding: .7rem; font-size: 12px }
-</style></head><body>
-<h1>{{ title }}</h1>
-{%- macro table(heads, rows) %}
-<div class="scroll"><table><thead><tr>{% for head in heads %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
-<tbody>
-{%- for row in rows %}
-<tr>{% for cell in row %}<td>{{ cell if cell is string else cell.text() }}</td>{% endfor %}</tr>
-{%- endfor %}
-</tbody></table></div>
-{%- endmacro %}
-{%- for section in sections %}
-<section>
-{%- if several %}<h2>{{ section.data }}</h2>{% endif %}
-{{ table(section.heads, section.cells) }}
-{%- if section.difference_cells %}
-<h3>Differences</h3>
-{{ table(section.difference_heads, section.difference_cells) }}
-<p>{{ differences_note }}</p>
-{%- endif %}
-<div class="figures">
-{%- for figure in section.figures %}
-<figure><figcaption>{{ figure.title }}</figcaption><img alt="{{ figure.title }}" src="{{ figure.source }}"></figure>
-{%- endfor %}
-</div>
-</section>
-{%- endfor %}
-{%- for note in notes %}
-<p>{{ note }}</p>
-{%- endfor %}
-<details><summary>Commands</summary><pre>{% for command in commands %}{{ command }}
-{% endfor %}</pre></details>
-</body></html>
-"""

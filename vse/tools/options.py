@@ -253,7 +253,7 @@ class GalleryOptions:
     """Description vectors that tell what is similar in meaning; default: the kind that the model was trained with, or
     svd."""
     similar: Cosine | None = None
-    """Cosine of description vectors from which captions are similar in meaning; default: 0.6 (svd), 0.75 (sentence)."""
+    """Cosine of description vectors from which captions are similar in meaning; default: svd 0.75, sentence 0.65."""
     out: str = "gallery.html"
     """The page; it holds its pictures and needs no other file."""
     device: str | None = None

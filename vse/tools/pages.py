@@ -134,12 +134,12 @@ def embedded(picture: Image.Image, kind: Literal["PNG", "JPEG"]) -> str:
 def save_page(path: str | Path, template: str, **values: Any) -> None:
     """Write a Jinja template, filled in; markup in the values is text. The file appears whole or not at all.
 
-    A template that extends `base` fills its blocks `style` and `content`, and gives `title`, `sections` (pairs of
-    anchor and text, for the navigation) and `album`.
+    A template that extends `base` fills its blocks `style` and `content`, and gives `title`, and where it has them
+    `sections` (pairs of anchor and text, for the navigation) and `album`.
 
     Raises:
         InputError: it cannot be written.
     """
     environment = Environment(autoescape=True, loader=DictLoader({"base": BASE, "macros": MACROS}))
-    page = environment.from_string(template).render(values)
+    page = environment.from_string(template).render({"sections": [], "album": Album(), **values})
     write_atomically(path, lambda file: file.write(f"{page}\n".encode()))

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tabulate import tabulate
 
 from vse.console import complain, say
@@ -18,38 +17,8 @@ from vse.inference.model import Model, load
 from vse.search.find import Answer, find
 from vse.search.store import Index, Side
 from vse.tools.options import SearchOptions
-from vse.tools.pages import embedded, save_page
-
-THUMBNAIL = 320
-"""Longer side of a picture on the page, in pixels."""
-
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-  :root { color-scheme: light dark }
-  body { font-family: sans-serif; margin: 1rem auto; max-width: 1600px; padding: 0 1rem }
-  ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: 12px; padding: 0;
-       list-style: none }
-  ol.captions { display: block }
-  img { max-width: 100%; height: auto; border-radius: 4px }
-  small { opacity: 0.7; overflow-wrap: anywhere }
-  .query img { max-width: 240px }
-</style>
-<h1>{{ title }}</h1>
-{%- for answer in answers %}
-<section><h2>{{ answer.query }}</h2>
-{%- if answer.picture %}<p class="query"><img alt="the query" src="{{ answer.picture }}"></p>{% endif %}
-<p><small>{{ answer.how }}</small></p>
-<ol class="{{ answer.find }}">
-{%- for hit in answer.hits %}
-<li>{% if hit.shown %}<img alt="{{ hit.name }}" src="{{ hit.shown }}"><br>{% endif -%}
-{{ hit.rank }}. {{ hit.name }} <small>{{ "%.4f" | format(hit.score) }}</small></li>
-{%- endfor %}
-</ol></section>
-{%- endfor %}
-</html>
-"""
+from vse.tools.pages import Album, save_page
+from vse.tools.search_page import PAGE
 
 
 def main(options: SearchOptions) -> None:
@@ -76,7 +45,7 @@ def main(options: SearchOptions) -> None:
         content = [{**answer, "hits": [_plain(hit) for hit in answer["hits"]]} for answer in answers]
         save_json(options.json, {"index": options.index, "weights_sha256": model.digest, "answers": content})
     if options.page is not None:
-        save_page(options.page, PAGE, title=f"Search in {Path(options.index).name}", answers=_shown(answers))
+        _save_page(options.page, f"Search in {Path(options.index).name}", answers)
         say(f"page: {options.page}")
 
 
@@ -129,20 +98,27 @@ def _plain(hit: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hit.items() if value is not None}
 
 
-def _shown(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add to answers the pictures as the page shows them."""
-    shown = []
-    for answer in answers:
-        hits = [{**hit, "shown": _thumbnail(hit["picture"])} for hit in answer["hits"]]
-        picture = _thumbnail(answer["query"]) if answer["by"] == "picture" else None
-        shown.append({**answer, "hits": hits, "picture": picture})
-    return shown
+def _save_page(path: str, title: str, answers: list[dict[str, Any]]) -> None:
+    """Write the page; a picture that is gone is shown by its name alone."""
+    album = Album()
+    numbers: dict[str, int] = {}
 
+    def shown(picture: str | None, alt: str) -> dict[str, str] | None:
+        if picture is None or not Path(picture).is_file():
+            return None
+        number = numbers.setdefault(picture, len(numbers))
+        return album.add(f"picture{number}", open_picture(Path(picture), upright=True), alt)
 
-def _thumbnail(path: str | None) -> str | None:
-    """Read a picture for the page; None where it is gone, and the page shows the name alone."""
-    if path is None or not Path(path).is_file():
-        return None
-    picture: Image.Image = open_picture(Path(path), upright=True)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    return embedded(picture, "JPEG")
+    listed = []
+    for number, answer in enumerate(answers, 1):
+        hits = [{**hit, "shown": shown(hit["picture"], hit["name"])} for hit in answer["hits"]]
+        query = shown(answer["query"], Path(answer["query"]).name) if answer["by"] == "picture" else None
+        listed.append({**answer, "hits": hits, "shown": query, "anchor": f"query{number}"})
+    save_page(
+        path,
+        PAGE,
+        title=title,
+        sections=[(answer["anchor"], answer["query"]) for answer in listed],
+        album=album,
+        answers=listed,
+    )
