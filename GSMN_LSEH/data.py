@@ -21,6 +21,7 @@ from vse.data.datasets import Extra, Split
 from vse.data.loading import Reader, Text, regions_of
 from vse.data.records import changed_since
 from vse.errors import InputError
+from vse.files import read_bytes, read_text
 from vse.text.ragged import Ragged
 from vse.text.token_ids import TokenIds
 from vse.text.vocabulary import Vocabulary
@@ -148,7 +149,7 @@ def read_edges(split: Split, captions: Captions) -> Extra:
     if changed_since(split.file("parse.json")):
         raise InputError(f"{path}: made from captions that have changed since; run python -m vse parse again")
     try:
-        parses = orjson.loads(path.read_bytes())
+        parses = orjson.loads(read_bytes(path))
     except FileNotFoundError:
         say(f"{path}: no such file (python -m vse parse makes it); neighbouring words are connected instead")
         return WindowEdges(captions)
@@ -179,7 +180,7 @@ def published_ids(split: Split, vocabulary: Vocabulary) -> TokenIds | None:
     if not path.exists():
         return None
     remedy = "give the vocabulary it was made with by --vocab_path, or move the file away to have the captions read"
-    lines = path.read_text(encoding="ascii", errors="replace").split("\n")
+    lines = read_text(path, encoding="ascii", errors="replace").split("\n")
     lines = [line for line in lines if line.strip()]
     if len(lines) < len(split.captions):
         raise InputError(f"{path}: {len(lines)} lines for {len(split.captions)} captions; {remedy}")

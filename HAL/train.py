@@ -12,9 +12,9 @@ The loss is a mean; it can be negative and ends near -1.3 at best. Evaluate with
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from HAL import loss
 from HAL.loss import HALOptions
 from HAL.network import FOLDER, NetworkOptions
 from vse.cli import run
-from vse.files import write_atomically
+from vse.files import read_json_lines, write_atomically
 from vse.options import DataOptions, Switch, TrainingOptions, on_demo
 from vse.ranges import AtLeast1
 
@@ -82,9 +82,11 @@ def main(options: Options) -> None:
 def keep_epoch(options: HALTrainingOptions, training_run: Run, epochs: int) -> None:
     """Keep what `--save_all` and `--record_val` ask for, once `epochs` epochs are done."""
     if options.save_all:
-        shutil.copyfile(training_run.checkpoint, training_run.checkpoint.with_name(f"Epoch-{epochs}-model.pth.tar"))
+        kept = training_run.checkpoint.with_name(f"Epoch-{epochs}-model.pth.tar")
+        with training_run.checkpoint.open("rb") as checkpoint:
+            write_atomically(kept, partial(shutil.copyfileobj, checkpoint))
     if options.record_val:
-        logged = map(json.loads, (training_run.folder / "metrics.jsonl").read_text().splitlines())
+        logged = read_json_lines(training_run.folder / "metrics.jsonl")
         rsum = {line["epoch"]: line["rsum"] for line in logged if line["kind"] == "dev" and line["ends_epoch"]}
         lines = "".join(f"Epoch: {epoch - 1} ; rsum: {rsum[epoch]:.1f}\n" for epoch in sorted(rsum))
         record = Path(f"rst_val_{training_run.folder.name}")

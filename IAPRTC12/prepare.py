@@ -27,7 +27,7 @@ from vse.console import say
 from vse.data.index_writer import require_no_other_features, write_index
 from vse.data.pictures import Pictures, inside, seeded_splits
 from vse.errors import InputError
-from vse.files import writable_folder, write_atomically
+from vse.files import read_bytes, read_text, writable_folder, write_atomically
 from vse.ranges import AtLeast0
 from vse.text.tokens import tokenise
 from vse.text.vocabulary import Vocabulary
@@ -159,7 +159,7 @@ def read_annotations(raw: Path) -> list[Annotation]:
 
 def _decoded(file: Path, encodings: Counter[str]) -> str:
     """Decode a file as UTF-8 where it is valid, else as Latin-1, and count which it was where the two differ."""
-    content = file.read_bytes()
+    content = read_bytes(file)
     try:
         text, encoding = content.decode("utf-8-sig"), "UTF-8"
     except UnicodeDecodeError:
@@ -230,7 +230,7 @@ def read_id_list(path: Path) -> set[int]:
         InputError: the line that is none of these.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{path}: cannot be read as text; expected one image id a line") from None
     ids = set()

@@ -19,7 +19,16 @@ from PIL import Image
 
 from vse import files
 from vse.errors import InputError
-from vse.files import move_aside, remove_leftovers, writable_folder, write_atomically
+from vse.files import (
+    move_aside,
+    read_bytes,
+    read_json_lines,
+    read_text,
+    remove_leftovers,
+    sha256,
+    writable_folder,
+    write_atomically,
+)
 
 WRITERS: dict[str, Callable[[BinaryIO], Any]] = {
     "bytes": lambda file: file.write(bytes(100_000)),
@@ -237,3 +246,28 @@ def test_a_folder_that_cannot_be_moved_is_refused(tmp_path: Path, monkeypatch: p
     (tmp_path / "mounted").mkdir()
     with pytest.raises(InputError, match="Device or resource busy"):
         move_aside(tmp_path / "mounted", "--logger_name")
+
+
+@pytest.mark.parametrize("read", [read_bytes, read_text, sha256])
+def test_what_need_not_end_is_not_read(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises((OSError, InputError), match="not a regular file"):
+            read(tmp_path / name)
+    with pytest.raises((OSError, InputError), match="Is a directory"):
+        read(tmp_path)
+
+
+def test_text_is_read_with_any_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"\xef\xbb\xbfa\r\nb\rc\n")
+    assert read_text(tmp_path / "text", "utf-8-sig") == "a\nb\nc\n"
+
+
+def test_lines_of_json_are_objects(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_text('{"a": 1}\n{"b": null}\n')
+    assert read_json_lines(tmp_path / "lines") == [{"a": 1}, {"b": None}]
+    for wrong in ("[1]", "{", "[" * 100_000):
+        (tmp_path / "lines").write_text(f'{{"a": 1}}\n{wrong}\n')
+        with pytest.raises(InputError, match=r"lines, line 2: no JSON object; remove"):
+            read_json_lines(tmp_path / "lines")

@@ -8,6 +8,7 @@ import io
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -248,6 +249,31 @@ def move_aside(path: str | Path, flag: str) -> Path:
     return aside
 
 
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file for reading; a pipe or a device, which need not end, is refused.
+
+    Raises:
+        OSError: as `open` does, or it is no regular file.
+    """
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode):
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(code, os.strerror(code) if code == errno.EISDIR else "not a regular file")
+    return Path(path).open("rb")
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Read a whole file as `open_regular` opens it."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def read_text(path: str | Path, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """Read a whole file of text as `open_regular` opens it; every line end becomes a newline."""
+    with io.TextIOWrapper(open_regular(path), encoding, errors) as file:
+        return file.read()
+
+
 def sha256(path: str | Path) -> str:
     """Hash the content of a file, hexadecimal.
 
@@ -256,7 +282,7 @@ def sha256(path: str | Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(2**20):
                 digest.update(block)
     except OSError as problem:
@@ -271,8 +297,27 @@ def read_json(path: Path) -> Any:
         InputError: it cannot be read, or is not JSON.
     """
     try:
-        return orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        return orjson.loads(read_bytes(path).removeprefix(b"\xef\xbb\xbf"))
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected a JSON file") from None
     except orjson.JSONDecodeError as problem:
         raise InputError(f"{path}, line {problem.lineno}: not JSON ({problem.msg}); use another copy of it") from None
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Parse a file with a JSON object a line.
+
+    Raises:
+        InputError: it cannot be read, or a line is none.
+    """
+    rows: list[dict[str, Any]] = []
+    try:
+        for line in read_bytes(path).splitlines():
+            rows.append({**orjson.loads(line)})
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror}); expected a JSON object a line") from None
+    except (ValueError, TypeError):
+        raise InputError(
+            f"{path}, line {len(rows) + 1}: no JSON object; remove the line, or use another copy of it"
+        ) from None
+    return rows

@@ -92,7 +92,7 @@ def read(path: Path, names: Names | None = None, encoding: str = "latin1") -> An
 
 def _read_archive(file: BinaryIO, size: int, names: Names, encoding: str) -> tuple[Any, int]:
     """Read a file of PyTorch 1.6 or later: a ZIP archive of a pickle and one member for each storage."""
-    if _directory_size(file, size) > MAX_DIRECTORY:
+    if directory_size(file, size) > MAX_DIRECTORY:
         raise Refused("it lists more tensors than checkpoints have")
     with ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
@@ -123,10 +123,16 @@ def _read_archive(file: BinaryIO, size: int, names: Names, encoding: str) -> tup
         return reader.load(), reader.operations
 
 
-def _directory_size(file: BinaryIO, size: int) -> int:
-    """Return the bytes of an archive's directory, of the larger one where it is stated in 32 and in 64 bits."""
+def directory_size(file: BinaryIO, size: int) -> int:
+    """Return the bytes of an archive's directory, of the larger one where it is stated in 32 and in 64 bits.
+
+    Raises:
+        Refused: the file does not end with a directory.
+    """
     file.seek(max(size - 98, 0))
     end = file.read()
+    if end[-22:-18] != b"PK\x05\x06":
+        raise Refused("it is no whole archive")
     stated = [int.from_bytes(end[-10:-6], "little")]
     if end.startswith(b"PK\x06\x06"):
         stated = [0 if stated == [2**32 - 1] else stated[0], int.from_bytes(end[40:48], "little")]

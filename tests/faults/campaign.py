@@ -11,7 +11,6 @@ import io
 import itertools
 import os
 import pickle
-import random
 import resource
 import signal
 import sys
@@ -19,38 +18,20 @@ import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from tabulate import tabulate
 
-from tests.faults import hostile, runs, senseless
+from tests.faults import bad_data, formats, growth, hostile, processes, ranks, runs, senseless
+from tests.faults.rows import MEGABYTE, SECONDS, Row, damaged, in_child, table
 from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState
 from vse.errors import InputError
 from vse.files import writable_folder
 from vse.pickles import ORDERED, Refused, SafeUnpickler
 from vse.published.checkpoints import load
-
-MEGABYTE = 2**20
-SECONDS = 10.0
-"""Longest time that refusing a file may take."""
-
-
-@dataclass
-class Row:
-    """What came of an attack."""
-
-    attack: str
-    tried: int = 0
-    refused: int = 0
-    harmless: int = 0
-    """Taken, with the content that it should have."""
-    wrong: list[str] = field(default_factory=list)
-    """What must not happen: other content taken, a traceback, too much time or memory, code run."""
-    note: str = ""
 
 
 def sound() -> Checkpoint:
@@ -68,25 +49,6 @@ def sound() -> Checkpoint:
         progress={"epoch": 1, "position": 0, "step": 30, "validated": 30, "best": 61.5},
         run=RunState({}, optimizer.state_dict(), {"seed": 0, "pairs": 120}, [{"cpu": torch.get_rng_state()}]),
     )
-
-
-def damaged(whole: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
-    """Yield copies of a file with one to four bytes changed, or its end cut off, or a part zeroed or doubled."""
-    chance = random.Random(seed)
-    for number in range(count):
-        content = bytearray(whole)
-        kind = number % 5
-        place = chance.randrange(len(content))
-        if kind < 2:
-            for _ in range(chance.choice((1, 1, 4))):
-                content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-        elif kind == 2:
-            del content[place:]
-        elif kind == 3:
-            content[place : place + 64] = bytes(len(content[place : place + 64]))
-        else:
-            content[place:place] = content[place : place + 64]
-        yield bytes(content)
 
 
 def flips(count: int) -> Row:
@@ -117,54 +79,59 @@ def _digest(checkpoint: Checkpoint) -> str:
 
 
 def hostile_files(every: int = 1) -> Row:
-    """Read files that somebody made to do harm, or one in `every`, each in a process of its own."""
+    """Read checkpoints that somebody made to do harm, or one in `every`, each in a process of its own."""
     row = Row("hostile checkpoints")
-    longest = largest = 0.0
+    with inside_temporary_folder() as folder:
+        for name, path in itertools.islice(hostile.files(folder), 0, None, every):
+            if read_hostile(row, name, path, load) == "taken":
+                row.wrong.append(f"{name}: taken")
+    return row
+
+
+def hostile_formats(count: int, forms: Sequence[formats.Format] = formats.FORMATS) -> Row:
+    """Read files of every other format, made by hand and damaged ones: refused, or taken as what they are."""
+    row = Row("hostile files of other formats")
+    with inside_temporary_folder() as folder:
+        for form in forms:
+            path = folder / form.name / "index" / form.name
+            path.parent.mkdir(parents=True)
+            form.write(path)
+            if (outcome := in_child(lambda form=form, path=path: form.read(path))[0]) != "taken":  # type: ignore[misc]
+                row.wrong.append(f"{form.name}, sound: {outcome}")
+            for name in formats.files(form, path, count):
+                read_hostile(row, f"{form.name}, {name}", path, form.read)
+    row.note = f"{len(forms)} formats; {row.note}"
+    return row
+
+
+def read_hostile(row: Row, name: str, path: Path, read: Callable[[Path], object]) -> str:
+    """Read a file in a process of its own and count what came of it."""
+    row.tried += 1
+    outcome, seconds, memory = in_child(lambda: read(path))
+    row.refused += outcome == "refused"
+    row.harmless += outcome == "taken"
+    if outcome not in ("refused", "taken"):
+        row.wrong.append(f"{name}: {outcome}")
+    if seconds > SECONDS or memory > 2 * path.lstat().st_size + 500 * MEGABYTE:
+        row.wrong.append(f"{name}: {seconds:.1f} s, {memory / MEGABYTE:.0f} MB")
+    if Path(hostile.MARK).exists():
+        row.wrong.append(f"{name}: its code ran")
+        Path(hostile.MARK).rmdir()
+    row.seconds, row.memory = max(row.seconds, seconds), max(row.memory, memory)
+    row.note = f"at most {row.seconds:.1f} s and {row.memory / MEGABYTE:.0f} MB"
+    return outcome
+
+
+@contextlib.contextmanager
+def inside_temporary_folder() -> Iterator[Path]:
+    """Work in a temporary folder."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            for name, path in itertools.islice(hostile.files(Path(folder)), 0, None, every):
-                row.tried += 1
-                outcome, seconds, memory = _in_child(lambda path=path: load(path))  # type: ignore[misc]
-                longest, largest = max(longest, seconds), max(largest, memory)
-                row.refused += outcome == "refused"
-                if outcome != "refused":
-                    row.wrong.append(f"{name}: {outcome}")
-                if seconds > SECONDS or memory > 2 * path.stat().st_size + 500 * MEGABYTE:
-                    row.wrong.append(f"{name}: {seconds:.1f} s, {memory / MEGABYTE:.0f} MB")
-                if Path(hostile.MARK).exists():
-                    row.wrong.append(f"{name}: its code ran")
+            yield Path(folder)
         finally:
             os.chdir(before)
-    row.note = f"at most {longest:.1f} s and {largest / MEGABYTE:.0f} MB"
-    return row
-
-
-def _in_child(work: Callable[[], object]) -> tuple[str, float, float]:
-    """Run in a forked process -> (refused, taken, or an exception; seconds; bytes of memory beyond today's)."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        started = time.monotonic()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        try:
-            work()
-            outcome = "taken"
-        except InputError:
-            outcome = "refused"
-        except BaseException as problem:
-            outcome = f"traceback: {problem!r}"
-        memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-        os.write(writing, f"{time.monotonic() - started}\n{memory}\n{outcome}".encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        answer = pipe.read().decode()
-    os.waitpid(child, 0)
-    seconds, memory, outcome = (answer or "inf\n0\nkilled").split("\n", 2)
-    return outcome, float(seconds), float(memory)
 
 
 def fuzzed_pickles(count: int) -> Row:
@@ -320,6 +287,43 @@ def senseless_runs(networks: Sequence[str], most: int) -> Row:
     return row
 
 
+def bad_data_sets(every: int = 1) -> Row:
+    """Train on data sets with a damaged file, or one in `every`: one sentence with file and remedy, or no harm."""
+    row = Row("data sets with a damaged file")
+    with tempfile.TemporaryDirectory() as name:
+        sets = bad_data.Sets(Path(name))
+        for network, file, what, damage in itertools.islice(bad_data.cases(), 0, None, every):
+            row.tried += 1
+            status, errors = sets.train(network, file, damage, row.tried)
+            row.refused += status == 2
+            row.harmless += status == 0
+            if problem := bad_data.fault(file, status, errors):
+                row.wrong.append(f"{network}, {file}, {what}: {problem}")
+    return row
+
+
+def two_processes(most: int | None = None) -> Row:
+    """Compute a step in two processes and in one, for each network with each objective that it trains with."""
+    row = Row("a step of two processes against one, each network with each objective")
+    wanted = list(processes.combinations())[:most]
+    with tempfile.TemporaryDirectory() as name:
+        row.wrong = processes.compare(Path(name), wanted)
+    row.tried = row.harmless = len(wanted)
+    row.note = f"gradients equal to {processes.CLOSE:g}"
+    return row
+
+
+def long_runs(steps: int, networks: Sequence[str]) -> Row:
+    """Train for many steps: neither memory nor open files grow."""
+    row = Row(f"{steps} training steps without growth of memory or open files")
+    with tempfile.TemporaryDirectory() as name:
+        measured, row.wrong = growth.measure_all(Path(name), steps, networks)
+    row.tried = len(networks)
+    row.harmless = row.tried - len(row.wrong)
+    row.note = "; ".join(measured)
+    return row
+
+
 def killed_runs(networks: Sequence[str], count: int, during_writes: int) -> Row:
     """Kill runs of each network, some of the times during writes, and resume them: equal bits in the end."""
     row = Row(f"runs killed (SIGKILL) and resumed, {during_writes} of {count} kills of each network during writes")
@@ -344,34 +348,40 @@ def signalled_runs(count: int) -> Row:
     return row
 
 
+def early_torchrun_runs(count: int) -> Row:
+    """Signal one or both of torchrun's processes before the first step: both end within 60 s, without a traceback."""
+    row = Row("signals to torchrun's processes before the first step")
+    with tempfile.TemporaryDirectory() as name:
+        row.harmless, row.wrong = ranks.early_signals(Path(name), count)
+    row.tried = count
+    return row
+
+
 def torchrun_runs(count: int) -> Row:
     """Signal one or both of torchrun's two processes: both save, and exit with the signal's status within 60 s."""
     row = Row("signals to one or both of torchrun's two processes")
     with tempfile.TemporaryDirectory() as name:
-        row.harmless, row.wrong = runs.torchrun_signals(Path(name), count)
+        row.harmless, row.wrong = ranks.torchrun_signals(Path(name), count)
     row.tried = count
     row.note = "both exit with 130 or 143, one sentence, saved"
     return row
 
 
-def table(rows: list[Row]) -> str:
-    """Return a Markdown table of counts, and below it what went wrong."""
-    cells = [[row.attack, row.tried, row.refused, row.harmless, len(row.wrong), row.note] for row in rows]
-    headers = ["attack", "tried", "refused with one sentence", "harmless", "wrong", ""]
-    wrong = [f"- {row.attack}: {problem}" for row in rows for problem in row.wrong[:10]]
-    return "\n".join([tabulate(cells, headers, tablefmt="github"), *wrong])
-
-
 ATTACKS: dict[str, Callable[[], Row]] = {
     "flips": lambda: flips(1000),
     "hostile": hostile_files,
+    "formats": lambda: hostile_formats(60),
     "pickles": lambda: fuzzed_pickles(100_000),
     "saves": lambda: failing_saves(100),
     "options": lambda: senseless_options(senseless.SCRIPTS),
     "extremes": lambda: senseless_runs(list(runs.NETWORKS), 250),
+    "data": bad_data_sets,
+    "processes": two_processes,
+    "growth": lambda: long_runs(10_000, list(runs.NETWORKS)),
     "kills": lambda: killed_runs(list(runs.NETWORKS), 34, 9),
     "signals": lambda: signalled_runs(100),
     "torchrun": lambda: torchrun_runs(20),
+    "early": lambda: early_torchrun_runs(20),
 }
 """What `python -m tests.faults.campaign [NAME ...]` runs, in full."""
 

@@ -9,19 +9,28 @@ import pytest
 from tests.faults import senseless
 from tests.faults.campaign import (
     ATTACKS,
-    Row,
+    bad_data_sets,
     failing_saves,
     flips,
     fuzzed_pickles,
     hostile_files,
+    hostile_formats,
     killed_runs,
+    long_runs,
     senseless_options,
     senseless_runs,
+    two_processes,
 )
+from tests.faults.formats import FORMATS
+from tests.faults.rows import Row
 
 SMALL: dict[str, Callable[[], Row]] = {
     "flips": lambda: flips(100),
     "hostile": lambda: hostile_files(8),
+    "formats": lambda: hostile_formats(0, FORMATS[7:8]),
+    "data": lambda: bad_data_sets(50),
+    "processes": lambda: two_processes(2),
+    "growth": lambda: long_runs(100, ["VSEpp_LSEH"]),
     "pickles": lambda: fuzzed_pickles(2000),
     "saves": lambda: failing_saves(40),
     "options": lambda: senseless_options(["VSEpp_LSEH.train"], ("nan",)),

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import ranks_of, signalled_ranks, start_torchrun, write_small_set
+from tests.faults.ranks import LONG, ranks_of, signalled_ranks, start_torchrun
+from tests.faults.runs import write_small_set
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="gloo over loopback, /proc")
 
 
 def test_a_signal_to_one_process_saves_and_ends_both(tmp_path: Path) -> None:
-    flags = ("--num_epochs", "100000", "--log_step", "1")
-    with start_torchrun("VSEpp_LSEH", write_small_set(tmp_path / "data"), tmp_path / "run", *flags) as agent:
+    with start_torchrun("VSEpp_LSEH", write_small_set(tmp_path / "data"), tmp_path / "run", *LONG) as agent:
         problem = signalled_ranks(agent, tmp_path / "run", signal.SIGTERM, [1], random.Random(0))
     assert problem == ""
 
@@ -33,8 +33,7 @@ def test_a_mistake_under_torchrun_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.campaign
 def test_a_lost_process_ends_the_run_in_a_minute(tmp_path: Path, number: signal.Signals) -> None:
-    flags = ("--num_epochs", "100000", "--log_step", "1")
-    with start_torchrun("VSEpp_LSEH", write_small_set(tmp_path / "data"), tmp_path / "run", *flags) as agent:
+    with start_torchrun("VSEpp_LSEH", write_small_set(tmp_path / "data"), tmp_path / "run", *LONG) as agent:
         assert agent.stdout is not None
         for line in agent.stdout:
             if "step 20/" in line:

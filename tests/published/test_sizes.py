@@ -53,6 +53,6 @@ def test_sizes_of_our_files_are_read_and_others_refused(tmp_path: Path) -> None:
 def test_arrays_of_another_form_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", np.ones(3))
     np.save(tmp_path / "b.npy", np.array([None]), allow_pickle=True)
-    for name, sentence in (("a.npz", "a .npz archive"), ("b.npy", "Python objects in place of numbers")):
+    for name, sentence in (("a.npz", "a .npz archive"), ("b.npy", "it holds Python objects")):
         with pytest.raises(InputError, match=sentence):
             load_array(tmp_path / name)

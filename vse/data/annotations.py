@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 
+from vse.array_files import read_npy
 from vse.console import say
 from vse.data.pictures import SPLITS, Pictures, left_out, split_name
 from vse.data.rows import CaptionRow, Draw, to_splits, whole_number
 from vse.errors import InputError
-from vse.files import read_json
+from vse.files import read_bytes, read_json
 
 IMAGE_KEYS = ("image", "file_name", "filename", "filepath", "image_path")
 
@@ -96,7 +96,7 @@ def _karpathy_rows(entries: list[Any], images: Path, file: Path) -> Iterator[Cap
 
 def _json_lines(file: Path) -> Iterator[tuple[str, Any]]:
     try:
-        lines = file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        lines = read_bytes(file).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as problem:
         raise InputError(f"{file}: cannot be read ({problem.strerror}); expected a line of JSON an image") from None
     for number, line in enumerate(lines, 1):
@@ -295,8 +295,8 @@ def _coco_splits(files: tuple[Path, ...]) -> dict[str, tuple[Path, list[int]]]:
 
 def _annotation_ids(path: Path) -> list[int]:
     try:
-        ids = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+        ids = read_npy(path)
+    except (ValueError, OSError):
         raise InputError(f"{path}: not a whole .npy file of numbers; expected annotation ids") from None
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise InputError(f"{path}: {ids.dtype} of shape {ids.shape}; expected a list of annotation ids")

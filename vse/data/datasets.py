@@ -20,6 +20,7 @@ from vse.data.index_writer import changed_sources
 from vse.data.listings import karpathy_name, raw_source
 from vse.data.pictures import first_of
 from vse.errors import InputError, meant
+from vse.files import read_bytes
 from vse.published.sets import ALIASES, KARPATHY_FILES, PUBLISHED_SETS, canonical_name
 from vse.text.captions import read_captions
 
@@ -197,7 +198,7 @@ def _require_sources(folder: Path, data_name: str) -> None:
 def _published_as(folder: Path) -> str | None:
     """Name the published data set that has as many training captions."""
     captions = folder / "train_caps.txt"
-    lines = captions.read_bytes().count(b"\n") if captions.is_file() else 0
+    lines = read_bytes(captions).count(b"\n") if captions.is_file() else 0
     return next((name for name, splits in PUBLISHED_SETS.items() if splits["train"][1] == lines), None)
 
 

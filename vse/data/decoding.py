@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import orjson
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -19,11 +20,12 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 from tqdm import tqdm
 
+from vse.array_files import read_npy
 from vse.console import say
 from vse.data.feature_writer import RowFile
 from vse.data.images import FORMATS, LONGEST, RawImages, Transform, open_picture
 from vse.errors import InputError
-from vse.files import write_atomically
+from vse.files import read_bytes, write_atomically
 
 MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
 
@@ -218,8 +220,8 @@ def _open_cache(paths: list[Path], file: Path, picture_input: PictureInput) -> n
         return None
     way_out = f"delete {file.name}, or make it again with python -m vse prepare --resize"
     try:
-        record: Any = json.loads(file.with_suffix(".json").read_text("utf-8"))
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        record: Any = orjson.loads(read_bytes(file.with_suffix(".json")))
+        array = read_npy(file, "r")
         sound = array.shape == (record["images"], record["side"], record["side"], 3) and array.dtype == np.uint8
     except (OSError, ValueError, KeyError, TypeError):
         sound = False

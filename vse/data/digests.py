@@ -13,6 +13,7 @@ from vse.data.datasets import Images, Split
 from vse.data.features import Features
 from vse.data.ids import SplitIds
 from vse.data.images import RawImages
+from vse.files import read_bytes
 
 SAMPLED_BYTES = 64
 """Bytes that are read of each row, at a position that changes from row to row.
@@ -53,7 +54,7 @@ def _describe(
         "name": name,
         "folder": None if captions_file is None else str(captions_file.parent.resolve()),
         **sizes,
-        "captions_sha256": None if captions_file is None else hashlib.sha256(captions_file.read_bytes()).hexdigest(),
+        "captions_sha256": None if captions_file is None else hashlib.sha256(read_bytes(captions_file)).hexdigest(),
         "caption_image_sha256": hashlib.sha256(np.asarray(caption_image, dtype="<i8").tobytes()).hexdigest(),
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vse.array_files import read_npy
 from vse.console import warn
 from vse.data.index import read_ids
 from vse.data.sources.entry import LARGEST_VALUE
@@ -28,16 +29,12 @@ def open_features(path: Path) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"{path}: no such feature file; docs/data.md says what a data set folder holds")
     try:
-        features = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as problem:
-        reason = (
-            "it holds Python objects"
-            if "Python objects" in str(problem) or "Object arrays" in str(problem)
-            else "it is truncated or not a .npy file"
-        )
-        raise InputError(f"{path}: {reason}; expected float features as numpy.save writes them") from None
-    if not isinstance(features, np.ndarray):
-        raise InputError(f"{path}: a .npz archive under a .npy name; python -m vse convert reads it")
+        features = read_npy(path, "r")
+    except (ValueError, OSError) as problem:
+        raise InputError(
+            f"{path}: {problem}; expected float features as numpy.save writes them (python -m vse convert reads other "
+            "forms)"
+        ) from None
     shape = features.shape
     if features.ndim not in (2, 3):
         raise InputError(f"{path}: shape {shape}; expected [images, regions, dimensions] or [images, dimensions]")
@@ -58,7 +55,9 @@ def open_features(path: Path) -> np.ndarray:
 
 
 def open_lengths(path: Path, rows: int, regions: int) -> np.ndarray | None:
-    """Read `{split}_ims_len.npy`, [rows] int64: how many regions each row has, the rest is zero; None if absent.
+    """Read `{split}_ims_len.npy`, [rows] int64: how many regions each row has, the rest is zero.
+
+    None if the file is absent, or if every row has all regions.
 
     Raises:
         InputError: another form, or numbers that do not fit the features.
@@ -66,16 +65,16 @@ def open_lengths(path: Path, rows: int, regions: int) -> np.ndarray | None:
     if not path.is_file():
         return None
     try:
-        lengths = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+        lengths = read_npy(path)
+    except (ValueError, OSError):
         raise InputError(f"{path}: not a whole .npy file of numbers; convert the features again") from None
-    fits = isinstance(lengths, np.ndarray) and lengths.shape == (rows,) and lengths.dtype.kind in "iu"
+    fits = lengths.shape == (rows,) and lengths.dtype.kind in "iu"
     if not fits or lengths.min() < 1 or lengths.max() > regions:
         raise InputError(
             f"{path}: does not give each of {rows} images a number of regions from 1 to {regions}; convert the "
             "features again"
         )
-    return lengths.astype(np.int64)
+    return None if (lengths == regions).all() else lengths.astype(np.int64)
 
 
 def rows_per_image(features: np.ndarray, captions: int, path: Path) -> int:

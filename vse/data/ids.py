@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from vse.array_files import read_npy
 from vse.data.datasets import locate_data_set
 from vse.data.features import open_features, rows_per_image
 from vse.data.index import read_ids
 from vse.errors import InputError
+from vse.files import read_text
 from vse.text.captions import read_captions
 
 
@@ -142,8 +144,8 @@ def read_caption_image(path: Path, images: int, captions: int) -> np.ndarray:
     """
     if path.suffix == ".npy":
         try:
-            owner = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as problem:
+            owner = read_npy(path)
+        except (OSError, ValueError) as problem:
             raise InputError(f"{path}: not a readable .npy file ({problem}); expected integers [captions]") from None
     else:
         owner = read_ids(path)
@@ -171,5 +173,5 @@ def _count_images(folder: Path, name: str, captions: int, ids: np.ndarray | None
         array = open_features(features)
         return len(array) // rows_per_image(array, captions, features)
     if names.is_file():
-        return len(names.read_text(encoding="utf-8", errors="replace").splitlines())
+        return len(read_text(names, encoding="utf-8", errors="replace").splitlines())
     return None

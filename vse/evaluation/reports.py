@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vse.errors import InputError
 from vse.evaluation.ranking import HUB_NEIGHBOURS, fold_ranks, ranks
-from vse.files import write_atomically
+from vse.files import read_bytes, write_atomically
 from vse.records import environment, now
 
 _COLUMNS = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "medr": "median rank", "meanr": "mean rank"}
@@ -126,7 +126,7 @@ def load_evaluation(path: str | Path, fold5: bool = False) -> Evaluation:
     path = Path(path)
     remedy = "expected what an evaluation script writes with --json"
     try:
-        content = orjson.loads(path.read_bytes())
+        content = orjson.loads(read_bytes(path))
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); {remedy}") from None
     except orjson.JSONDecodeError as problem:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vse.array_files import read_npy
 from vse.data.batches import CaptionBatch, EvaluationData, ImageBatch
 from vse.distributed import add_up, rank_and_size
 from vse.errors import InputError
@@ -325,11 +326,11 @@ def load_similarities(path: str | Path) -> Tensor:
     """
     remedy = "expected float32 [images, captions] as --save_similarities writes it"
     try:
-        scores = np.load(path, allow_pickle=False)
+        scores = read_npy(Path(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {remedy}") from None
-    except (OSError, ValueError, EOFError) as problem:
+    except (OSError, ValueError) as problem:
         raise InputError(f"{path}: not a readable .npy file ({problem}); {remedy}") from None
-    if not isinstance(scores, np.ndarray) or scores.ndim != 2 or scores.dtype != np.float32:
+    if scores.ndim != 2 or scores.dtype != np.float32:
         raise InputError(f"{path}: not a float32 matrix; {remedy}")
     return torch.from_numpy(scores)

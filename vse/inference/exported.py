@@ -13,7 +13,7 @@ from vse import networks
 from vse.checkpoints import FORMAT, digest, from_content
 from vse.errors import InputError
 from vse.extras import library
-from vse.files import write_atomically
+from vse.files import open_regular, read_text, write_atomically
 from vse.networks import Trained
 from vse.records import PATHS
 
@@ -105,7 +105,8 @@ def open_exported(path: str | Path) -> Trained:
         raise InputError(f"{folder / CONFIG}: not the configuration of an exported model; {expected}")
     safetensors = library("safetensors.torch", str(path), "export")
     try:
-        state: dict[str, torch.Tensor] = safetensors.load_file(folder / WEIGHTS)
+        with open_regular(folder / WEIGHTS):  # a pipe would be waited for
+            state: dict[str, torch.Tensor] = safetensors.load_file(folder / WEIGHTS)
         state = {name: state[name] for name in config["weights"]} if len(state) == len(config["weights"]) else {}
     except FileNotFoundError:
         raise InputError(f"{folder / WEIGHTS}: no such file; {expected}") from None
@@ -120,7 +121,7 @@ def open_exported(path: str | Path) -> Trained:
 
 def _read(path: Path, expected: str) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(read_text(path, "utf-8"))
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); {expected}") from None
     except (ValueError, RecursionError):

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from vse.files import read_bytes
 from vse.pickles import Names, SafeUnpickler, StandIn
 
 MOST = 20_000_000
@@ -23,7 +24,7 @@ def read_plain_pickle(path: Path) -> Any:
         Refused: damaged, or it asks for anything else; nothing of it has run.
         OSError: the file cannot be opened.
     """
-    return load_plain(io.BytesIO(path.read_bytes()))
+    return load_plain(io.BytesIO(read_bytes(path)))
 
 
 def load_plain(file: BinaryIO) -> Any:

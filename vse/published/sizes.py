@@ -8,7 +8,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from vse.array_files import read_npy
 from vse.errors import InputError
+from vse.files import open_regular
 from vse.published.pickles import load_plain
 
 LARGEST = 100_000
@@ -26,7 +28,7 @@ def read_sizes(path: Path) -> np.ndarray:
     """
     expected = "expected the width and height of each image in pixels, fields image_w and image_h"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             array = _read(file)
         if array.dtype.names is not None:
             array = np.stack([array["image_w"].ravel(), array["image_h"].ravel()], axis=1)
@@ -59,11 +61,6 @@ def load_array(path: Path) -> np.ndarray:
         InputError: truncated, or it holds Python objects.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError):
-        raise InputError(
-            f"{path}: truncated, or Python objects in place of numbers; write it with numpy.save"
-        ) from None
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{path}: a .npz archive under a .npy name; write its array with numpy.save")
-    return array
+        return read_npy(path, "r")
+    except (ValueError, OSError) as problem:
+        raise InputError(f"{path}: {problem}; expected an array of numbers, write it with numpy.save") from None

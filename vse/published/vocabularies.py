@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vse.errors import InputError
+from vse.files import read_bytes
 from vse.pickles import ORDERED, OrderedStandIn, Refused, SafeUnpickler, StandIn
 
 MOST_BYTES = 2**26
@@ -42,7 +43,7 @@ def read_vocabulary(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path}: {path.stat().st_size / 1e6:.0f} MB is no vocabulary; {EXPECTED}")
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(
             f"{path}: the vocabulary cannot be read ({error.strerror}); give a .json or .pkl vocabulary"

@@ -5,6 +5,7 @@ Johnson, Douze, Jégou, "Billion-scale similarity search with GPUs", IEEE Transa
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from vse.errors import InputError
 from vse.extras import library
-from vse.files import write_atomically
+from vse.files import open_regular, write_atomically
 from vse.search.store import Index, Side
 
 Kind = Literal["flat", "ivfpq", "hnsw"]
@@ -104,7 +105,8 @@ def candidates(index: Index, side: Side, query: Tensor, count: int) -> Tensor:
     library("faiss", f"{index.folder}", "search")
     path = index.folder / f"{side}.faiss"
     try:
-        made = _open(str(path), path.stat().st_mtime_ns)
+        with open_regular(path) as file:  # a pipe would be waited for
+            made = _open(str(path), os.fstat(file.fileno()).st_mtime_ns)
         if made.ntotal != index.rows(side) or made.d != len(query):
             raise RuntimeError
     except (OSError, RuntimeError):

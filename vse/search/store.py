@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
+import orjson
 import torch
 
+from vse.array_files import read_npy
 from vse.errors import InputError
-from vse.files import write_atomically
+from vse.files import read_bytes, write_atomically
 from vse.nn.network import Encoding
 
 FORMAT = "vse index 2"
@@ -73,7 +75,7 @@ class Shard:
             InputError: a file is missing or damaged.
         """
         try:
-            begins = np.load(self.folder / f"{self.name}.lines.npy", mmap_mode="r", allow_pickle=False)
+            begins = read_npy(self.folder / f"{self.name}.lines.npy", "r")
             if begins.shape != (self.rows + 1,):
                 raise ValueError
             with (self.folder / f"{self.name}.jsonl").open("rb") as file:
@@ -81,12 +83,12 @@ class Shard:
                     lines = file.read().splitlines()
                 else:
                     lines = [_line(file, int(begins[place]), int(begins[place + 1])) for place in places]
-            items = [Item(*json.loads(line)) for line in lines]
+            items = [Item(*orjson.loads(line)) for line in lines]
             if places is None and len(items) != self.rows:
                 raise ValueError
             if not all(isinstance(text, str) for item in items for text in item[:3]):
                 raise ValueError
-        except (OSError, ValueError, TypeError, EOFError):
+        except (OSError, ValueError, TypeError):
             raise self._damaged("jsonl") from None
         return items
 
@@ -103,8 +105,8 @@ class Shard:
         for name in self.tensors:
             try:
                 # Copy on write: PyTorch takes no array that may not be written.
-                array = np.load(self.folder / f"{self.name}.{name}.npy", mmap_mode="c", allow_pickle=False)
-            except (OSError, ValueError, EOFError):
+                array = read_npy(self.folder / f"{self.name}.{name}.npy", "c")
+            except (OSError, ValueError):
                 raise self._damaged(f"{name}.npy") from None
             if array.shape[:1] != (self.rows,) or array.dtype not in (np.float32, np.int64):
                 raise self._damaged(f"{name}.npy")
@@ -167,7 +169,7 @@ class Index:
         path = self.folder / INDEX
         expected = "expected a folder that python -m vse index wrote"
         try:
-            content = json.loads(path.read_text("utf-8"))
+            content = orjson.loads(read_bytes(path))
             if content["format"] != FORMAT:
                 raise ValueError
             self.head = dict(content["head"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vse.errors import InputError
+from vse.files import read_bytes
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -22,7 +23,7 @@ def read_captions(path: Path) -> list[str]:
         InputError: the file cannot be read, is empty, or holds a NUL or bytes that are not UTF-8.
     """
     try:
-        content = Path(path).read_bytes().removeprefix(_BYTE_ORDER_MARK)
+        content = read_bytes(path).removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
         raise InputError(
             f"{path}: the caption file cannot be read ({error.strerror}); give a text file with one caption a line"

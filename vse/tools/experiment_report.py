@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import importlib.util
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from vse.evaluation.comparison import (
 from vse.evaluation.reports import Evaluation, load_evaluation
 from vse.evaluation.significance import METRICS
 from vse.evaluation.tables import Cell, format_table, plain_markdown, spread
-from vse.files import write_atomically
+from vse.files import read_json, read_json_lines, write_atomically
 from vse.tools.experiment_page import PAGE
 from vse.tools.pages import save_page
 from vse.tools.plans import Plan, Task, slug
@@ -137,14 +136,14 @@ def _finished(tasks: Sequence[Task]) -> Iterator[Result]:
         yield Result(
             task,
             evaluation,
-            json.loads((task.folder / "run.json").read_bytes()),
+            read_json(task.folder / "run.json"),
             [row for row in _rows(task.folder / "metrics.jsonl") if row.get("kind") == "dev" and row["ends_epoch"]],
-            [json.loads(path.read_bytes()) for path in sorted(task.folder.glob("test_after_epoch_*.metrics"))],
+            [read_json(path) for path in sorted(task.folder.glob("test_after_epoch_*.metrics"))],
         )
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return read_json_lines(path) if path.exists() else []
 
 
 def _by_row(results: Sequence[Result]) -> dict[str, list[Result]]:

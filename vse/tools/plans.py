@@ -21,6 +21,7 @@ from vse.errors import InputError
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.row_names import pick
 from vse.evaluation.significance import METRICS
+from vse.files import read_text
 
 COLUMNS = ("r1", "r5", "r10", "r1i", "r5i", "r10i", "rsum")
 """Metrics in the table of a plan that names none."""
@@ -83,12 +84,10 @@ def read_plan(path: str | Path, folder: str | None = None) -> Plan:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(read_text(path))
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected a plan, a TOML file") from None
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # not TOML, or numbers and tables that no plan has
         raise InputError(f"{path}: {problem}; expected a TOML file") from None
     _check_types(path, content)
     content["folder"] = Path(folder or content.get("folder", f"runs/{path.stem}"))

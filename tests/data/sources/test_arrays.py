@@ -63,8 +63,8 @@ def test_descriptions_of_files_are_passed_over(tmp_path: Path, capsys: pytest.Ca
     ("name", "content", "words"),
     [
         ("1.npy", b"nothing", r"1\.npy: neither \.npy nor \.npz"),
-        ("1.npy", b"\x93NUMPY\x01\x00", r"1\.npy: damaged"),
-        ("1.npz", b"PK\x03\x04 and no more", r"1\.npz: damaged"),
+        ("1.npy", b"\x93NUMPY\x01\x00", r"1\.npy: it is cut off"),
+        ("1.npz", b"PK\x03\x04 and no more", r"1\.npz: it is no whole archive"),
         ("1.jpg", b"", r"a folder that holds \*\.jpg; expected a \.npz or \.npy for each image"),
         ("train_ims.npy", b"", "holds train_ims.npy, tables of many images; give these files instead"),
     ],

@@ -19,7 +19,7 @@ class Counted:
     """An array that counts how often it is read."""
 
     def __init__(self, array: np.ndarray) -> None:
-        self.array, self.ndim, self.shape, self.reads = array, array.ndim, array.shape, 0
+        self.array, self.ndim, self.shape, self.dtype, self.reads = array, array.ndim, array.shape, array.dtype, 0
 
     def __len__(self) -> int:
         return len(self.array)

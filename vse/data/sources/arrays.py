@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 
+from vse.array_files import Archive, npy_shape, read_npy
 from vse.console import say
 from vse.data.pictures import first_of
 from vse.data.sources.entry import (
@@ -40,9 +40,8 @@ def damage(where: str) -> Iterator[None]:
     """Raise `InputError` for what a library raises about damaged files."""
     try:
         yield
-    except (ValueError, EOFError, OSError, KeyError, BadZipFile) as problem:
-        reason = "it holds Python objects" if "llow_pickle" in str(problem) else "damaged"
-        raise InputError(f"{where}: {reason}; expected an array of floats as numpy.save writes it") from None
+    except (ValueError, OSError) as problem:
+        raise InputError(f"{where}: {problem}; expected an array of floats as numpy.save writes it") from None
 
 
 class FolderSource:
@@ -113,13 +112,14 @@ def open_table(path: Path, key: str | None = None, ids: Path | None = None) -> T
         InputError: as TableSource, or damaged.
     """
     with damage(str(path)):
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return TableSource(path, {"features": loaded}, "features", ids)
-        with loaded:
-            name = _features_name(loaded, key, str(path))
+        with path.open("rb") as file:
+            archived = file.read(len(NPZ)) == NPZ
+        if not archived:
+            return TableSource(path, {"features": read_npy(path, "r")}, "features", ids)
+        with Archive(path) as archive:
+            name = _features_name(archive, key, str(path))
             wanted = (name, SPANS, *ID_KEYS, *BOX_KEYS, *COUNT_KEYS, *WIDTH_KEYS, *HEIGHT_KEYS)
-            arrays = {name: loaded[name] for name in wanted if name in loaded.files}
+            arrays = {name: archive[name] for name in wanted if name in archive}
     return TableSource(path, arrays, name, ids)
 
 
@@ -131,17 +131,16 @@ def array_entry(image: str, file: BinaryIO, key: str | None, where: str, place: 
     """
     with damage(where):
         if _is_archive(file, where):
-            with np.load(file, allow_pickle=False) as archive:
-                with archive.zip.open(f"{_features_name(archive, key, where)}.npy") as member:
-                    shape = _shape(member)
+            archive = Archive(file)
 
-                def find(names: tuple[str, ...]) -> Found:
-                    name = pick(archive.files, names, where, "expected one of them")
-                    return None if name is None else (name, archive[name])
+            def find(names: tuple[str, ...]) -> Found:
+                name = pick(archive, names, where, "expected one of them")
+                return None if name is None else (name, archive[name])
 
-                check_shape(shape, where)
-                return make_entry(image, shape, where, place, find)
-        shape = _shape(file)
+            shape = archive.shape(_features_name(archive, key, where))
+            check_shape(shape, where)
+            return make_entry(image, shape, where, place, find)
+        shape = npy_shape(file)
     check_shape(shape, where)
     return Entry(image, shape, where, place)
 
@@ -154,9 +153,9 @@ def read_array(file: BinaryIO, key: str | None, where: str) -> np.ndarray:
     """
     with damage(where):
         if _is_archive(file, where):
-            with np.load(file, allow_pickle=False) as archive:
-                features: np.ndarray = archive[_features_name(archive, key, where)]
-                return features
+            archive = Archive(file)
+            return archive[_features_name(archive, key, where)]
+        npy_shape(file)
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
@@ -171,17 +170,8 @@ def _is_archive(file: BinaryIO, where: str) -> bool:
     return head != NPY
 
 
-def _features_name(archive: Any, key: str | None, where: str) -> str:
-    name = pick(archive.files, (key,) if key else NPZ_FEATURE_KEYS, where, "say which with --features_key")
+def _features_name(archive: Archive, key: str | None, where: str) -> str:
+    name = pick(archive, (key,) if key else NPZ_FEATURE_KEYS, where, "say which with --features_key")
     if name is None:
-        raise InputError(f"{where}: holds {', '.join(archive.files)}; name the features with --features_key")
+        raise InputError(f"{where}: holds {', '.join(archive)}; name the features with --features_key")
     return name
-
-
-def _shape(file: Any) -> tuple[int, ...]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("allow_pickle")
-    return tuple(shape)

@@ -30,8 +30,8 @@ HEIGHT_KEYS = ("image_h", "height", "heights", "img_h")
 LARGEST_VALUE = 1e6
 """No network gives features beyond it; numbers of another precision that are read as float32 go there."""
 
-LARGEST_IMAGE = 2**27
-"""Numbers for one image: 4,096 regions of 32,768 values; what is larger is damaged."""
+LARGEST_IMAGE = 2**25
+"""Numbers for one image: 4,096 regions of 8,192 values; what is larger is damaged."""
 
 
 Axes = Literal["auto", "rd", "dr", "hwd", "dhw"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,12 @@ from vse.errors import InputError
 ENDINGS = (*FEATURE_KEYS, "grids")
 """`{id}_features`, as captioning's detections are published, with `{id}_boxes` beside."""
 
+
+LARGEST_CHUNK = 2**28
+"""Bytes of a chunk; a chunk is read as a whole."""
+
+DEEPEST = 30
+"""Folders in the name of an image."""
 
 BESIDE = (*FEATURE_KEYS, *ID_KEYS, *BOX_KEYS, *COUNT_KEYS, *WIDTH_KEYS, *HEIGHT_KEYS)
 """A group with one of these is an image, not a folder."""
@@ -89,7 +96,15 @@ class _Members(Mapping[str, Any]):
         member = self.group[name]
         if isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
             raise InputError(f"{self.path}: {name} points to another file; expected the features in this file itself")
-        return _Members(member, self.path) if isinstance(member, h5py.Group) else member
+        if isinstance(member, h5py.Group):
+            return _Members(member, self.path)
+        size = math.prod(getattr(member, "chunks", None) or ()) * member.dtype.itemsize
+        if size > LARGEST_CHUNK:
+            raise InputError(
+                f"{self.path}: {name} is stored in chunks of {size / 1e6:.0f} MB, of which reading one image unpacks a "
+                "whole one; make them smaller with h5repack -l"
+            )
+        return member
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.group)
@@ -143,6 +158,8 @@ class EntrySource:
 
     def _images(self, members: _Members, folder: str = "") -> Iterator[str]:
         """Names of images; one like `train2014/1.jpg` has made groups of its folders."""
+        if folder.count("/") > DEEPEST:
+            raise InputError(f"{self.path}: groups within groups, {DEEPEST} deep; expected an entry for each image")
         for name in members:
             member = members[name]
             if isinstance(member, _Members) and len(member) and not any(key in member for key in (*self.keys, *BESIDE)):

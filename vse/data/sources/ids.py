@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+from vse.array_files import read_npy
 from vse.errors import InputError
+from vse.files import read_bytes, read_text
 from vse.pickles import Refused
 from vse.published.pickles import read_plain_pickle
 
@@ -42,13 +44,13 @@ def read_id_file(path: Path, rows: int) -> list[str]:
     content: Any
     try:
         if path.suffix == ".npy":
-            content = np.load(path, allow_pickle=False)
+            content = read_npy(path)
         elif path.suffix == ".json":
-            content = orjson.loads(path.read_bytes())
+            content = orjson.loads(read_bytes(path))
         elif path.suffix in (".pkl", ".pickle"):
             content = read_plain_pickle(path)
         else:
-            content = path.read_text(encoding="utf-8-sig").split("\n")
+            content = read_text(path, encoding="utf-8-sig").split("\n")
             content = [line.strip() for line in content if line.strip()]
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected an id for each row") from None

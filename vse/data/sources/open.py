@@ -10,6 +10,7 @@ from vse.data.sources.hdf5 import open_hdf5
 from vse.data.sources.lmdb import LmdbSource
 from vse.data.sources.tsv import TsvSource
 from vse.errors import InputError
+from vse.files import open_regular
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -41,8 +42,11 @@ def open_source(
         raise InputError(f"{path}: no such file; expected features as TSV, HDF5, LMDB, .npy or .npz")
     if path.is_dir():
         return LmdbSource(path, key, dim, dtype) if (path / "data.mdb").is_file() else FolderSource(path, key)
-    with path.open("rb") as file:
-        head = file.read(20)
+    try:
+        with open_regular(path) as file:
+            head = file.read(20)
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror}); expected a file of features") from None
     if head.startswith(HDF5):
         return open_hdf5(path, key, ids)
     if head.startswith((NPY, NPZ)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from vse.data.sources.entry import (
 from vse.data.sources.ids import ids_beside, ids_of_rows, read_id_file
 from vse.errors import InputError
 
-BLOCK = 64
-"""Images that are read at a time: a compressed chunk usually holds several."""
+BLOCK, BLOCK_BYTES = 64, 2**26
+"""Most images, and about the most bytes, that are read at a time: a compressed chunk usually holds several images."""
 
 SPANS = "pos_boxes"
 """[n, 2]: where the regions of an image begin and end among those of all images."""
@@ -162,7 +163,9 @@ class TableSource:
         """Read the features of an entry as they are stored."""
         if self.spans is not None:
             return np.asarray(self.array[entry.place])
-        first = entry.place.start // BLOCK * BLOCK
+        size = max(1, math.prod(entry.shape) * self.array.dtype.itemsize)
+        count = max(1, min(BLOCK, BLOCK_BYTES // size))
+        first = entry.place.start // count * count
         if self.block[0] != first:
-            self.block = (first, np.asarray(self.array[first : first + BLOCK]))
+            self.block = (first, np.asarray(self.array[first : first + count]))
         return self.block[1][entry.place.start - first]
