@@ -30,14 +30,14 @@ if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from vse.training.runs import Run
 
 DEMO = {
-    "batch_size": 32,
-    "num_epochs": 12,
+    "batch_size": 64,
+    "num_epochs": 10,
     "embed_size": 256,
     "word_dim": 128,
-    "lr_update": 10,
-    "learning_rate": 0.001,
+    "learning_rate": 0.003,
+    "lr_update": 8,
 }
-"""Small batches and steps leave the plateau of the first epochs sooner."""
+"""As VSE++'s."""
 
 
 @dataclass
