@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,17 @@ def test_metrics_without_records_are_never_averaged(tmp_path: Path) -> None:
         path.write_text('{"r1": 2.0, "rsum": 98.5}')
     with pytest.raises(InputError, match="without a record of network, options, seed and data"):
         main(CompareOptions(tuple(map(str, paths))))
+
+
+def test_a_damaged_result_in_a_folder_is_refused(results: Path) -> None:
+    damaged = results / "lseh1" / "test.json"
+    damaged.write_text(damaged.read_text()[:500])
+    with pytest.raises(InputError, match=r"lseh1/test\.json: not JSON"):
+        main(CompareOptions((str(results),)))
+
+
+def test_runs_in_progress_are_named(results: Path, capsys) -> None:
+    for name, ended in (("hal0", "2026-01-01"), ("hal1", None)):
+        (results / name / "run.json").write_text(json.dumps({"ended": ended}))
+    main(CompareOptions((str(results),)))
+    assert capsys.readouterr().err.strip().endswith(f"may still change: {results / 'hal1'}")

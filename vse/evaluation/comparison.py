@@ -62,7 +62,7 @@ class Row:
 def find_evaluations(paths: Iterable[str | Path], fold5: bool = False) -> list[Evaluation]:
     """Read results, from files and from all of folders; a file that is named twice is read once.
 
-    In a folder, JSON files that hold no metrics (`run.json`, `options.json`) are passed over.
+    In a folder, JSON files that hold no metrics (`run.json`, `options.json`) are passed over; damaged ones are not.
 
     Args:
         fold5: read the means over five folds and the ranks within them.
@@ -83,6 +83,13 @@ def find_evaluations(paths: Iterable[str | Path], fold5: bool = False) -> list[E
             if file.resolve() not in found:
                 found[file.resolve()] = load_evaluation(file, fold5)
     return list(found.values())
+
+
+def unfinished_runs(paths: Iterable[str | Path]) -> list[Path]:
+    """List the run folders in folders of results whose run has not ended: it goes on, or was cut off."""
+    records = sorted({record for path in map(Path, paths) for record in path.rglob("run.json")})
+    contents = [(record.parent, orjson.loads(record.read_bytes())) for record in records]
+    return [folder for folder, content in contents if isinstance(content, dict) and content.get("ended") is None]
 
 
 def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
@@ -248,7 +255,7 @@ def _holds_metrics(path: Path) -> bool:
     try:
         content = orjson.loads(read_bytes(path))
     except (OSError, orjson.JSONDecodeError):
-        return False
+        return True  # whoever reads it says what is wrong
     return isinstance(content, dict) and "rsum" in content
 
 

@@ -17,6 +17,7 @@ from vse.evaluation.comparison import (
     metrics_table,
     pick_row,
     rows_of,
+    unfinished_runs,
 )
 from vse.evaluation.row_names import other_differences
 from vse.evaluation.tables import format_table
@@ -43,6 +44,10 @@ def main(options: CompareOptions) -> None:
     commits = {_version(result.record) for row in rows for result in row.results.values()}
     if len(commits) > 1:
         warn(f"these results were made with {len(commits)} versions of the code: {', '.join(sorted(commits))}")
+    unfinished = list(map(str, unfinished_runs(options.results)))
+    if unfinished:
+        more = f" and {len(unfinished) - 10} more" if len(unfinished) > 10 else ""
+        warn(f"runs that have not ended, whose models may still change: {', '.join(unfinished[:10])}{more}")
     if options.against is not None:
         against = pick_row(rows, options.against)
         found = differences(rows, against, options.metric)
