@@ -99,3 +99,16 @@ def test_a_folder_without_a_bert_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected a BERT with its vocab.txt$") as problem:
         WordPieces.find(str(tmp_path))
     assert "\n" not in str(problem.value)
+
+
+def test_padding_and_truncation_of_the_file_are_off(pieces: WordPieces) -> None:
+    plain = pieces.encode(["a dog in the park", "a"])
+    state = pieces.to_state()
+    tokenizer = type(pieces.tokenizer).from_str(state["tokenizer"])
+    tokenizer.enable_padding(length=16)
+    tokenizer.enable_truncation(3)
+    padded = WordPieces(tokenizer.to_str(), state["shape"])
+    tokens, begins = padded.encode(["a dog in the park", "a"])
+    assert np.array_equal(tokens.values, plain[0].values)
+    assert np.array_equal(begins, plain[1])
+    assert padded.to_state() == state

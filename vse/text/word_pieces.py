@@ -56,6 +56,8 @@ class WordPieces:
         self, tokenizer: str, shape: Mapping[str, Any], name: str | None = None, cache_folder: Path | None = None
     ) -> None:
         self.tokenizer = library("tokenizers", str(name), "bert").Tokenizer.from_str(tokenizer)
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()  # some files pad every caption to one length
         self.shape, self.name, self.cache_folder = dict(shape), name, cache_folder
         special = [self.tokenizer.token_to_id(piece) for piece in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")]
         if special[0] != 0 or None in special:
