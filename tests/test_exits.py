@@ -19,6 +19,8 @@ from vse.errors import InputError
 from vse.exits import run_to_end
 def mistake():
     raise InputError("file.txt: wrong")
+def disk():
+    open("nowhere/at/all")
 def bug():
     1 / 0
 def memory():
@@ -58,6 +60,11 @@ def start(name: str) -> subprocess.Popen[str]:
         ("nothing", 0, ""),
         ("mistake", 2, "error: file.txt: wrong\n"),
         ("leave", 7, ""),
+        (
+            "disk",
+            2,
+            "error: nowhere/at/all: No such file or directory; check this path, its permissions and its disk\n",
+        ),
         (
             "memory",
             2,

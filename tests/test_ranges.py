@@ -122,3 +122,18 @@ def test_help_shows_the_ranges(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for words in ("--epochs INT>=1", "--size INT>=1", "--clip FLOAT>=0", "--rate FLOAT>0", "--dropout 0<=FLOAT<1"):
         assert words in shown
+
+
+@dataclass
+class Words:
+    name: str = "x"
+    save: str = ""
+    path: str | None = None
+
+
+def test_an_empty_value_is_taken_for_an_unset_variable() -> None:
+    ranges.check(Words())
+    for flag in ("name", "path"):
+        with pytest.raises(InputError, match=rf"--{flag} : expected a value; it is empty, perhaps a variable"):
+            ranges.check(Words(**{flag: ""}))
+    ranges.check(Words(path=""), "old.pth.tar")

@@ -35,10 +35,10 @@ class Stopped(BaseException):
 def run_to_end(work: Callable[[], None]) -> NoReturn:
     """Call `work` and exit.
 
-    Exit statuses: 0; 2 after a user's mistake or too little memory, with one sentence; 130 after SIGINT, 143
-    after SIGTERM and 138 after SIGUSR1, with one sentence; 1 after any other exception, with its traceback, or if
-    standard output could not be written; 141 if the reader of standard output was gone. Of torchrun's processes the
-    first one says what is wrong, and another one only if the first does not end.
+    Exit statuses: 0; 2 after a user's mistake, too little memory or a file that cannot be used, with one sentence; 130
+    after SIGINT, 143 after SIGTERM and 138 after SIGUSR1, with one sentence; 1 after any other exception, with its
+    traceback, or if standard output could not be written; 141 if the reader of standard output was gone. Of torchrun's
+    processes the first one says what is wrong, and another one only if the first does not end.
     """
     stop = _Stop()
     atexit.register(_ignore_signals)  # registered first, called last
@@ -99,6 +99,9 @@ def _status_of(problem: BaseException) -> int:
         complain(
             f"error: there is not enough memory{asked_for(problem)}; choose a smaller --batch_size or a smaller network"
         )
+        return 2
+    if isinstance(problem, OSError) and isinstance(problem.filename, (str, os.PathLike)):
+        complain(f"error: {problem.filename}: {problem.strerror}; check this path, its permissions and its disk")
         return 2
     if isinstance(problem, RuntimeError) and str(problem).startswith("DataLoader worker"):
         how = re.search(r"by signal: (\w+)", str(problem))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vse.descriptions import sentence
-from vse.descriptions.sentence import encode, locate, prepare
+from vse.descriptions.sentence import encode, identity, locate, prepare
 from vse.errors import InputError
 
 transformers = pytest.importorskip("transformers")
@@ -98,6 +98,11 @@ def test_an_encoder_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatc
     monkeypatch.setattr(sentence, "DEFAULT_ENCODER", "no-such-package")
     with pytest.raises(InputError, match=r"pip install 'vse\[sentence\]'"):
         encode(CAPTIONS)
+
+
+def test_a_name_that_no_hub_can_have_is_refused() -> None:
+    with pytest.raises(InputError, match="--sentence_encoder nowhere/at/all: neither a folder nor a name on the hub"):
+        identity("nowhere/at/all")
 
 
 def test_the_default_encoder_knows_what_captions_mean() -> None:

@@ -97,6 +97,17 @@ def test_an_earlier_run_is_moved_aside_unless_it_is_resumed(run: Run, capsys: py
     assert "holds an earlier run: moved to" in capsys.readouterr().out
 
 
+def test_the_data_set_is_not_moved_aside_with_a_run(run: Run) -> None:
+    data = run.folder / "f30k_precomp"
+    data.mkdir(parents=True)
+    run.checkpoint.touch()
+    lock_folders(run)
+    with pytest.raises(InputError, match=r"holds an earlier run and the data set .*; give another folder"):
+        claim_folders(run, resumed=False, options={}, data=data)
+    release_folders(run)
+    assert data.is_dir()
+
+
 @pytest.mark.parametrize("resumed", [False, True])
 def test_a_run_that_came_and_went_meanwhile_is_moved_aside(resumed: bool, run: Run, tmp_path: Path) -> None:
     lock_folders(run)  # there is no folder yet

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision import transforms
@@ -130,7 +130,8 @@ def open_picture(path: Path, upright: bool = False) -> Image.Image:
     except FileNotFoundError:
         raise InputError(f"{path}: no such picture; complete the folder, or leave it out with --skip_broken") from None
     except Exception as problem:  # decoders raise what they like
-        reason = str(problem).partition("\n")[0] or type(problem).__name__
+        known = not isinstance(problem, UnidentifiedImageError)
+        reason = (str(problem).partition("\n")[0] or type(problem).__name__) if known else "no known kind of picture"
         raise InputError(
             f"{path}: cannot be decoded ({reason.replace(str(path), 'it')}); replace the file, or leave it out with "
             "--skip_broken"

@@ -104,13 +104,22 @@ def default_encoder() -> Path:
 
 
 def identity(encoder: str | None) -> dict[str, str]:
-    """Identify an encoder, as recorded with its vectors: its name and the SHA-256 of its weights."""
+    """Identify an encoder, as recorded with its vectors: its name and the SHA-256 of its weights.
+
+    Raises:
+        InputError: it is neither a folder nor can it be a name.
+    """
     folder = default_encoder() if encoder is None else Path(encoder)
     files = [folder / name for name in _WEIGHTS]
     if not folder.is_dir():  # a name on the hub, whose files lie in its cache once they are loaded
         from huggingface_hub import try_to_load_from_cache
 
-        files = [Path(str(try_to_load_from_cache(str(encoder), name))) for name in _WEIGHTS]
+        try:
+            files = [Path(str(try_to_load_from_cache(str(encoder), name))) for name in _WEIGHTS]
+        except ValueError:
+            raise InputError(
+                f"--sentence_encoder {encoder}: neither a folder nor a name on the hub; expected one of them"
+            ) from None
     weights = next((file for file in files if file.is_file()), None)
     name = f"{DEFAULT_ENCODER} {version(DEFAULT_ENCODER)}" if encoder is None else encoder
     return {"encoder": name, "weights_sha256": "" if weights is None else sha256(weights)}

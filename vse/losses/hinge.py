@@ -33,11 +33,11 @@ def hinges(scores: Tensor, margins: Tensor | float, roles: Roles, hardest: bool)
     else:
         image_to_text = violations - positives[:, None]
         text_to_image = violations - positives[None, :]
-    return image_to_text.clamp(min=0).sum(), text_to_image.clamp(min=0).sum()
+    return image_to_text.relu().sum(), text_to_image.relu().sum()
 
 
 def _costs(positives: Tensor, violations: Tensor, hardest: bool) -> Tensor:
     """Positives [Q] against their rows of violations [Q, B] -> costs [Q]."""
     if hardest:
-        return (violations.max(dim=1).values - positives).clamp(min=0)
-    return (violations - positives[:, None]).clamp(min=0).sum(dim=1)
+        return (violations.max(dim=1).values - positives).relu()
+    return (violations - positives[:, None]).relu().sum(dim=1)

@@ -59,4 +59,4 @@ class LUWM(QueryObjective):
 
 def _polynomial(x: Tensor, coefficients: Coefficients) -> Tensor:
     constant, linear, square = coefficients
-    return (square * x**2 + linear * x + constant).clamp(min=0)
+    return (square * x**2 + linear * x + constant).relu()

@@ -48,9 +48,9 @@ class SelHN(QueryObjective):
 
     def _cost(self, positives: Tensor, negatives: Tensor) -> Tensor:
         hardest = negatives.max(dim=1).values
-        hinges = (self.margin + negatives - positives[:, None]).clamp(min=0)
+        hinges = (self.margin + negatives - positives[:, None]).relu()
         mean = hinges.sum(dim=1) / negatives.isfinite().sum(dim=1).clamp(min=1)
-        hinge = (self.margin + hardest - positives).clamp(min=0)
+        hinge = (self.margin + hardest - positives).relu()
         return torch.where((positives - hardest).abs() < self.epsilon, mean, hinge)
 
     def sum_form(self) -> Objective:

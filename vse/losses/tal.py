@@ -47,7 +47,7 @@ class TAL(QueryObjective):
         weights = torch.softmax(logits.masked_fill(~roles.positives, -torch.inf), dim=1)
         positives = (weights * scores).sum(dim=1)
         hardest, none = log_sum_exp(scores / self.temperature, roles.negatives)
-        return (self.margin - positives + self.temperature * hardest).clamp(min=0).masked_fill(none, 0.0)
+        return (self.margin - positives + self.temperature * hardest).relu().masked_fill(none, 0.0)
 
     def sum_form(self) -> Objective:
         """Return the sum of hinges with the same margin."""

@@ -91,7 +91,8 @@ def train_and_save(
     except Interrupted:
         say("interrupted before the first step")
         sys.exit(128 + interrupt.received)
-    claim_folders(run, resumes_own(options.training, run), as_dict(options))
+    data = session.data.pairs.split.captions_file.parent
+    claim_folders(run, resumes_own(options.training, run), as_dict(options), data)
     say(f"objective: {objective}")
     log = open_log(session)
     try:

@@ -101,13 +101,16 @@ def release_folders(run: Run) -> None:
     run.locks.clear()
 
 
-def claim_folders(run: Run, resumed: bool, options: Mapping[str, Any]) -> None:
+def claim_folders(run: Run, resumed: bool, options: Mapping[str, Any], data: Path | None = None) -> None:
     """Make and lock the run's folders and write `options.json`; an earlier run that is not resumed is moved aside.
 
     Called once everything else was checked. The first process does it, the others wait.
 
+    Args:
+        data: folder of the data set, which is never moved.
+
     Raises:
-        InputError: another run is using a folder, or it cannot be written.
+        InputError: another run is using a folder, it cannot be written, or would be moved aside with the data set.
     """
     with first_process_first():
         if run.rank > 0:
@@ -117,6 +120,11 @@ def claim_folders(run: Run, resumed: bool, options: Mapping[str, Any]) -> None:
         lock_folders(run)
         if run.checkpoint.exists() and (came_since or not resumed):
             for flag, folder in run.folders.items():
+                if data is not None and data.resolve().is_relative_to(folder.resolve()):
+                    raise InputError(
+                        f"{flag} {folder}: holds an earlier run and the data set {data}, which would be moved aside "
+                        "with it; give another folder"
+                    )
                 if (lock := run.locks.pop(folder, None)) is not None:
                     aside = lock.move_aside(flag)
                     say(f"{folder} holds an earlier run: moved to {aside} (--resume auto would resume it)")
