@@ -52,7 +52,8 @@ def run_to_end(work: Callable[[], None]) -> NoReturn:
         status = 128 + stop.received if stop.received else _status_of(problem)
     stop.at_once = True
     if stop.received:  # perhaps a library swallowed the exception
-        complain(_sentence(stop.received))
+        if _is_first():
+            complain(_sentence(stop.received))
         sys.exit(128 + stop.received)
     lost = finish()
     sys.exit(status or lost)
@@ -67,10 +68,15 @@ class _Stop:
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if self.at_once or self.received:
-            os.write(2, f"{_sentence(number)}\n".encode() if not self.received else b"")
+            os.write(2, f"{_sentence(number)}\n".encode() if not self.received and _is_first() else b"")
             os._exit(128 + number)
         self.received = number
         raise Stopped
+
+
+def _is_first() -> bool:
+    """Return whether this is the first of torchrun's processes, which gets every signal that another one gets."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def _sentence(number: int) -> str:
@@ -85,7 +91,7 @@ def _ignore_signals() -> None:
 def _status_of(problem: BaseException) -> int:
     """Print what a person needs to know of an exception and return the exit status for it."""
     if isinstance(problem, InputError):
-        if int(os.environ.get("RANK", "0")) > 0:
+        if not _is_first():
             _leave_it_to_the_first_process()
         complain(f"error: {problem}")
         return 2

@@ -258,7 +258,7 @@ def open_regular(path: str | Path) -> BinaryIO:
     mode = Path(path).stat().st_mode
     if not stat.S_ISREG(mode):
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        raise OSError(code, os.strerror(code) if code == errno.EISDIR else "not a regular file")
+        raise OSError(code, os.strerror(code) if code == errno.EISDIR else "not a regular file", str(path))
     return Path(path).open("rb")
 
 

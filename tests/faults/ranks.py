@@ -153,5 +153,5 @@ def _early_end(agent: subprocess.Popen[str], processes: dict[int, int]) -> str:
     if not codes or codes - {2, 130, 143, -signal.SIGINT, -signal.SIGTERM}:
         return f"exit statuses {sorted(codes)}: {errors[-2000:]}"
     said = [line for line in (printed + errors).splitlines() if re.match("interrupted|stopped by|error: ", line)]
-    traced = "Traceback" in errors.partition("torch/distributed/run.py")[0] and "KeyboardInterrupt" not in errors
+    traced = 'train.py", line' in errors and "KeyboardInterrupt" not in errors
     return f"it says {said}: {errors[:2000]}" if len(said) > 2 or traced else ""

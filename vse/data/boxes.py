@@ -65,7 +65,8 @@ def read_boxes(split: Split, stand_in: bool) -> Boxes:
         )
     corners = _rows(corners, features, path).astype(np.float32)
     if not np.isfinite(corners).all():
-        raise InputError(f"{path}: image {int((~np.isfinite(corners)).any((1, 2)).argmax())}: a box is not finite")
+        image = int((~np.isfinite(corners)).any((1, 2)).argmax())
+        raise InputError(f"{path}: image {image}: a box holds NaN or infinity; convert its boxes again")
     path = split.file("ims_size.npy")
     if relative(corners):
         if path.exists():

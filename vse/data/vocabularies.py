@@ -125,6 +125,8 @@ def _build(path: Path, data_folder: Path, threshold: int, tokeniser: str) -> tup
     except InputError as problem:
         raise InputError(f"{' and '.join(map(str, files))}: {problem}") from None
     vocabulary.made_from = _digests(data_folder)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a regular file; remove it to have the vocabulary made there")
     built = f"vocabulary of {len(vocabulary)} words built from {' and '.join(file.name for file in files)}"
     _make_folder(path.parent)
     try:

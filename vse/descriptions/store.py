@@ -128,13 +128,20 @@ def _open_array(path: Path, n_captions: int, record: dict[str, Any]) -> np.ndarr
 def _parse_text(path: Path, n_captions: int) -> np.ndarray:
     import pandas as pd
 
-    with open_regular(path) as file:
-        columns = file.readline().count(b",") + 1
-        file.seek(0)
-        rows, end = 0, b"\n"
-        while block := file.read(2**24):
-            rows, end = rows + block.count(b"\n"), block[-1:]
+    try:
+        with open_regular(path) as file:
+            columns = file.readline().count(b",") + 1
+            file.seek(0)
+            rows, end = 0, b"\n"
+            while block := file.read(2**24):
+                rows, end = rows + block.count(b"\n"), block[-1:]
+    except OSError as problem:
+        raise InputError(
+            f"{path}: cannot be read ({problem.strerror}); make it again with SVDdescriptions.py"
+        ) from None
     _check_rows(path, rows + (end != b"\n"), n_captions)
+    if 2 * columns * n_captions > path.stat().st_size + 1:  # a digit and a mark each: the first line is longer
+        raise InputError(f"{path}{_first_fault(path, columns)}; make it again with SVDdescriptions.py")
     vectors = np.empty((n_captions, columns), dtype=np.float32)
     row = 0
     try:
