@@ -21,6 +21,8 @@ def mistake():
     raise InputError("file.txt: wrong")
 def disk():
     open("nowhere/at/all")
+def quote():
+    raise InputError("a" * 10**6 + "; shorten it")
 def bug():
     1 / 0
 def memory():
@@ -77,6 +79,12 @@ def test_an_end_has_its_status_and_sentence(name: str, status: int, errors: str)
     process = start(name)
     assert process.communicate(timeout=60)[1] == errors
     assert process.returncode == status
+
+
+def test_a_sentence_that_quotes_a_whole_file_is_cut() -> None:
+    errors = start("quote").communicate(timeout=60)[1]
+    assert len(errors) < 4000
+    assert errors.endswith("a; shorten it\n")
 
 
 def test_a_bug_shows_its_traceback() -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 from vse import files
 from vse.errors import InputError
 from vse.files import (
+    check_writable,
     move_aside,
     read_bytes,
     read_json_lines,
@@ -271,3 +272,16 @@ def test_lines_of_json_are_objects(tmp_path: Path) -> None:
         (tmp_path / "lines").write_text(f'{{"a": 1}}\n{wrong}\n')
         with pytest.raises(InputError, match=r"lines, line 2: no JSON object; remove"):
             read_json_lines(tmp_path / "lines")
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("old")
+    check_writable(None, tmp_path / "new", tmp_path / "there", "/dev/null")
+    assert names(tmp_path) == ["there"]
+    for path, words in (
+        (tmp_path, "Is a directory"),
+        (tmp_path / "nowhere" / "x", "No such file"),
+        ("x" * 300, "long"),
+    ):
+        with pytest.raises(InputError, match=f"cannot be written .*{words}"):
+            check_writable(path)

@@ -24,6 +24,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if hasattr(signal,
 AGENT = 3.0
 """Seconds in which torchrun ends the other processes when one has ended."""
 
+LONGEST = 3000
+"""Characters of a sentence."""
+
 FIRST_PROCESS = 10.0
 """Seconds in which the first process finds the mistake that another one has found."""
 
@@ -93,7 +96,7 @@ def _status_of(problem: BaseException) -> int:
     if isinstance(problem, InputError):
         if not _is_first():
             _leave_it_to_the_first_process()
-        complain(f"error: {problem}")
+        complain(f"error: {_shortened(str(problem))}")
         return 2
     if isinstance(problem, SystemExit):
         if isinstance(problem.code, str):
@@ -123,6 +126,11 @@ def _status_of(problem: BaseException) -> int:
         return 2
     traceback.print_exception(problem)
     return 1
+
+
+def _shortened(text: str) -> str:
+    """Cut the middle out of a sentence that quotes far too much of a file."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 def _leave_it_to_the_first_process() -> None:

@@ -72,6 +72,23 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], Any], previou
         raise _refusal(path, problem) from None
 
 
+def check_writable(*paths: str | Path | None) -> None:
+    """Refuse files that could not be written, before the work whose result they hold; None is no file.
+
+    Raises:
+        InputError: a path is a folder, or no file can be made in its folder.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        try:
+            if not _is_special(Path(path)):
+                with _new_file(Path(os.path.realpath(path))):
+                    pass
+        except OSError as problem:
+            raise _refusal(Path(path), problem) from None
+
+
 def _is_special(path: Path) -> bool:
     """Return whether a path names a device, a pipe or an open file of this process, to be written to as it is."""
     if not path.exists():

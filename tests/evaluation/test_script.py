@@ -76,3 +76,9 @@ def test_judgments_are_measured_in_every_evaluation(tmp_path: Path, root: Path) 
     )
     run_evaluation(folder_of("VSEpp"), options)
     assert -1 <= load_evaluation(out).metrics["graded_spearman"] <= 1
+
+
+def test_a_result_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
+    for wanted in ({"json": str(tmp_path)}, {"save_similarities": str(tmp_path / "nowhere" / "scores.npy")}):
+        with pytest.raises(InputError, match="cannot be written"):
+            open_models(None, EvaluationOptions("nothing.pth.tar", **wanted))

@@ -154,3 +154,9 @@ def test_the_plans_of_this_repository_are_sound(path: Path, monkeypatch) -> None
     found = tasks_of(read_plan(path))
     assert all(Path(task.evaluate[0]).is_file() for task in found if task.evaluate)
     assert len(found) > 1
+
+
+def test_a_grid_without_end_is_refused(tmp_path: Path) -> None:
+    seeds = ", ".join(map(str, range(10_001)))
+    with pytest.raises(InputError, match=r"plan\.toml: a grid of 40004 runs; expected at most 10000"):
+        tasks(tmp_path, PLAN.replace("0, 1, 2", seeds))

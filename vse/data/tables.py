@@ -171,6 +171,8 @@ def _fields(line: str, separator: str) -> list[str]:
     if separator in UNQUOTED:
         fields = line.split(separator)
     else:
+        if len(line) > csv.field_size_limit():
+            return [line]
         fields = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
     return [re.sub(r"[\s-]+", "_", field.strip().strip('"').lower()) for field in fields]
 

@@ -24,6 +24,7 @@ from vse.evaluation.judgments import Judgments, graded_relevance, read_split_jud
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import Block, ensemble, save_similarities, score_split
+from vse.files import check_writable
 from vse.networks import NetworkFolder, Trained
 from vse.nn.network import Network
 from vse.options import DataOptions, EvaluationOptions
@@ -53,8 +54,9 @@ def open_models(
         adapt: changes each checkpoint's options before its network is built.
 
     Raises:
-        InputError: checkpoints or data are missing, damaged or do not belong together.
+        InputError: checkpoints or data are missing, damaged or do not belong together, or results cannot be written.
     """
+    check_writable(options.save_similarities, options.json)
     first = open_model(options.model_path, folder, options, adapt)
     split = first.data.split
     folder_of_split = str(split.captions_file.parent)

@@ -45,6 +45,7 @@ from vse.evaluation.protocols import (
 from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import ensemble
 from vse.evaluation.script import EvaluatedModel, joined, open_models, score
+from vse.files import check_writable
 from vse.options import EvaluationOptions
 from vse.tools.options import EvaluateOptions
 
@@ -68,6 +69,7 @@ def main(options: EvaluateOptions) -> None:
     corrections = [parse_correction(text) for text in options.correct]
     if bool(corrections) != (options.bank is not None):
         raise InputError("--correct and --bank go together: hubs are known by a bank of training queries, give both")
+    check_writable(options.json)
     with joined(options.device) as first:
         evaluated = _read(options)
         split = _split(options, evaluated)

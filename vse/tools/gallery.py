@@ -19,6 +19,7 @@ from vse.errors import InputError
 from vse.evaluation.ranking import Ranks, evaluate, nearest, ranks
 from vse.evaluation.scoring import load_similarities
 from vse.evaluation.script import evaluation_folder, open_models, score
+from vse.files import check_writable
 from vse.networks import Trained
 from vse.options import EvaluationOptions
 from vse.tools.gallery_page import PAGE
@@ -36,6 +37,7 @@ def main(options: GalleryOptions) -> None:
     Raises:
         InputError: the scores or the checkpoint cannot be read, or they are not those of the split.
     """
+    check_writable(options.out)
     scores, split, trained = _open(options)
     pictures = ShownPictures(split, options.pictures)
     rank = ranks(scores, split.caption_image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -28,6 +29,10 @@ COLUMNS = ("r1", "r5", "r10", "r1i", "r5i", "r10i", "rsum")
 
 OF_FLAGS = ("graded_spearman", "graded_ndcg", "graded_ndcgi", "bleu4_greedy", "bleu4_beam")
 """Metrics that a flag of the evaluation adds: --annotations, and of VSRN --captions."""
+
+
+MOST_RUNS = 10_000
+"""Runs of a grid; a larger one is a slip."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +268,9 @@ def _check_types(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _check(path: Path, plan: Plan) -> None:
+    runs = math.prod(map(len, (plan.seeds, plan.data, plan.networks, plan.options, plan.objectives)))
+    if runs > MOST_RUNS:
+        raise InputError(f"{path}: a grid of {runs} runs; expected at most {MOST_RUNS}, make several plans of it")
     if len(set(plan.seeds)) != len(plan.seeds) or not all(isinstance(seed, int) for seed in plan.seeds):
         raise InputError(f"{path}: seeds {list(plan.seeds)}; expected different whole numbers")
     for seeds in plan.ensembles:
