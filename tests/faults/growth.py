@@ -41,10 +41,10 @@ def measure(network: str, folder: Path, steps: int) -> tuple[str, str]:
     early = [entry for entry in samples if last / 10 < entry[0] <= last * 3 / 10]
     late = [entry for entry in samples if entry[0] > last * 8 / 10]
     (memory, files), (memory_late, files_late) = (
-        (median(e[1] for e in part), max(e[2] for e in part)) for part in (early, late)
+        (median(e[1] for e in part), median(e[2] for e in part)) for part in (early, late)
     )
     more, more_files = memory_late - memory, files_late - files
-    grown = f"{network.removesuffix('_LSEH')} {last} steps, {more / 2**20:+.1f} MB, {more_files:+d} files"
+    grown = f"{network.removesuffix('_LSEH')} {last} steps, {more / 2**20:+.1f} MB, {more_files:+g} files"
     return grown, grown if more > MOST or more_files > 0 or last < steps * 9 / 10 else ""
 
 
