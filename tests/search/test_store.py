@@ -67,6 +67,13 @@ def test_changed_items_are_replaced_and_their_files_removed(tmp_path: Path) -> N
     assert {path.name.partition(".")[0] for path in tmp_path.glob("images-*")} == named
 
 
+def test_items_gone_from_a_place_are_removed(tmp_path: Path) -> None:
+    index = filled(tmp_path, "abcde")
+    index.update("images", items("ax", "ay"), lambda places: Embeddings(torch.zeros(len(places), 1)))
+    assert index.remove_gone("images", "a", {"a", "ay"}) == ["ax"]
+    assert sorted(content(Index(tmp_path))) == ["a", "ay", "b", "c", "d", "e"]
+
+
 def test_an_interrupted_update_keeps_what_it_has_done(tmp_path: Path) -> None:
     index = Index(tmp_path, HEAD)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.trained import features, write_checkpoint
 from vse.errors import InputError
+from vse.search.store import Index
 from vse.tools import index
 from vse.tools.options import IndexOptions
 
@@ -29,7 +31,7 @@ def test_indexing_again_changes_nothing(
 ) -> None:
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     index.main(IndexOptions(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
-    assert "images: 0 added, 0 replaced, 8 unchanged; 8 in" in capsys.readouterr().out
+    assert "images: 0 added, 0 replaced, 0 removed, 8 unchanged; 8 in" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
 
@@ -41,7 +43,26 @@ def test_changed_features_are_replaced(
     array[3] += 1
     np.save(path, array)
     index.main(IndexOptions(str(model), str(data_root / "small_precomp"), str(made), device="cpu"))
-    assert "images: 0 added, 1 replaced, 7 unchanged; 8 in" in capsys.readouterr().out
+    assert "images: 0 added, 1 replaced, 0 removed, 7 unchanged; 8 in" in capsys.readouterr().out
+
+
+def test_pictures_are_added_replaced_and_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = write_checkpoint(tmp_path / "model.pth.tar", shape=(3, 224, 224), cnn_type="resnet18")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own_too").mkdir()
+
+    def index_again(folder: str, **colours: str) -> str:
+        for name, colour in colours.items():
+            Image.new("RGB", (20, 20), colour).save(tmp_path / folder / f"{name}.png")
+        index.main(IndexOptions(str(checkpoint), str(tmp_path / folder), str(tmp_path / "index"), device="cpu"))
+        return capsys.readouterr().out
+
+    index_again("own", a="red", b="blue", c="green")
+    assert "images: 1 added, 0 replaced, 0 removed, 0 unchanged; 4 in" in index_again("own_too", d="red")
+    (tmp_path / "own" / "a.png").unlink()
+    assert "images: 1 added, 1 replaced, 1 removed, 1 unchanged; 4 in" in index_again("own", b="white", e="black")
+    names = sorted(item.name for item in Index(tmp_path / "index").items("images"))
+    assert names == ["b.png", "c.png", "d.png", "e.png"]
 
 
 @pytest.mark.parametrize(("name", "options"), [("SGRAF", {}), ("VSEpp", {"measure": "order"})])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class ItemSource:
     """Items of one side."""
 
     side: Side
+    place: str
+    """What the keys of its items begin with, and no other item's."""
     items: list[Item]
     encode: Callable[[list[int]], Encoding]
     """Places among the items -> their encoding."""
@@ -74,6 +77,7 @@ def _of_pictures(model: Model, path: Path, skip_broken: bool) -> ItemSource:
     ]
     return ItemSource(
         "images",
+        items[0].key if path.is_file() else f"{path.resolve()}{os.sep}",
         items,
         lambda places: model.encode_images([found[place] for place in places]),
         PICTURES_AT_A_TIME,
@@ -85,7 +89,7 @@ def _of_features(model: Model, path: Path) -> ItemSource:
     key = str(path.resolve())
     items = [Item(f"{key}:{row}", f"{path.name} row {row}", _digest(array[row])) for row in range(len(array))]
     return ItemSource(
-        "images", items, lambda places: model.encode_images(np.asarray(array[places])), PICTURES_AT_A_TIME
+        "images", f"{key}:", items, lambda places: model.encode_images(np.asarray(array[places])), PICTURES_AT_A_TIME
     )
 
 
@@ -121,7 +125,10 @@ def _of_split(model: Model, split: Split) -> list[ItemSource]:
         for number, caption in enumerate(split.captions)
     ]
     every = max(len(images), len(captions))
-    return [ItemSource("images", images, part(0), every), ItemSource("captions", captions, part(1), every)]
+    return [
+        ItemSource("images", f"{key}:image ", images, part(0), every),
+        ItemSource("captions", f"{key}:caption ", captions, part(1), every),
+    ]
 
 
 def _names_of(split: Split) -> list[str]:

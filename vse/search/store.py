@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
@@ -256,6 +256,17 @@ class Index:
             self._append(side, [items[place] for place in places], encoding)
             self.save()
         return Changes(len(wanted) - replaced, replaced, len(items) - len(wanted))
+
+    def remove_gone(self, side: Side, place: str, keys: Collection[str]) -> list[str]:
+        """Remove items that are gone from a place: their keys begin with it and are not among `keys` -> their names."""
+        gone = {item.key: item.name for item in self.items(side) if item.key.startswith(place)}
+        for key in keys:
+            gone.pop(key, None)
+        self._drop(side, set(gone))
+        if gone:
+            self.approximate.pop(side, None)
+            self.save()
+        return list(gone.values())
 
     def _drop(self, side: Side, keys: set[str]) -> None:
         """Write the shards that hold some of these keys again without them."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vse.console import say
+from vse.console import say, warn
+from vse.data.pictures import first_of
 from vse.errors import InputError
 from vse.files import writable_folder
 from vse.inference.model import Model, load
@@ -27,10 +28,13 @@ def main(options: IndexOptions) -> None:
     sources = open_sources(model, options.data, options.split, options.skip_broken)
     index = Index(writable_folder(options.out, "--out"), head_of(model))
     for source in sources:
+        gone = index.remove_gone(source.side, source.place, {item.key for item in source.items})
+        if gone:
+            warn(f"{options.data}: {len(gone)} {source.side} are no longer there and are removed: {first_of(gone)}")
         changes = index.update(source.side, source.items, source.encode, source.chunk)
         say(
-            f"{source.side}: {changes.added} added, {changes.replaced} replaced, {changes.unchanged} unchanged; "
-            f"{index.rows(source.side)} in {options.out}"
+            f"{source.side}: {changes.added} added, {changes.replaced} replaced, {len(gone)} removed, "
+            f"{changes.unchanged} unchanged; {index.rows(source.side)} in {options.out}"
         )
     index.save()
     for side in SIDES:

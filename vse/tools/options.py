@@ -270,7 +270,7 @@ class IndexOptions:
     """Folder of pictures, which need no captions; a picture; a data set folder, or its name under data/; or features
     [images, ...] in a .npy file."""
     out: str
-    """Folder of the index; one that is there gets what is new, and what has changed is replaced."""
+    """Folder of the index; in one that is there, new items are added, changed ones replaced, deleted ones removed."""
     split: str = "test"
     """Split of a data set."""
     features: str | None = None
