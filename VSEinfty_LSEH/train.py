@@ -22,6 +22,7 @@ from VSEinfty_LSEH.options import ScheduleOptions
 
 DEMO = {
     "text_encoder": "bigru",
+    "batch_size": 64,
     "num_epochs": 8,
     "embed_size": 256,
     "word_dim": 128,

@@ -18,7 +18,7 @@ def test_no_max_violation_sums() -> None:
     assert not build_objective(resolve(ObjectiveOptions(max_violation=False), loss.DEFAULTS)).max_violation
 
 
-def test_the_demo_begins_with_one_epoch_of_sums() -> None:
+def test_the_demo_begins_with_four_epochs_of_sums() -> None:
     objective = build_objective(resolve(ObjectiveOptions(loss="lmh"), loss.DEMO))
     assert isinstance(objective, Warmup)
-    assert (type(objective.objective), type(objective.first), objective.epochs) == (MaxHinge, SumHinge, 1)
+    assert (type(objective.objective), type(objective.first), objective.epochs) == (MaxHinge, SumHinge, 4)
