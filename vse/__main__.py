@@ -20,9 +20,7 @@ def main() -> None:
     """
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ("", "-h", "--help"):
-        lines = [
-            f"  {command:10} {(options.__doc__ or '').partition(chr(10))[0]}" for command, options in COMMANDS.items()
-        ]
+        lines = [f"  {command:10} {summary(options)}" for command, options in COMMANDS.items()]
         print("\n".join(["usage: python -m vse COMMAND [OPTIONS]", *lines]), file=sys.stdout if name else sys.stderr)
         sys.exit(0 if name else 2)
     if name not in COMMANDS:
