@@ -5,8 +5,8 @@
     python benchmarks/cold_start.py runs/cold_start --level 100
 
 The table has a row for each data set and objective and a column for each seed. A run validates every `--val_step`
-steps and after every epoch, so that a step is exact to the distance between validations. `> N` says that the run ended at step N below
-the level.
+steps and after every epoch, so that a step is exact to the distance between validations. `> N` says that the run
+ended at step N below the level.
 """
 
 from __future__ import annotations
