@@ -4,9 +4,9 @@
     python benchmarks/cold_start.py runs/cold_start
     python benchmarks/cold_start.py runs/cold_start --level 100
 
-The table has a row for each data set and objective and a column for each seed. A run validates every `--val_step`
-steps and after every epoch, so that a step is exact to the distance between validations. `> N` says that the run
-ended at step N below the level.
+The table has a row for each objective and a column for each seed. A run validates every `--val_step` steps and after
+every epoch, so that a step is exact to the distance between validations. `> N` says that the run ended at step N below
+the level.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def first_step(metrics: Path, level: float) -> str:
 
 
 def described(run: Path) -> tuple[str, int]:
-    """Name a run by its data set, objective and warm-up, and return its seed."""
+    """Name a run by its objective and warm-up, and return its seed."""
     options = json.loads((run / "run.json").read_text())["options"]
-    name = f"{options['data_name'] or 'demo'}: {options['loss']}"
+    name = options["loss"]
     if options["warmup_epochs"]:
         name += f", {options['warmup_epochs']:g} epochs of the {options['warmup_form']}"
     return name, options["seed"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import runpy
 import signal
 import sys
@@ -113,7 +114,8 @@ ON_FLICKR8K = [path for path in sorted((ROOT / "benchmarks" / "plans").glob("*.t
 
 @pytest.mark.parametrize("path", ON_FLICKR8K, ids=lambda path: path.stem)
 def test_the_scripts_accept_the_plans_of_this_repository(path: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("F8K", str(tmp_path / "nowhere"))
+    for name in re.findall(r"\$([A-Z0-9]+)", path.read_text()):
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
     monkeypatch.chdir(tmp_path)
     tasks = tasks_of(read_plan(path))
     for task in tasks[: len(tasks) // len(read_plan(path).seeds)]:
@@ -121,5 +123,6 @@ def test_the_scripts_accept_the_plans_of_this_repository(path: Path, tmp_path: P
             with pytest.raises(InputError, match=r"nowhere: no such folder"):
                 run_forked(task.train, tmp_path / "log", 1)
         if task.evaluate:
+            task.folder.mkdir(parents=True, exist_ok=True)
             with pytest.raises(InputError, match=r"model_best\.pth\.tar: no such checkpoint"):
                 run_forked(task.evaluate, tmp_path / "log", 1)

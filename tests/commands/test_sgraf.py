@@ -14,6 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import SGRAF_LSEH.evaluation
+import SGRAF_LSEH.explanation
 import SGRAF_LSEH.network
 import SGRAF_LSEH.train
 import SGRAF_LSEH.visualize

@@ -33,7 +33,7 @@ def measure(network: str, folder: Path, steps: int) -> tuple[str, str]:
     samples: list[tuple[int, int, int]] = []
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         samples += sample(child, Path(f"{run}.out"))
-        time.sleep(0.2)
+        time.sleep(0.05)
     status = os.waitstatus_to_exitcode(ended[1])
     if status:
         return "", f"{network}: exit {status} {Path(f'{run}.err').read_text()[-300:]}"

@@ -61,8 +61,11 @@ def test_the_card_states_network_data_score_commit_and_licence(tmp_path: Path) -
         assert fact in card
 
 
+ASKED = {"regions": 36, "grid": None, "image_size": None, "dtype": "float16", "batch_size": 8}
+
+
 def test_an_export_keeps_how_features_are_made(tmp_path: Path) -> None:
-    record = {"model": "efficientnet_lite0", "weights": "by name", "asked": {"dtype": "float16"}}
+    record = {"model": "efficientnet_lite0", "weights": "by name", "asked": ASKED}
     (tmp_path / "features.json").write_text(json.dumps(record))
     _, folder = export(tmp_path, features=str(tmp_path))
     model = vse.load(folder, device="cpu")
