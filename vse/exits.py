@@ -52,6 +52,7 @@ def run_to_end(work: Callable[[], None]) -> NoReturn:
         work()
         status = 0
     except BaseException as problem:
+        _leave_loaders_alone()
         status = 128 + stop.received if stop.received else _status_of(problem)
     stop.at_once = True
     if stop.received:  # perhaps a library swallowed the exception
@@ -89,6 +90,12 @@ def _sentence(number: int) -> str:
 def _ignore_signals() -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _leave_loaders_alone() -> None:
+    """Take back torch's handler, which raises an exception wherever the script is when a loader process is killed."""
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _status_of(problem: BaseException) -> int:

@@ -101,8 +101,10 @@ def test_a_caption_of_an_image_that_is_not_there_is_refused(tmp_path: Path) -> N
     assert read_caption_image(path, 6, 5).tolist() == [0, 1, 3, 2, 5]
 
 
-def test_a_data_set_is_named_by_its_folder_or_below_one(folder: Folder, tmp_path: Path) -> None:
-    there = folder().rename(tmp_path.with_name("f8k_precomp"))
+def test_a_data_set_is_named_by_its_folder_or_below_one(tmp_path: Path) -> None:
+    there = tmp_path / "data" / "f8k_precomp"
+    there.mkdir(parents=True)
+    (there / "test_caps.txt").write_text("a dog\n")
     assert find_folder(str(there)) == find_folder(str(there.with_name("f8k"))) == there
     for name in ("f8kk", str(there.with_name("f8kk"))):
         with pytest.raises(InputError) as refusal:

@@ -16,7 +16,10 @@ PAIRS = 5
 """Pairs of a step: the run is long, not large."""
 
 MOST = 8 * 2**20
-"""Bytes by which the median of the last part of a run may exceed that of an early part."""
+"""Bytes by which the median of the last part of a run may exceed that of an early part.
+
+Of files it is less than one: a median of few samples can lie between two numbers of open files.
+"""
 
 
 def measure(network: str, folder: Path, steps: int) -> tuple[str, str]:
@@ -45,7 +48,7 @@ def measure(network: str, folder: Path, steps: int) -> tuple[str, str]:
     )
     more, more_files = memory_late - memory, files_late - files
     grown = f"{network.removesuffix('_LSEH')} {last} steps, {more / 2**20:+.1f} MB, {more_files:+g} files"
-    return grown, grown if more > MOST or more_files > 0 or last < steps * 9 / 10 else ""
+    return grown, grown if more > MOST or more_files >= 1 or last < steps * 9 / 10 else ""
 
 
 def sample(process: int, printed: Path) -> list[tuple[int, int, int]]:

@@ -265,9 +265,15 @@ def leave_signals_to_parent(worker: int) -> None:
 
 
 def iterate(loader: DataLoader[CaptionBatch]) -> Iterator[CaptionBatch]:
-    """Iterate over a loader; raise a worker's `InputError` as the one sentence that it was."""
+    """Iterate over a loader; raise a worker's `InputError` as the one sentence that it was.
+
+    Raises:
+        RuntimeError: a loader process was killed, in torch's words, also where a broken connection tells it first.
+    """
     try:
         yield from loader
+    except (ConnectionError, EOFError) as problem:
+        raise RuntimeError("DataLoader worker exited unexpectedly") from problem
     except InputError as problem:
         raise InputError(str(problem).strip().splitlines()[-1].removeprefix("vse.errors.InputError: ")) from None
 
