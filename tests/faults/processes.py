@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -63,9 +63,9 @@ def gradients(name: str, loss: str, data: TrainingData, options: Any, own: np.nd
     return {key: value.grad for key, value in step.named_parameters() if value.grad is not None}
 
 
+@patch("VSEinfty_LSEH.model.DROPPED", 0.0)
 def compare(folder: Path, wanted: list[tuple[str, str]]) -> list[str]:
     """Compare the gradients of two processes with those of one -> what differs."""
-    importlib.import_module("VSEinfty_LSEH.model").DROPPED = 0.0
     root = write_small_set(folder / "data")
     opened: dict[str, tuple[Any, TrainingData]] = {}
     for name in dict.fromkeys(name for name, _ in wanted):

@@ -38,12 +38,18 @@ HEADS = {
     "r10i": "t2i R@10",
     "hub_skewness": "skewness, captions",
     "hub_skewnessi": "skewness, images",
+    "graded_spearman": "graded Spearman",
+    "graded_ndcg": "graded nDCG, captions",
+    "graded_ndcgi": "graded nDCG, images",
     "antihubs": "never found, captions %",
     "antihubsi": "never found, images %",
 }
 """Metric -> head of its column, where it is another."""
 
-TWO_DIGITS = ("hub_skewness", "hub_skewnessi", "meanr", "meanri")
+DIGITS = {name: 2 for name in ("hub_skewness", "hub_skewnessi", "meanr", "meanri")} | {
+    name: 3 for name in ("graded_spearman", "graded_ndcg", "graded_ndcgi")
+}
+"""Metric -> digits after the point, where it is not one."""
 
 SELECTIONS = {"rsum": ("r1", "r5", "r10", "r1i", "r5i", "r10i"), "R@1+R@5": ("r1", "r5", "r1i", "r5i")}
 """Name of a selection score -> the metrics that it adds up."""
@@ -200,7 +206,7 @@ def _cells(plan: Plan, name: str, members: Sequence[Result], on_test: bool) -> l
     for column in plan.columns:
         values = [result.evaluation.metrics.get(column) for result in members]
         known = [float(value) for value in values if value is not None]
-        cells.append(spread(known, 2 if column in TWO_DIGITS else 1) if len(known) == len(values) else "")
+        cells.append(spread(known, DIGITS.get(column, 1)) if len(known) == len(values) else "")
     if on_test:
         chosen = [value for result in members if (value := _if_selected_on_test(result)) is not None]
         cells.append(spread(chosen) if len(chosen) == len(members) else "")
