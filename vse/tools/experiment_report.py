@@ -46,9 +46,9 @@ HEADS = {
 }
 """Metric -> head of its column, where it is another."""
 
-DIGITS = {name: 2 for name in ("hub_skewness", "hub_skewnessi", "meanr", "meanri")} | {
-    name: 3 for name in ("graded_spearman", "graded_ndcg", "graded_ndcgi")
-}
+DIGITS = dict.fromkeys(("hub_skewness", "hub_skewnessi", "meanr", "meanri"), 2) | dict.fromkeys(
+    ("graded_spearman", "graded_ndcg", "graded_ndcgi"), 3
+)
 """Metric -> digits after the point, where it is not one."""
 
 SELECTIONS = {"rsum": ("r1", "r5", "r10", "r1i", "r5i", "r10i"), "R@1+R@5": ("r1", "r5", "r1i", "r5i")}
