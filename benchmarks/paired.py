@@ -1,7 +1,7 @@
 """Differences of an experiment's rows in any metric, paired by seed, with 95 % intervals; optionally as a plot.
 
     python benchmarks/paired.py runs/semantic_margin/report/seeds.csv --against 0 --metric graded_spearman
-    python benchmarks/paired.py runs/semantic_margin/report/seeds.csv --against 0 --metric graded_spearman --plot FILE.svg
+    python benchmarks/paired.py runs/semantic_margin/report/seeds.csv --against 0 --metric rsum --plot FILE.svg
 
 `python -m vse experiment` writes the file that it reads. Intervals and p are those of a paired t-test over seeds; p is
 corrected for the number of rows (Holm). They are about other runs, not about other images and captions.
@@ -46,7 +46,7 @@ def read(file: Path, metric: str) -> dict[str, dict[str, float]]:
 
 
 def compare(table: dict[str, dict[str, float]], against: str) -> list[Change]:
-    """Subtract the values of a row from those of all others, seed by seed; a seed that one of them lacks is an error."""
+    """Subtract the values of a row from those of all others, seed by seed; all must have the same seeds."""
     base = table[against]
     changes = []
     for name, row in table.items():
@@ -60,7 +60,7 @@ def compare(table: dict[str, dict[str, float]], against: str) -> list[Change]:
 
 def plot(changes: list[Change], metric: str, against: str, file: Path) -> None:
     """Draw the mean change of every row with its interval."""
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 1 + 0.3 * len(changes)), layout="constrained")
     axes = figure.subplots()
