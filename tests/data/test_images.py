@@ -176,6 +176,13 @@ def test_a_broken_picture_is_named_in_one_sentence(tmp_path: Path) -> None:
         assert "\n" not in message
 
 
+def test_content_of_no_known_format_is_told_by_the_formats(tmp_path: Path) -> None:
+    (tmp_path / "page.jpg").write_text("<!DOCTYPE html>")
+    expected = r"page\.jpg: cannot be decoded \(its content is none of JPEG, PNG, GIF, BMP, TIFF, WEBP, PPM\)"
+    with pytest.raises(InputError, match=expected):
+        load(tmp_path / "page.jpg", CropTransform())
+
+
 def test_the_scan_finds_what_reading_would_refuse(tmp_path: Path) -> None:
     sound = tmp_path / "sound.jpg"
     photo(300, 200).save(sound)

@@ -130,8 +130,9 @@ def open_picture(path: Path, upright: bool = False) -> Image.Image:
     except FileNotFoundError:
         raise InputError(f"{path}: no such picture; complete the folder, or leave it out with --skip_broken") from None
     except Exception as problem:  # decoders raise what they like
-        known = not isinstance(problem, UnidentifiedImageError)
-        reason = (str(problem).partition("\n")[0] or type(problem).__name__) if known else "no known kind of picture"
+        reason = str(problem).partition("\n")[0] or type(problem).__name__
+        if isinstance(problem, UnidentifiedImageError):  # Pillow's own reason quotes a Python object
+            reason = f"its content is none of {', '.join(FORMATS)}"
         raise InputError(
             f"{path}: cannot be decoded ({reason.replace(str(path), 'it')}); replace the file, or leave it out with "
             "--skip_broken"
