@@ -338,8 +338,8 @@ def killed_runs(networks: Sequence[str], count: int, during_writes: int) -> Row:
 
 
 def signalled_runs(count: int) -> Row:
-    """Send SIGINT and SIGTERM at any time between the first and the last line of a script."""
-    row = Row("signals (SIGINT, SIGTERM) from start to end of a script")
+    """Send SIGINT, SIGTERM and SIGUSR1 at any time between the first and the last line of a script."""
+    row = Row("signals (SIGINT, SIGTERM, SIGUSR1) from start to end of a script, half of them with loader processes")
     with tempfile.TemporaryDirectory() as name:
         outcomes, row.wrong = runs.signals(Path(name), count)
     row.tried = count
@@ -379,7 +379,7 @@ ATTACKS: dict[str, Callable[[], Row]] = {
     "processes": two_processes,
     "growth": lambda: long_runs(10_000, list(runs.NETWORKS)),
     "kills": lambda: killed_runs(list(runs.NETWORKS), 34, 9),
-    "signals": lambda: signalled_runs(100),
+    "signals": lambda: signalled_runs(300),
     "torchrun": lambda: torchrun_runs(20),
     "early": lambda: early_torchrun_runs(20),
 }

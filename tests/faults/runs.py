@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,7 @@ def script_process(network: str, data: Path, run: Path, *more: str) -> Iterator[
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         yield process
@@ -187,7 +188,10 @@ def script_process(network: str, data: Path, run: Path, *more: str) -> Iterator[
 
 
 def signals(folder: Path, count: int, seed: int = 0) -> tuple[dict[str, int], list[str]]:
-    """Send signals at any time between the first and the last line of a script -> outcomes, and what went wrong."""
+    """Send signals at any time between the first and the last line of a script -> outcomes, and what went wrong.
+
+    Each kind of signal gets equally many runs with and without loader processes; their whole group gets the signal.
+    """
     chance, data = random.Random(seed), write_small_set(folder / "data")
     outcomes: dict[str, int] = {}
     wrong = []
@@ -196,11 +200,13 @@ def signals(folder: Path, count: int, seed: int = 0) -> tuple[dict[str, int], li
         process.communicate(timeout=PATIENCE)
     duration = time.monotonic() - started
     for number in range(count):
-        kind = (signal.SIGINT, signal.SIGTERM)[number % 2]
+        kind = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)[number % 3]
         moment, run = chance.uniform(0, duration), folder / f"run{number}"
-        with script_process("VSEpp_LSEH", data, run) as process:
+        workers = ("--workers", str(number // 3 % 2 * 2))
+        with script_process("VSEpp_LSEH", data, run, *workers) as process:
             time.sleep(moment)
-            process.send_signal(kind)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, kind)
             printed, errors = process.communicate(timeout=PATIENCE)
         outcome = classify(process.returncode, kind, printed, errors)
         outcomes[outcome] = outcomes.get(outcome, 0) + 1

@@ -95,7 +95,7 @@ class HAL(Objective):
         def attraction(positives: Tensor, weights: Tensor | None) -> Tensor:
             if weights is not None:
                 positives = positives * weights
-            log = positives.clamp(min=0).log1p()
+            log = positives.relu().log1p()
             return torch.where(positives > 0, log, positives) if self.positive_repaired else log
 
         if roles.one_positive:
