@@ -1,4 +1,4 @@
-"""The networks in small, and training runs of them on the pretend GPU."""
+"""The networks in small, and training runs of them on a GPU or the pretend one."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def train(network: str, data: Path, run: Path, more: str = "", bert: Path | str 
     return folder
 
 
-def evaluate(folder: str, model: Path, more: str = "", script: str = "evaluation") -> None:
-    """Run a network's evaluation script, or another of its scripts, on the pretend GPU."""
+def evaluate(folder: str, model: Path, more: str = "", script: str = "evaluation", device: str = "cuda") -> None:
+    """Run a network's evaluation script, or another of its scripts."""
     module: Any = importlib.import_module(f"{folder}.{script}")
-    command = f"--model_path {model} --device cuda {more}"
+    command = f"--model_path {model} --device {device} {more}"
     options = getattr(module, "Options", EvaluationOptions)
     module.main(parse(options, arguments=command.split(), description=""))

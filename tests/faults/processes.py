@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -43,7 +43,9 @@ def combinations() -> Iterator[tuple[str, str]]:
             yield name, loss
 
 
-def gradients(name: str, loss: str, data: TrainingData, options: Any, own: np.ndarray) -> dict[str, Tensor]:
+def gradients(
+    name: str, loss: str, data: TrainingData, options: Any, own: np.ndarray, device: str = "cpu"
+) -> dict[str, Tensor]:
     """Compute the gradients of a step, in one process or in a process's part of the batch."""
     folder = networks.folder(name)
     torch.manual_seed(0)
@@ -53,26 +55,32 @@ def gradients(name: str, loss: str, data: TrainingData, options: Any, own: np.nd
             module.p = 0.0
     objective = build_objective(resolve(ObjectiveOptions(loss=loss)))
     objective.start(len(data.pairs))
-    step = TrainingStep(network, objective)
+    step = TrainingStep(network, objective).to(device)
     trained: nn.Module = step
     if dist.is_initialized():
         synchronise(network)
         trained = DistributedDataParallel(step, find_unused_parameters=True)
     objective.begin(0, 0, 10)
-    trained(data.pairs.with_images(data.pairs.read(own))).loss.backward()
+    trained(data.pairs.with_images(data.pairs.read(own)).to(torch.device(device))).loss.backward()
     return {key: value.grad for key, value in step.named_parameters() if value.grad is not None}
+
+
+def open_networks(folder: Path, names: Iterable[str]) -> dict[str, tuple[Any, TrainingData]]:
+    """Write a small data set, and open it for each network -> options of the network and its data."""
+    root = write_small_set(folder / "data")
+    opened: dict[str, tuple[Any, TrainingData]] = {}
+    for name in names:
+        network = networks.folder(name)
+        options = with_values(network.options(), {"embed_size": 8, "word_dim": 6, **SIZES[name]})
+        data = open_training_data(DataOptions(str(root), "small", batch_size=8), network.reader(options), 0, True)
+        opened[name] = options, data
+    return opened
 
 
 @patch("VSEinfty_LSEH.model.DROPPED", 0.0)
 def compare(folder: Path, wanted: list[tuple[str, str]]) -> list[str]:
     """Compare the gradients of two processes with those of one -> what differs."""
-    root = write_small_set(folder / "data")
-    opened: dict[str, tuple[Any, TrainingData]] = {}
-    for name in dict.fromkeys(name for name, _ in wanted):
-        network = networks.folder(name)
-        options = with_values(network.options(), {"embed_size": 8, "word_dim": 6, **SIZES[name]})
-        data = open_training_data(DataOptions(str(root), "small", batch_size=8), network.reader(options), 0, True)
-        opened[name] = options, data
+    opened = open_networks(folder, dict.fromkeys(name for name, _ in wanted))
 
     def work(rank: int) -> None:
         own = np.array_split(BATCH, 2)[rank]
