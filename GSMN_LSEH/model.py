@@ -178,7 +178,7 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
                 columns.append(torch.cat(blocks, dim=1))
                 order.append(index)
         back = send(torch.cat(order).argsort(), images.features.device)
-        return torch.cat(columns).index_select(0, back).mT
+        return torch.cat(columns)[back].mT
 
     def similarity_of_pairs(
         self, images: VisualGraphs, captions: TextualGraphs, image_index: Tensor, caption_index: Tensor
@@ -194,7 +194,7 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
                 regions = nodes(own.features, self.blocks)
                 scores.append(self._score(regions, own.graph[:, None], own.padding, *words, pairs=True).squeeze(1))
                 order.append(index)
-        return torch.cat(scores).index_select(0, send(torch.cat(order).argsort(), device))
+        return torch.cat(scores)[send(torch.cat(order).argsort(), device)]
 
     def _rows(self, images: VisualGraphs) -> int:
         """Image-word pairs of a block; each takes its inner products twice and the terms of the quadratic forms."""

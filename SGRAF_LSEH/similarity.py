@@ -238,7 +238,7 @@ class SimilarityEncoder(nn.Module):
         back = send(torch.cat(order).argsort(), gram.device)
         if self.filters and self.training:
             self.SAF_module.update(Moments(*(torch.cat(part)[back] for part in zip(*moments, strict=True))))
-        return torch.cat(columns, dim=1).index_select(1, back)
+        return torch.cat(columns, dim=1)[:, back]
 
     def pairs(
         self,
@@ -261,15 +261,13 @@ class SimilarityEncoder(nn.Module):
         image_index, caption_index = image_index.cpu(), caption_index.cpu()
         for index, length in caption_blocks(lengths[caption_index], len(shared.workspace)):
             chosen = send(image_index[index], gram.device)
-            regions, own_gram, image_vectors = (
-                part.index_select(0, chosen) for part in (images.features, gram, images.vectors)
-            )
+            regions, own_gram, image_vectors = (part[chosen] for part in (images.features, gram, images.vectors))
             words, vectors, mask = _take(captions, lengths, caption_index[index], length)
             mask = None if mask is None else mask[:, None]
             scores, _ = self._score(shared, regions, own_gram, image_vectors, words[:, None], vectors[:, None], mask)
             order.append(index)
             blocks.append(scores.squeeze(1))
-        return torch.cat(blocks).index_select(0, send(torch.cat(order).argsort(), gram.device))
+        return torch.cat(blocks)[send(torch.cat(order).argsort(), gram.device)]
 
     def _score(
         self,
@@ -313,5 +311,4 @@ def _take(
     if bool((lengths[index] < length).any()):
         mask = word_mask(lengths[index] + 1, length + 1, device)
     index = send(index, device)
-    words = captions.features.index_select(0, index)[:, :length].contiguous()
-    return words, captions.vectors.index_select(0, index), mask
+    return captions.features[index][:, :length].contiguous(), captions.vectors[index], mask

@@ -28,6 +28,8 @@ def bug():
 def memory():
     import torch
     torch.empty(10**15)
+def deterministic():
+    raise RuntimeError("some_cuda does not have a deterministic implementation, but you set ...")
 def nothing():
     pass
 def wait():
@@ -66,6 +68,11 @@ def start(name: str) -> subprocess.Popen[str]:
             "disk",
             2,
             "error: nowhere/at/all: No such file or directory; check this path, its permissions and its disk\n",
+        ),
+        (
+            "deterministic",
+            2,
+            "error: --deterministic: torch's some_cuda has no such kernel; leave the flag out\n",
         ),
         (
             "memory",

@@ -126,6 +126,9 @@ def _status_of(problem: BaseException) -> int:
             "lack of memory; go on with --resume auto, and fewer --workers"
         )
         return 2
+    if isinstance(problem, RuntimeError) and "does not have a deterministic implementation" in str(problem):
+        complain(f"error: --deterministic: torch's {str(problem).split()[0]} has no such kernel; leave the flag out")
+        return 2
     if _is_lost_process(problem):
         with suppress(Stopped):  # the other one got a signal and torchrun passes it on
             time.sleep(AGENT)

@@ -86,12 +86,15 @@ class TrainingOptions:
     precision: Precision | None = None
     """tf32: round the factors of float32 products on CUDA; bf16: autocast on CUDA; scores and objectives stay float32.
     Default: tf32 on CUDA, float32 elsewhere."""
+    deterministic: Switch = False
+    """Compute with kernels that give the same bits every time; slower on CUDA, no difference on the CPU."""
     compile: Switch = False
-    """Compile the training step with torch.compile."""
+    """Compile the objective with torch.compile; encoders, whose lengths differ from batch to batch, are not."""
     sync_batchnorm: bool = True
     """Under torchrun: compute BatchNorm1d's statistics over the pairs of all processes, as a single process would."""
-    features_on_device: Switch = False
-    """Keep all training features in the device's memory."""
+    features_on_device: bool | None = None
+    """Keep all training features in the device's memory; default: on CUDA, if they take less than half of what is
+    free."""
     track: Literal["wandb", "mlflow", "trackio"] | None = None
     """Tracking service that also gets the run's numbers."""
     optimizer: Literal["original", "adam", "adamw", "sgd"] = "original"

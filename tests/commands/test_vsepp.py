@@ -138,7 +138,7 @@ def test_an_earlier_run_is_moved_aside_not_overwritten(script, root: Path) -> No
         "--loss hal --memory_bank --mb_rate 0.2 --mb_k 5 --num_epochs 2",
         "--loss infonce",
         "--loss soft_margin --max_violation",
-        "--loss sam --max_violation --features_on_device",
+        "--loss sam --max_violation --features_on_device --deterministic",
         "--num_layers 2 --workers 1",
     ],
 )

@@ -32,6 +32,9 @@ from tests.cuda.functions import Functions
 from tests.cuda.labels import CPU, GPU, Seen, label, tensors_in
 from tests.cuda.operations import Operations
 
+MEMORY = 80 * 2**30
+"""Bytes of the GPU's memory, all of it free."""
+
 
 @contextmanager
 def pretend_gpu(*roots: str | Path) -> Iterator[Seen]:
@@ -47,6 +50,7 @@ def pretend_gpu(*roots: str | Path) -> Iterator[Seen]:
             ("torch.cuda.set_device", lambda *_: None),
             ("torch.cuda.current_device", lambda: 0),
             ("torch.cuda.device_count", lambda: 1),
+            ("torch.cuda.mem_get_info", lambda *_: (MEMORY, MEMORY)),
             ("torch.cuda.synchronize", lambda *_: None),
             ("torch.cuda.get_device_name", lambda *_: "pretend GPU"),
             ("torch.backends.cudnn.is_acceptable", lambda *_: False),  # so that GRUs need not flatten their weights

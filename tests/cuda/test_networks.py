@@ -18,6 +18,7 @@ from vse.training import loop
 
 FAST = {("hal-bank", "float32"), ("vsrn", "bf16"), ("vseinfty-bigru", "bf16"), ("sgr", "bf16"), ("gsmn", "bf16")}
 FACETED = ("vsepp", "vsrn-plain", "vseinfty-bigru", "sgr", "saf", "gsmn")
+ORDERED = ("sgr", "saf", "gsmn")
 EVALUATED = ("vsepp", "vsepp-order", "hal", "vsrn", "vseinfty-bigru", "vseinfty-bert", "sgr", "saf", "gsmn",
              "gsmn-propagate-sparse")  # fmt: skip
 
@@ -83,9 +84,16 @@ def test_objective_of_hardest_negatives_trains(network: str, loss: str, data: Pa
 @pytest.mark.parametrize(
     "network", [marked(name == "hal-bank", name) for name in (*FACETED, "hal", "hal-bank", "vsrn")]
 )
-def test_features_are_kept_on_the_device(network: str, data: Path, tmp_path: Path) -> None:
+def test_features_may_stay_on_the_host(network: str, data: Path, tmp_path: Path) -> None:
     with pretend_gpu(ROOT):
-        train(network, data, tmp_path / "run", "--features_on_device")
+        train(network, data, tmp_path / "run", "--no_features_on_device")
+
+
+@pytest.mark.parametrize("network", [marked(name == "sgr", name) for name in NETWORKS if name.startswith(ORDERED)])
+def test_gradients_of_repeated_items_have_an_order(network: str, data: Path, tmp_path: Path) -> None:
+    with pretend_gpu(ROOT) as seen:
+        train(network, data, tmp_path / "run", "--num_epochs 1 --loss lmh")
+    assert not seen.unordered
 
 
 @pytest.mark.parametrize("network", [marked(name == "saf", name) for name in EVALUATED])

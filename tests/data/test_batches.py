@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,12 @@ def test_moving_a_batch_leaves_lengths_on_the_host() -> None:
     assert moved.region_lengths.device.type == "cpu"
 
 
+def test_float16_images_are_float32_on_the_device() -> None:
+    moved = replace(pairs(), images=torch.full((2, 4), 1.5, dtype=torch.float16)).to(torch.device("cpu"))
+    assert moved.images.dtype == torch.float32
+    assert moved.images.tolist() == [[1.5] * 4] * 2
+
+
 def test_a_pair_batch_is_an_image_batch_and_a_caption_batch() -> None:
     assert isinstance(pairs(), ImageBatch)
     assert isinstance(pairs(), CaptionBatch)
@@ -125,6 +132,16 @@ def test_pairs_and_images_carry_their_numbers_of_regions(adaptive: Split) -> Non
     assert batch.region_lengths.tolist() == [[2, 1, 3][image] for image in batch.image_ids.tolist()]
     seen = [images.region_lengths for images in EvaluationData(adaptive, tokens, batch_size=2).images()]
     assert [lengths.tolist() for lengths in seen if lengths is not None] == [[2, 1], [3]]
+
+
+@pytest.mark.parametrize(("free", "fit"), [(2 * 3 * 4 * 4 + 2, True), (2 * 3 * 4 * 4, False)])
+def test_features_fit_in_half_of_the_free_memory(
+    split: Split, tokens: TokenIds, free: int, fit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (free, 10 * free))
+    dataset = PairDataset(split, tokens)
+    assert dataset.fit_on(torch.device("cuda")) == fit
+    assert not dataset.fit_on(torch.device("cpu"))
 
 
 def test_images_of_different_numbers_of_regions_stay_on_the_host(adaptive: Split) -> None:

@@ -28,8 +28,11 @@ class _Batch:
     """Further inputs of one network by name, [B, ...] each (GSMN: boxes of regions, edges of words)."""
 
     def to(self, device: torch.device) -> Self:
-        """Copy the batch to `device`; lengths stay on the host, which plans with them."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True), HOST_FIELDS)
+        """Copy the batch to `device`; lengths stay on the host, which plans with them.
+
+        What the host keeps in float16 is float32 from then on.
+        """
+        return self._map(lambda tensor: _widened(tensor.to(device, non_blocking=True)), HOST_FIELDS)
 
     def pin_memory(self) -> Self:
         """Copy the batch to page-locked memory, from which copies to the device are asynchronous."""
@@ -46,7 +49,7 @@ class ImageBatch(_Batch):
     """B images; row i of every field is image i."""
 
     images: Tensor
-    """[B, R, D] regions, [B, D] global features or [B, 3, H, W] pixels; float32."""
+    """[B, R, D] regions, [B, D] global features or [B, 3, H, W] pixels; float32, or float16 before `to`."""
     image_ids: Tensor
     """[B] number of each image in its split, int64."""
     region_lengths: Tensor | None = None
@@ -72,6 +75,10 @@ class CaptionBatch(_Batch):
 @dataclass(kw_only=True)
 class PairBatch(ImageBatch, CaptionBatch):
     """B pairs of an image and a caption, longest caption first; row i of every field is pair i."""
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
 HOST_FIELDS = frozenset({"lengths", "region_lengths"})
@@ -195,6 +202,14 @@ class PairDataset(Dataset[CaptionBatch]):
         if self.resident is not None:
             return batch
         return _paired(batch, self.split.images.read(image_ids, generator), _region_lengths(self.split, image_ids))
+
+    def fit_on(self, device: torch.device) -> bool:
+        """Return whether `keep_images_on` is possible and takes less than half of a GPU's free memory."""
+        images = self.split.images
+        if device.type != "cuda" or not isinstance(images, Features) or images.lengths is not None:
+            return False
+        free, _ = torch.cuda.mem_get_info(device)
+        return len(images) * images.array[0].nbytes < free / 2
 
     def keep_images_on(self, device: torch.device) -> None:
         """Keep all features in the memory of `device`; items are then batches of captions.

@@ -169,13 +169,17 @@ class Features:
         return None if self.padded is None else self.padded[: self.count * self.repeat : self.repeat]
 
     def read(self, images: np.ndarray, generator: np.random.Generator | None = None) -> Tensor:
-        """[b] image indices -> float32 [b, R, D] or [b, D]; precomputed features have no augmentation.
+        """[b] image indices -> [b, R, D] or [b, D]; precomputed features have no augmentation.
+
+        Returns:
+            float16 as in the file, which halves what a GPU is sent, else float32.
 
         Raises:
             InputError: a value that no features have, NaN, infinite or beyond LARGEST_VALUE, with its row.
         """
         rows = np.asarray(images) * self.repeat
-        block = torch.from_numpy(self.array[rows]).float()
+        stored = torch.from_numpy(self.array[rows])
+        block = stored.float()
         if not block.sum().abs() <= LARGEST_VALUE * max(1, block.numel()):  # one pass; NaN fails as well
             largest = block.flatten(1).abs().amax(1)  # NaN and infinity survive the maximum
             broken = ~(largest <= LARGEST_VALUE)
@@ -185,7 +189,7 @@ class Features:
                 raise InputError(
                     f"{self.path}: row {int(rows[place])} holds {what}; extract the features of that image again"
                 )
-        return block
+        return stored if stored.dtype == torch.float16 else block
 
     def resident(self, device: torch.device) -> Tensor:
         """Copy all images in use to `device`, in the file's precision, for `--features_on_device`.

@@ -36,9 +36,8 @@ class Encoding:
 
     def rows(self, index: Tensor | slice) -> Self:
         """Select items by a slice or by their int64 indices [B], on any device."""
-        if isinstance(index, slice):
-            return self.map(lambda tensor: tensor[index])
-        return self.map(lambda tensor: tensor.index_select(0, send(index, tensor.device)))
+        # Not by index_select: CUDA would add the gradients of an item that is selected twice in any order.
+        return self.map(lambda tensor: tensor[index if isinstance(index, slice) else send(index, tensor.device)])
 
     def cut(self, longest: int) -> Self:
         """Cut padding behind the first `longest` words; an encoding without padding stays as it is."""

@@ -112,7 +112,7 @@ def _of_split(model: Model, split: Split) -> list[ItemSource]:
         if isinstance(split.images, RawImages):
             content = sha256(split.images.paths[row])
         else:
-            content = _digest(split.images.read(np.array([row])).numpy())
+            content = _digest(split.images.read(np.array([row])).float().numpy())
         name = names[row] if names else f"{split.name} image {row}"
         images.append(Item(f"{key}:image {row}", name, content, pictures[row]))
     captions = [

@@ -22,7 +22,7 @@ from vse.exits import SIGNALS
 from vse.files import writable_folder
 from vse.losses.objective import Objective
 from vse.nn.network import Network
-from vse.nn.precision import multiply_in
+from vse.nn.precision import multiply_in, repeat_bits
 from vse.options import Precision, TrainingOptions
 from vse.published import checkpoints as published
 from vse.training.ema import WeightAverage
@@ -66,6 +66,7 @@ def begin_run(options: TrainingOptions) -> Run:
     """
     rank, world_size, device = start(choose_device(options.device))
     multiply_in(precision_of(options, device))
+    repeat_bits(options.deterministic)
     torch.manual_seed(options.seed)  # the initial weights are the same in every process
     return Run(Path(options.logger_name), device, rank, world_size, Path(options.model_name or options.logger_name))
 

@@ -57,7 +57,7 @@ class Session:
     network: Network
     objective: Objective
     optimizer: torch.optim.Optimizer
-    step: nn.Module  # the TrainingStep, as DistributedDataParallel and torch.compile wrap it
+    step: nn.Module  # the TrainingStep, as DistributedDataParallel wraps it
     interrupt: Interrupt
     progress: Progress = field(default_factory=Progress)
     unseen: list[TakenStep] = field(default_factory=list)  # steps of which the host doesn't know yet if they were made
@@ -137,8 +137,8 @@ def open_session(
             synchronise(network)
         session.step = DistributedDataParallel(step, find_unused_parameters=recipe.freezes)
     if training.compile:
-        session.step = torch.compile(session.step)  # type: ignore[assignment]
-    if training.features_on_device:
+        objective.directions = torch.compile(objective.directions, dynamic=True)  # type: ignore[method-assign]
+    if training.features_on_device or (training.features_on_device is None and data.pairs.fit_on(run.device)):
         data.pairs.keep_images_on(run.device)
     return session
 

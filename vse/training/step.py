@@ -26,7 +26,7 @@ class StepResult(NamedTuple):
 
 
 class TrainingStep(nn.Module):
-    """Compute the loss of a batch. One module, so that DistributedDataParallel and torch.compile see the whole step."""
+    """Compute the loss of a batch. One module, so that DistributedDataParallel sees the whole step."""
 
     def __init__(self, network: Network, objective: Objective, autocast: bool = False) -> None:
         super().__init__()
