@@ -41,5 +41,11 @@ def published_options(options: NetworkOptions, saved: Mapping[str, Any], state: 
 
 
 FOLDER = NetworkFolder(
-    NAME, NetworkOptions, network.build, reader, bounded=scores_are_cosines, published_options=published_options
+    NAME,
+    NetworkOptions,
+    network.build,
+    reader,
+    bounded=scores_are_cosines,
+    resolve=network.resolve,
+    published_options=published_options,
 )

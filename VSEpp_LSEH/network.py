@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vse.errors import InputError
 from vse.networks import NetworkFolder, scores_are_cosines
-from vse.options import EmbeddingOptions, Switch
+from vse.options import DataOptions, EmbeddingOptions, Switch
 from vse.ranges import AtLeast1
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
@@ -31,6 +32,19 @@ class NetworkOptions(EmbeddingOptions):
     """Pictures: side of the training crop; evaluation always crops 224."""
     use_restval: Switch = False
     """Pictures: train on MS-COCO's restval images too."""
+
+
+def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
+    """Return the options as they are.
+
+    Raises:
+        InputError: pictures are to be read by two networks.
+    """
+    if options.towers.image_tower is not None:
+        for name, instead in (("finetune", "image_tower_train"), ("cnn_weights", "tower_weights")):
+            if getattr(options, name):
+                raise InputError(f"--{name} and --image_tower: give --{instead}; --{name} is for --cnn_type")
+    return options
 
 
 def reader(options: NetworkOptions) -> Reader:
@@ -76,4 +90,4 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
     return network
 
 
-FOLDER = NetworkFolder(NAME, NetworkOptions, build, reader, bounded=scores_are_cosines)
+FOLDER = NetworkFolder(NAME, NetworkOptions, build, reader, bounded=scores_are_cosines, resolve=resolve)

@@ -40,6 +40,8 @@ class Group:
     """Threshold."""
     kind: Literal["a", "b"] = "a"
     """Kind."""
+    blocks: Literal["a", "b"] | ranges.AtLeast1 = "a"
+    """Blocks."""
     name: str | None = None
     """Name."""
     switch: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -61,8 +63,8 @@ def parse(line: str) -> Group:
 
 def test_values_within_their_ranges_are_taken() -> None:
     line = "--epochs 1 --size 7 --rate 1e-9 --clip 0 --weights -1 2.5 --layers 0 3 --share 1 --part 1 --dropout 0"
-    expected = Group(1, 7, 0, 1e-9, 0.0, (-1.0, 2.5), (0, 3), 1.0, 1.0, 0.0, -1.0)
-    assert parse(f"{line} --threshold -1") == expected
+    expected = Group(1, 7, 0, 1e-9, 0.0, (-1.0, 2.5), (0, 3), 1.0, 1.0, 0.0, -1.0, blocks=2)
+    assert parse(f"{line} --threshold -1 --blocks 2") == expected
     assert parse("") == Group()
 
 
@@ -89,6 +91,8 @@ def test_values_within_their_ranges_are_taken() -> None:
         ("--part 0", "--part 0.0: expected a number above 0, at most 1"),
         ("--dropout 1", "--dropout 1.0: expected a number from 0 to below 1"),
         ("--threshold -1.1", "--threshold -1.1: expected a number from -1 to 1"),
+        ("--blocks 0", "--blocks 0: expected one of a, b, or a whole number, at least 1"),
+        ("--blocks c", "--blocks c: expected one of a, b, or a whole number, at least 1"),
     ],
 )
 def test_values_outside_their_ranges_are_refused(line: str, expected: str) -> None:

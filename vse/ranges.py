@@ -99,7 +99,7 @@ def _expected(hint: Any, value: Any) -> str | None:
         return _out_of_range(ranges[0], arguments[0], value) if ranges else _expected(arguments[0], value)
     if kind in (Union, UnionType):
         wishes = [_expected(argument, value) for argument in arguments]
-        return None if None in wishes else wishes[0]
+        return None if None in wishes else ", or ".join(wish for wish in wishes if wish and wish != "nothing")
     if kind is Literal:
         return None if value in arguments else f"one of {', '.join(map(str, arguments))}"
     if kind is tuple:

@@ -12,7 +12,7 @@ import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
 from vse.errors import InputError
-from vse.nn.backbones import cnn_backbone
+from vse.nn.backbones import cnn_backbone, read_weights
 from vse.published.cnn_names import published_cnn_names
 
 GOLDEN = Path(__file__).parents[1] / "golden/images"
@@ -58,6 +58,16 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         cnn_backbone("resnet18", tmp_path / "w.pth")
     with pytest.raises(InputError, match="no such weights file"):
         cnn_backbone("resnet18", tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"no weights at all" * 9])
+def test_a_damaged_weights_file_is_refused_by_name(name: str, content: bytes, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"{name}: damaged, .* use another copy") as refused:
+        read_weights(tmp_path / name)
+    assert "\n" not in str(refused.value)
 
 
 def test_unreachable_weights_name_the_file_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:

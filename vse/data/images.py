@@ -28,6 +28,9 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 LONGEST = 200
 """Largest ratio of a picture's sides: the published resizing to 256 would blow a longer strip up beyond measure."""
 
+SKIP = "with --skip_broken of training, features or index"
+"""How messages say that pictures can be left out; other commands have no such flag."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -128,18 +131,17 @@ def open_picture(path: Path, upright: bool = False) -> Image.Image:
         with open_regular(path) as content, Image.open(content, formats=FORMATS) as file:
             picture = _rgb(ImageOps.exif_transpose(file) if upright else file)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such picture; complete the folder, or leave it out with --skip_broken") from None
+        raise InputError(f"{path}: no such picture; complete the folder, or leave it out {SKIP}") from None
     except Exception as problem:  # decoders raise what they like
         reason = str(problem).partition("\n")[0] or type(problem).__name__
         if isinstance(problem, UnidentifiedImageError):  # Pillow's own reason quotes a Python object
             reason = f"its content is none of {', '.join(FORMATS)}"
         raise InputError(
-            f"{path}: cannot be decoded ({reason.replace(str(path), 'it')}); replace the file, or leave it out with "
-            "--skip_broken"
+            f"{path}: cannot be decoded ({reason.replace(str(path), 'it')}); replace the file, or leave it out {SKIP}"
         ) from None
     if max(picture.size) > LONGEST * min(picture.size):
         raise InputError(
-            f"{path}: {picture.width} x {picture.height} pixels is a strip, no picture; leave it out with --skip_broken"
+            f"{path}: {picture.width} x {picture.height} pixels is a strip, no picture; leave it out {SKIP}"
         )
     return picture
 
@@ -295,7 +297,7 @@ def require_pictures(pictures: Pictures) -> None:
     if missing:
         raise InputError(
             f"{missing[0]}: no such picture, and {len(missing) - 1} more of {len(pictures.names)} are missing; "
-            "complete the folder, or leave them out with --skip_broken"
+            f"complete the folder, or leave them out {SKIP}"
         )
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from vse.errors import InputError
+from vse.extras import library
 from vse.nn.encoders import l2norm
 
 
@@ -101,16 +100,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: missing, damaged, or something else.
     """
+    safetensors = library("safetensors.torch", str(path), "timm") if path.suffix == ".safetensors" else None
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file  # comes with transformers and timm, whose weights these are
-
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = (
+            safetensors.load_file(path) if safetensors else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except FileNotFoundError:
         raise InputError(f"{path}: no such weights file; expected a state dict as torch.save writes it") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, BadZipFile) as problem:
-        del problem
+    except Exception:  # of a damaged file, the two libraries raise what they like
         raise InputError(
             f"{path}: damaged, or Python objects besides tensors; expected a state dict, use another copy"
         ) from None

@@ -21,7 +21,8 @@ from vse.evaluation.scoring import evaluating, score_split
 from vse.losses import MemoryBank, Objective, Pairs, check_combination
 from vse.networks import NetworkFolder
 from vse.nn.network import Network
-from vse.options import as_dict
+from vse.nn.towers.plug import check_towers
+from vse.options import EncoderOptions, as_dict
 from vse.text.words import Words
 from vse.training import optimizers
 from vse.training.gather import gather_rows, largest_of_all
@@ -62,6 +63,8 @@ def train(folder: NetworkFolder, options: RunOptions, objective: Objective, reci
             non-finite.
     """
     options = replace(options, network=folder.resolve(options.network, options.data))  # type: ignore[type-var]
+    if isinstance(options.network, EncoderOptions):
+        check_towers(options.network.towers)
     check_combination(options.objective, folder.pairwise, folder.bounded(options.network))
     run = begin_run(options.training)
     shares = options.training.sync_batchnorm and run.world_size > 1  # one process has nobody to share with

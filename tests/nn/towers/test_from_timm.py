@@ -63,11 +63,24 @@ def test_unreachable_weights_name_the_file_and_the_way_out(monkeypatch: pytest.M
 
     monkeypatch.setattr(timm, "create_model", no_network)
     complaint = (
-        r"cannot be fetched \(no route\); get model.safetensors of timm/test_vit\S* .* with --tower_weights FILE"
+        r"cannot be fetched \(OSError: no route and more\); get model.safetensors of timm/test_vit\S* .* "
+        r"with --tower_weights FILE"
     )
     with pytest.raises(InputError, match=complaint) as refused:
         build_image_tower("timm:test_vit")
     assert "\n" not in str(refused.value)
+
+
+def test_a_network_that_timm_has_no_weights_of_wants_a_file() -> None:
+    with pytest.raises(InputError, match=r"timm has no weights of it; give a file of them with --weights FILE"):
+        build_image_tower("timm:test_mambaout", option="--weights")
+
+
+def test_a_size_that_weights_cannot_be_resampled_to_is_named(tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"give its own weights, or another --image_size") as refused:
+        build_image_tower("timm:test_vit", 15, tmp_path / "w.pth")
+    assert len(str(refused.value)) < 500
 
 
 def test_another_size_resamples_the_positions_of_a_vit(tmp_path: Path) -> None:

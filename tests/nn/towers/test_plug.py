@@ -10,7 +10,8 @@ import torch
 
 from tests.nn.towers.conftest import tiny_config
 from vse.data.loading import Reader
-from vse.nn.towers.plug import plug_image_tower, plug_text_tower, with_towers
+from vse.errors import InputError
+from vse.nn.towers.plug import check_towers, plug_image_tower, plug_text_tower, with_towers
 from vse.options import TowerOptions
 from vse.text.tower_pieces import TowerPieces
 
@@ -20,6 +21,19 @@ pytest.importorskip("timm")
 def test_without_towers_the_reader_stays_as_it_is() -> None:
     reader = Reader()
     assert with_towers(reader, TowerOptions()) is reader
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (TowerOptions(image_tower_train="all"), "--image_tower_train all: there is no --image_tower; give one"),
+        (TowerOptions(text_tower="hf:x", tower_weights="x"), "--tower_weights x: there is no --image_tower"),
+        (TowerOptions(image_tower="x", text_tower_train=2), "--text_tower_train 2: there is no --text_tower"),
+    ],
+)
+def test_what_is_asked_of_a_tower_that_is_not_there_is_refused(options: TowerOptions, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        check_towers(options)
 
 
 def test_without_a_tower_the_network_sees_the_features() -> None:
@@ -39,6 +53,12 @@ def test_weights_of_a_checkpoint_need_no_weights_file(tmp_path: Path) -> None:
     options = TowerOptions(image_tower="timm:test_vit", tower_weights=str(tmp_path / "gone.pth"))
     tower, _ = plug_image_tower(options, (3, 160, 160), pooled=False, pretrained=False)
     assert tower is not None
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "bert-base-uncased", "timm:test_vit"])
+def test_a_text_tower_of_another_form_is_refused_at_once(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}: no such text tower; expected hf:FOLDER"):
+        with_towers(Reader(), TowerOptions(text_tower=name))
 
 
 def test_a_text_tower_is_rebuilt_from_a_checkpoints_text() -> None:

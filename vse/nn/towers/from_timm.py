@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from torch import Tensor
@@ -52,12 +54,18 @@ def build(name: str, size: int, weights: Path | None, pretrained: bool, option: 
         if not weights.is_file():
             raise InputError(f"{weights}: no such weights file; expected the weights of timm:{name}")
         settings["pretrained_cfg_overlay"] = {"file": str(weights)}
+    elif pretrained and not trained_on.hf_hub_id:
+        raise InputError(f"timm:{name}: timm has no weights of it; give a file of them with {option} FILE")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would report each of many attempts
     try:
         network = timm.create_model(name, pretrained=pretrained or weights is not None, **settings)
     except Exception as problem:  # the hub's client, torch.load and load_state_dict raise what they like
-        reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
+        reason = shorten(f"{type(problem).__name__}: {problem}", 200, placeholder=" ...")
         if weights is not None:
-            raise InputError(f"{weights}: cannot be loaded into timm:{name} ({reason}); give its own weights") from None
+            other = ", or another --image_size" if settings.get("img_size") else ""
+            raise InputError(
+                f"{weights}: cannot be loaded into timm:{name} ({reason}); give its own weights{other}"
+            ) from None
         raise InputError(
             f"timm:{name}: pretrained weights cannot be fetched ({reason}); get model.safetensors of "
             f"{trained_on.hf_hub_id} on another machine and give it with {option} FILE"

@@ -95,7 +95,7 @@ def cnn_body(network: nn.Module, name: str) -> nn.Sequential:
         InputError: the network has another form.
     """
     parts = BODIES.get(type(network), ("features",))
-    if isinstance(network, (models.GoogLeNet, models.Inception3)) or not all(hasattr(network, part) for part in parts):
+    if not all(hasattr(network, part) for part in parts):
         raise InputError(f"torchvision:{name}: does not end in one map of features; choose a ResNet, Swin or ViT")
     modules = [(part, network.get_submodule(part)) for part in parts]
     if isinstance(network, models.DenseNet):

@@ -10,10 +10,36 @@ from typing import Any
 from vse.data.decoding import RandomCrop, TowerTransform
 from vse.data.images import picture_splits
 from vse.data.loading import Reader, Text
+from vse.errors import InputError
 from vse.nn.towers.encoders import TowerCaptionEmbedding, TowerWordStates
-from vse.nn.towers.tower import ImageTower, TextTower, build_image_tower, build_text_tower, picture_input
+from vse.nn.towers.tower import (
+    ImageTower,
+    TextTower,
+    build_image_tower,
+    build_text_tower,
+    picture_input,
+    text_folder,
+)
 from vse.options import TowerOptions
 from vse.text.tower_pieces import TowerPieces
+
+FLAGS_OF = {
+    "image_tower": ("image_size", "tower_weights", "image_tower_train", "image_tower_lr", "smallest_crop"),
+    "text_tower": ("text_tower_train", "text_tower_lr"),
+}
+"""A tower's option -> those that mean nothing without it."""
+
+
+def check_towers(options: TowerOptions) -> None:
+    """Refuse what is asked of a tower that is not there, which would otherwise be ignored.
+
+    Raises:
+        InputError: it names the option.
+    """
+    for tower, names in FLAGS_OF.items():
+        for name in names if getattr(options, tower) is None else ():
+            if (value := getattr(options, name)) != getattr(TowerOptions(), name):
+                raise InputError(f"--{name} {value}: there is no --{tower}; give one, or leave --{name} out")
 
 
 def with_towers(reader: Reader, options: TowerOptions, use_restval: bool = False) -> Reader:
@@ -39,7 +65,7 @@ def _with_image_tower(reader: Reader, options: TowerOptions, use_restval: bool) 
 def _with_text_tower(reader: Reader, options: TowerOptions) -> Reader:
     if options.text_tower is None:
         return reader
-    name = options.text_tower.removeprefix("hf:")
+    name = text_folder(options.text_tower)
     return replace(
         reader,
         locate_text=lambda data, folder: TowerPieces.find(name),

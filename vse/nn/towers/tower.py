@@ -220,6 +220,18 @@ def build_image_tower(
     return ImageTower(name, parts, reads, trained, pooled, checkpointing)
 
 
+def text_folder(name: str) -> str:
+    """Return the folder, or the name on the hub, of the text tower `hf:FOLDER`.
+
+    Raises:
+        InputError: the name has another form.
+    """
+    library, _, folder = name.partition(":")
+    if library != "hf":
+        raise InputError(f"{name}: no such text tower; expected hf:FOLDER of a BERT, CLIP or SigLIP")
+    return folder
+
+
 def build_text_tower(
     name: str,
     *,
@@ -238,8 +250,5 @@ def build_text_tower(
     Raises:
         InputError: no such tower, a library is missing, or weights that cannot be fetched, read or fitted.
     """
-    library, _, folder = name.partition(":")
-    if library != "hf":
-        raise InputError(f"{name}: no such text tower; expected hf:FOLDER of a BERT, CLIP or SigLIP")
-    parts = from_transformers.build_text_tower(folder, pretrained, config)
+    parts = from_transformers.build_text_tower(text_folder(name), pretrained, config)
     return TextTower(name, parts, trained, pooled, checkpointing)
