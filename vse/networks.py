@@ -129,21 +129,20 @@ def load(path: str | Path, expected: NetworkFolder | None = None) -> Trained:
     """Read a checkpoint, ours or of the original code; options that its network no longer has are left out.
 
     Args:
+        path: a file, a folder that `python -m vse export` wrote, or such a folder of the Hub (`hf:owner/name`).
         expected: the network it must be of. A checkpoint of the original code does not say and needs it.
 
     Raises:
         InputError: missing, damaged, of another network, or of the original code without `expected`.
     """
-    from vse.published import checkpoints
-
-    return of_checkpoint(checkpoints.load(Path(path), None if expected is None else expected.name), expected)
-
-
-def of_checkpoint(checkpoint: Checkpoint, expected: NetworkFolder | None = None) -> Trained:
-    """Find the network of a checkpoint that was read and resolve its options; see `load`."""
+    from vse import exported
     from vse.checkpoints import digest
     from vse.losses import read_saved
+    from vse.published import checkpoints
 
+    name = None if expected is None else expected.name
+    is_exported = exported.is_exported(path)
+    checkpoint = exported.load(path, name) if is_exported else checkpoints.load(Path(path), name)
     path = checkpoint.path
     if checkpoint.published and expected is None:
         raise InputError(f"{path}: a checkpoint of the original code does not name its network; give it")

@@ -46,7 +46,6 @@ from vse.data.tables import read_table
 from vse.descriptions import kinds, store
 from vse.evaluation.arrays import read_arrays
 from vse.evaluation.reports import load_evaluation
-from vse.inference.exported import open_exported
 from vse.inference.extraction import read_extraction
 from vse.networks import load as load_network
 from vse.published.sizes import read_sizes
@@ -193,8 +192,8 @@ FORMATS = (
            "text_to_image": "0 1", "caption_image": "0 0"}}), load_evaluation, JSON),
     Format("plan.toml", as_text("seeds = [0]\n" + PLAN), lambda path: tasks_of(read_plan(path)), TOML),
     Format("scores.safetensors", lambda path: _save_tensors(path), read_arrays, SAFETENSORS),
-    Format("model.safetensors", write_exported, lambda path: open_exported(path.parent), SAFETENSORS),
-    Format("config.json", write_exported, lambda path: open_exported(path.parent), JSON),
+    Format("model.safetensors", write_exported, lambda path: load_network(path.parent), SAFETENSORS),
+    Format("config.json", write_exported, lambda path: load_network(path.parent), JSON),
     Format("index.json", write_index, lambda path: Index(path.parent), JSON),
     Format("images.faiss", write_index, lambda path: _search(path)),
     Format("checkpoint.pth.tar", write_checkpoint, load_network),

@@ -1,1 +1,1 @@
-"""A trained network as a thing to use: encode, score, rank; exported folders, and how features are made of pictures."""
+"""A trained network as a thing to use: encode, score, rank, and how features are made of pictures."""

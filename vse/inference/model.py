@@ -28,7 +28,6 @@ from vse.distributed import choose_device
 from vse.errors import InputError
 from vse.evaluation.ranking import nearest
 from vse.evaluation.scoring import MEMORY_BUDGET, assemble, evaluating, score_matrix
-from vse.inference.exported import is_exported, open_exported
 from vse.inference.extraction import extract, find_extraction
 from vse.networks import Trained
 from vse.nn.network import Encoding, Network
@@ -305,8 +304,5 @@ def load(
     Raises:
         InputError: see `Model` and `vse.networks.load`.
     """
-    if is_exported(path):
-        trained = open_exported(path)
-    else:
-        trained = networks.load(path, None if network is None else networks.folder(network))
+    trained = networks.load(path, None if network is None else networks.folder(network))
     return Model(trained, device, batch_size, features, vocab_path)

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from jinja2 import Environment
 
+from vse import networks
 from vse.console import say
 from vse.errors import InputError
+from vse.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, write_exported
 from vse.files import writable_folder
-from vse.inference.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, open_exported, write_exported
 from vse.inference.model import Model, load
 from vse.records import environment
 from vse.tools.onnx import CAPTIONS, IMAGES, remove_onnx, write_onnx
@@ -75,8 +76,8 @@ def main(options: ExportOptions) -> None:
     else:
         remove_onnx(folder)
     commit = environment(torch.device("cpu"))["commit"]
-    write_exported(model.trained, folder, model.extraction, model_card(model, options.license), commit)
-    if open_exported(folder).digest != model.digest:
+    write_exported(model.trained.checkpoint, folder, model.extraction, model_card(model, options.license), commit)
+    if networks.load(folder).digest != model.digest:
         raise InputError(f"{folder}: what was written does not read as it was; the disk is not to be trusted")
     size = (folder / WEIGHTS).stat().st_size
     say(f"{WEIGHTS} ({size / 1e6:.1f} MB), {CONFIG}, {VOCABULARY} and {CARD}: {folder}")

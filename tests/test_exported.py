@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from tests.trained import write_checkpoint
-from vse import networks
+from vse import checkpoints, exported
 from vse.errors import InputError
-from vse.inference.exported import is_exported, open_exported, without_places, write_exported
+from vse.exported import is_exported, without_places, write_exported
 
 
 @pytest.fixture
-def exported(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A folder with an exported model."""
     pytest.importorskip("safetensors")
     folder = tmp_path / "exported"
     folder.mkdir()
-    write_exported(networks.load(write_checkpoint(tmp_path / "model.pth.tar")), folder, None, "a card", None)
+    write_exported(checkpoints.load(write_checkpoint(tmp_path / "model.pth.tar")), folder, None, "a card", None)
     return folder
 
 
@@ -42,22 +42,22 @@ def test_of_a_path_only_its_name_stays_at_any_depth() -> None:
 
 def test_tied_weights_are_written_and_read(tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
-    trained = networks.load(write_checkpoint(tmp_path / "model.pth.tar"))
-    state = trained.checkpoint.parts[0]
+    checkpoint = checkpoints.load(write_checkpoint(tmp_path / "model.pth.tar"))
+    state = checkpoint.parts[0]
     first, second = list(state)[:2]
     state[second] = state[first]
-    write_exported(trained, tmp_path, {"model": "m"}, "a card", None)
-    opened = open_exported(tmp_path)
-    assert torch.equal(opened.checkpoint.parts[0][second], state[first])
-    assert list(opened.checkpoint.parts[0]) == list(state)
+    write_exported(checkpoint, tmp_path, {"model": "m"}, "a card", None)
+    opened = exported.load(tmp_path)
+    assert torch.equal(opened.parts[0][second], state[first])
+    assert list(opened.parts[0]) == list(state)
     assert opened.record == {"extraction": {"model": "m"}}
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "model.safetensors"])
-def test_a_folder_without_one_of_its_files_is_refused(name: str, exported: Path) -> None:
-    (exported / name).unlink()
+def test_a_folder_without_one_of_its_files_is_refused(name: str, folder: Path) -> None:
+    (folder / name).unlink()
     with pytest.raises(InputError, match=name):
-        open_exported(exported)
+        exported.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -69,22 +69,27 @@ def test_a_folder_without_one_of_its_files_is_refused(name: str, exported: Path)
         ("config.json", "{", "", "not JSON"),
     ],
 )
-def test_an_altered_folder_is_refused(name: str, before: str, after: str, words: str, exported: Path) -> None:
-    text = (exported / name).read_text()
+def test_an_altered_folder_is_refused(name: str, before: str, after: str, words: str, folder: Path) -> None:
+    text = (folder / name).read_text()
     assert before in text
-    (exported / name).write_text(text.replace(before, after, 1))
+    (folder / name).write_text(text.replace(before, after, 1))
     with pytest.raises(InputError, match=words):
-        open_exported(exported)
+        exported.load(folder)
 
 
-def test_cut_off_weights_are_refused(exported: Path) -> None:
-    weights = exported / "model.safetensors"
+def test_cut_off_weights_are_refused(folder: Path) -> None:
+    weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
     with pytest.raises(InputError, match="damaged"):
-        open_exported(exported)
+        exported.load(folder)
 
 
 def test_the_hub_offline_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: (_ for _ in ()).throw(OSError("offline")))
     with pytest.raises(InputError, match="not in the cache of the Hugging Face hub"):
-        open_exported("hf:nobody/nothing")
+        exported.load("hf:nobody/nothing")
+
+
+def test_another_network_than_the_expected_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match="a checkpoint of VSEpp; expected one of HAL"):
+        exported.load(folder, "HAL")

@@ -9,12 +9,10 @@ from typing import Any
 
 import torch
 
-from vse import networks
-from vse.checkpoints import FORMAT, digest, from_content
+from vse.checkpoints import FORMAT, Checkpoint, digest, from_content
 from vse.errors import InputError
 from vse.extras import library
 from vse.files import open_regular, read_text, write_atomically
-from vse.networks import Trained
 from vse.records import PATHS
 
 WEIGHTS = "model.safetensors"
@@ -31,7 +29,7 @@ def is_exported(path: str | Path) -> bool:
 
 
 def write_exported(
-    trained: Trained, folder: Path, extraction: Mapping[str, Any] | None, card: str, commit: str | None
+    checkpoint: Checkpoint, folder: Path, extraction: Mapping[str, Any] | None, card: str, commit: str | None
 ) -> None:
     """Write weights, configuration, vocabulary and card; the configuration comes last and makes the folder whole.
 
@@ -45,7 +43,6 @@ def write_exported(
         InputError: a file cannot be written, or the package safetensors is missing.
     """
     safetensors = library("safetensors.torch", "export", "export")
-    checkpoint = trained.checkpoint
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.parts[0].items()}
     record = None if checkpoint.record is None else without_places(checkpoint.record)
     if extraction is not None:
@@ -92,11 +89,14 @@ def _json(value: Any) -> bytes:
     return f"{json.dumps(value, indent=1, ensure_ascii=False)}\n".encode()
 
 
-def open_exported(path: str | Path) -> Trained:
-    """Open an exported folder, or `hf:owner/name` of the Hugging Face hub or its cache.
+def load(path: str | Path, network: str | None = None) -> Checkpoint:
+    """Read an exported folder, or `hf:owner/name` of the Hugging Face hub or its cache.
+
+    Args:
+        network: the network it must be of; None takes any.
 
     Raises:
-        InputError: missing, damaged, altered, of an unknown network, or it cannot be fetched.
+        InputError: missing, damaged, altered, of another network, or it cannot be fetched.
     """
     folder = _from_hub(str(path)) if str(path).startswith(HUB) else Path(path)
     expected = "expected a checkpoint file or a folder that python -m vse export wrote"
@@ -116,7 +116,7 @@ def open_exported(path: str | Path) -> Trained:
         raise InputError(f"{folder / WEIGHTS}: damaged, or not the weights that {CONFIG} lists; export the model again")
     entries = {name: config.get(name) for name in ("format", "network", "options", "image_shape", "record")}
     content = {**entries, "vocabulary": vocabulary, "model": state, "sha256": config.get("sha256")}
-    return networks.of_checkpoint(from_content(content, folder))
+    return from_content(content, folder, network)
 
 
 def _read(path: Path, expected: str) -> Any:
