@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -48,6 +49,15 @@ def test_a_value_out_of_range_is_refused_wherever_it_comes_from() -> None:
     for flags, demo in ((["--batch_size", "0"], {}), ([], {"batch_size": 0})):
         with pytest.raises(InputError, match="--batch_size 0: expected a whole number, at least 1"):
             parse(Options, demo, arguments=flags)
+
+
+def test_help_whose_reader_leaves_ends_without_a_traceback() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "vse", "search", "--help"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_help_describes_the_script(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 from vse import ranges
-from vse.console import say
+from vse.console import READER_GONE, say
 from vse.errors import InputError
 from vse.exits import run_to_end
 from vse.options import as_dict, on_iaprtc12, with_values
@@ -52,9 +52,15 @@ def run_on_iaprtc12(main: Callable[[Any], None], options_type: type[Any], defaul
 
 @contextmanager
 def _one_process_speaks() -> Iterator[None]:
-    """Leave what tyro prints to the first of torchrun's processes; all of them have the same command line."""
+    """Leave what tyro prints to the first of torchrun's processes; all of them have the same command line.
+
+    `--help | head` may close the pipe before all is printed: then the exit status is that of `vse.console.finish`.
+    """
     if int(os.environ.get("RANK", "0")) == 0:
-        yield
+        try:
+            yield
+        except BrokenPipeError:
+            sys.exit(READER_GONE)
         return
     printed = io.StringIO()
     try:

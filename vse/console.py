@@ -7,6 +7,9 @@ import os
 import sys
 from typing import TextIO
 
+READER_GONE = 141
+"""Exit status if the reader of standard output is gone, as a shell reports SIGPIPE."""
+
 _lost: OSError | None = None  # why standard output was given up
 
 
@@ -46,7 +49,7 @@ def finish() -> int:
     if _lost is None:
         return 0
     if _lost.errno == errno.EPIPE:
-        return 141
+        return READER_GONE
     complain(f"error: standard output could not be written ({_lost.strerror}); what was printed is incomplete")
     return 1
 

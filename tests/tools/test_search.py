@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import vse
-from tests.trained import write_checkpoint
+from tests.trained import features, write_checkpoint
 from vse.errors import InputError
 from vse.tools import index, search
 from vse.tools.options import IndexOptions, SearchOptions
@@ -81,6 +81,45 @@ def test_own_pictures_are_searched_by_sentence_and_picture(tmp_path: Path) -> No
     assert "&lt;b&gt;1.png" in text
 
 
+def test_pictures_of_an_index_keep_their_extractor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vse.inference.model.extract", lambda paths, *_: features(len(paths)))
+    checkpoint, folder = write_checkpoint(tmp_path / "model.pth.tar"), tmp_path / "own"
+    asked = {"regions": 4, "grid": None, "image_size": None, "dtype": "float32", "batch_size": 2}
+    for name, change in {"made": {}, "other": {"image_size": 64}, "batch": {"batch_size": 3}}.items():
+        (tmp_path / name).mkdir()
+        record = {"model": "resnet18", "weights": "by name", "asked": {**asked, **change}}
+        (tmp_path / name / "features.json").write_text(json.dumps(record))
+    folder.mkdir()
+    Image.new("RGB", (30, 20)).save(folder / "a.png")
+    made, picture = str(tmp_path / "index"), (str(folder / "a.png"),)
+
+    def index_with(record: str | None) -> None:
+        named = None if record is None else str(tmp_path / record)
+        index.main(IndexOptions(str(checkpoint), str(folder), made, features=named, device="cpu"))
+
+    index_with("made")
+    index_with(None)  # the index knows
+    index_with("batch")
+    search.main(SearchOptions(made, image=picture, device="cpu"))
+    with pytest.raises(InputError, match="resnet18 with other settings than --features"):
+        index_with("other")
+    with pytest.raises(InputError, match="resnet18 with other settings than --features"):
+        search.main(SearchOptions(made, image=picture, features=str(tmp_path / "other"), device="cpu"))
+
+
+def test_an_index_of_features_is_asked_with_a_picture(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vse.inference.model.extract", lambda paths, *_: features(len(paths)))
+    asked = {"regions": 4, "grid": None, "image_size": None, "dtype": "float32", "batch_size": 2}
+    (tmp_path / "features.json").write_text(json.dumps({"model": "resnet18", "weights": "by name", "asked": asked}))
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    picture = (str(tmp_path / "a.png"),)
+    with pytest.raises(InputError, match="--features"):
+        search.main(SearchOptions(str(made), image=picture, device="cpu"))
+    search.main(SearchOptions(str(made), image=picture, features=str(tmp_path), device="cpu"))
+
+
 def test_a_network_that_moved_is_found_by_its_option(tmp_path: Path, made: Path, model: Path) -> None:
     moved = model.rename(tmp_path / "moved.pth.tar")
     with pytest.raises(InputError, match="no such checkpoint"):
@@ -101,6 +140,7 @@ def test_another_model_is_refused(tmp_path: Path, made: Path, data_root: Path) -
     [
         ({"query": (" ",)}, "an empty query"),
         ({"image": ("no.jpg",)}, "no such picture"),
+        ({"query": ("a dog",), "page": "no/folder/page.html"}, "no/folder/page.html"),
     ],
 )
 def test_unusable_queries_are_refused(made: Path, flags: dict, words: str) -> None:

@@ -65,6 +65,36 @@ def read_extraction(path: Path) -> dict[str, Any]:
     return _checked(read_json(path), str(path))
 
 
+def of_index(
+    made: Mapping[str, Any] | None, found: Mapping[str, Any] | None, named: bool, index: Path
+) -> Mapping[str, Any] | None:
+    """Return the record by which the pictures of an index, and those that it is asked with, become features.
+
+    Args:
+        made: what the index says.
+        found: what `find_extraction` found; the index's own record goes before it.
+        named: the user named `found`, which then must make the features that the index holds.
+
+    Raises:
+        InputError: it makes others, or the index's record is damaged.
+    """
+    if made is None:
+        return found
+    made = _checked(made, str(index))
+    if named and found is not None and _settings(made) != _settings(found):
+        raise InputError(
+            f"{index}: its pictures became features by {made['model']} with other settings than --features says; "
+            "leave the flag out, or make an index in another folder"
+        )
+    return made
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what features depend on, which the pictures in a batch and versions are not."""
+    asked = {**record["asked"], "pooled": record["asked"].get("pooled") is True}  # records of earlier versions lack it
+    return {"model": record["model"], "weights": record.get("weights"), "asked": {**asked, "batch_size": None}}
+
+
 def _inside(record: Any, *names: str) -> Any:
     for name in names:
         record = record.get(name) if isinstance(record, Mapping) else None

@@ -163,7 +163,6 @@ class Index:
         self._read()
         if head is not None:
             self.check(str(head["weights_sha256"]))
-            self.head = {**self.head, **head}
 
     def _read(self) -> None:
         path = self.folder / INDEX

@@ -116,8 +116,8 @@ def model_card(model: Model, licence: str) -> str:
 def _objective(saved: Mapping[str, Any]) -> str:
     """Name the objective and the constants that it was given."""
     name = saved.get("loss") or saved.get("objective") or "not recorded"
-    constants = [f"{key} {saved[key]}" for key in ("margin", "semantic_weight", "max_violation") if key in saved]
-    return ", ".join([str(name), *constants])
+    constants = {key: saved.get(key) for key in ("margin", "semantic_weight", "max_violation")}
+    return ", ".join([str(name), *(f"{key} {value}" for key, value in constants.items() if value is not None)])
 
 
 def _score(record: Mapping[str, Any]) -> str:

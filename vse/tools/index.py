@@ -6,6 +6,7 @@ from vse.console import say, warn
 from vse.data.pictures import first_of
 from vse.errors import InputError
 from vse.files import writable_folder
+from vse.inference.extraction import of_index
 from vse.inference.model import Model, load
 from vse.search import approximate
 from vse.search.sources import open_sources
@@ -26,7 +27,11 @@ def main(options: IndexOptions) -> None:
             "search chooses what it can"
         )
     sources = open_sources(model, options.data, options.split, options.skip_broken)
-    index = Index(writable_folder(options.out, "--out"), head_of(model))
+    index = Index(writable_folder(options.out, "--out"), {"weights_sha256": model.digest})
+    model.extraction = of_index(
+        index.head.get("extraction"), model.extraction, options.features is not None, index.folder
+    )
+    index.head |= head_of(model)
     for source in sources:
         gone = index.remove_gone(source.side, source.place, {item.key for item in source.items})
         if gone:

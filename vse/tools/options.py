@@ -16,7 +16,7 @@ from vse.ranges import AtLeast0, AtLeast1, Cosine
 class CheckOptions:
     """Check a data set: counts, captions per image, unknown words, duplicates, broken rows, what was made from what."""
 
-    path: Annotated[str, tyro.conf.Positional]
+    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
     """Folder of the data set, or the folder that holds it; nothing is written into it."""
     data_name: str | None = None
     """Data set under PATH, when PATH holds several."""
@@ -28,7 +28,7 @@ class CheckOptions:
 class PrepareOptions:
     """Make the index of a raw data set, the vocabulary, token ids and description vectors, as training would."""
 
-    path: Annotated[str | None, tyro.conf.Positional] = None
+    path: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[PATH]")] = None
     """Folder of the data set, or the folder that holds it; default: the repository's data/ folder."""
     data_name: str | None = None
     """Data set under PATH, when PATH holds several; without both the built-in demo."""
@@ -136,7 +136,7 @@ class ConvertOptions:
 class CompareOptions:
     """Compare evaluations: mean and deviation over seeds, and whether differences are real."""
 
-    results: Annotated[tuple[str, ...], tyro.conf.Positional]
+    results: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULT ...")]
     """Files that evaluation scripts write with --json, or folders of them. The record in each file tells which row it
     belongs to."""
     against: str | None = None
@@ -153,7 +153,7 @@ class CompareOptions:
 class EvaluateOptions:
     """Evaluate any model, a checkpoint or its scores or embeddings, by every protocol."""
 
-    inputs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT ...")]
     """SCORES [images, captions]; or IMAGES [images, D] and CAPTIONS [captions, D]; or one archive that holds either
     (.npy, .npz or .safetensors; FILE:NAME chooses one array of an archive); or a checkpoint of this repository, or
     several, whose scores are averaged."""
@@ -191,7 +191,7 @@ class EvaluateOptions:
 class ExperimentOptions:
     """Train and evaluate a grid of configurations from a plan, and report means, plots and differences."""
 
-    plan: Annotated[str, tyro.conf.Positional]
+    plan: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PLAN")]
     """Plan, a TOML file; benchmarks/plans holds some, docs/evaluation.md describes it."""
     out: str | None = None
     """Folder of the runs and the report; default: the plan's own."""
@@ -209,7 +209,7 @@ class ExperimentOptions:
 class ExportOptions:
     """Export a trained model: weights alone, configuration, vocabulary and model card, in the Hub's form."""
 
-    model: Annotated[str, tyro.conf.Positional]
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """Checkpoint of this repository, such as runs/x/model_best.pth.tar."""
     out: str
     """Folder to write; files of an earlier export in it are replaced."""
@@ -226,7 +226,7 @@ class ExportOptions:
 class GalleryOptions:
     """Show what a model retrieves and where it goes wrong: a page of queries, answers and pictures."""
 
-    source: Annotated[str, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """Checkpoint, which is evaluated now, or the .npy file of an evaluation's --save_similarities."""
     model_path: str | None = None
     """With a .npy file: the checkpoint that gave the scores; the page then says what it was trained on."""
@@ -264,9 +264,9 @@ class GalleryOptions:
 class IndexOptions:
     """Make an index of pictures or of a data set, to be searched by sentences and pictures."""
 
-    model: Annotated[str, tyro.conf.Positional]
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """Checkpoint, folder of python -m vse export, or hf:owner/name."""
-    data: Annotated[str, tyro.conf.Positional]
+    data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
     """Folder of pictures, which need no captions; a picture; a data set folder, or its name under data/; or features
     [images, ...] in a .npy file."""
     out: str
@@ -294,7 +294,7 @@ class JudgeOptions:
     """ExpertAnnotations.txt or CrowdFlowerAnnotations.txt of Flickr8k, or a file of either form."""
     data: str
     """Data set folder of the split that was judged, with {split}_names.txt; or the name of a data set under data/."""
-    scores: Annotated[str | None, tyro.conf.Positional] = None
+    scores: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[SCORES]")] = None
     """Scores [images, captions] of the split: .npy, .npz or .safetensors; FILE:NAME chooses an array."""
     descriptions: str | None = None
     """Judge vectors of the captions in place of scores: svd, sentence, or a .npy file [captions, D]."""
@@ -312,7 +312,7 @@ class JudgeOptions:
 class ParseOptions:
     """Parse captions (with spaCy) into *_caps.json, the word graphs of GSMN."""
 
-    path: Annotated[str, tyro.conf.Positional]
+    path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
     """Folder of the data set, or the folder that holds it."""
     data_name: str | None = None
     """Data set under PATH, when PATH holds several."""
@@ -324,9 +324,9 @@ class ParseOptions:
 class SearchOptions:
     """Search an index by a sentence or a picture; without either, sentences are read from a prompt."""
 
-    index: Annotated[str, tyro.conf.Positional]
+    index: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INDEX")]
     """Folder that python -m vse index wrote."""
-    query: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    query: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[SENTENCE ...]")] = ()
     """Sentences, each in quotes."""
     image: tuple[str, ...] = ()
     """Picture files to search by."""
@@ -341,6 +341,9 @@ class SearchOptions:
     """Score every item."""
     model: str | None = None
     """The model that the index was made with, if it is no longer where it was."""
+    features: str | None = None
+    """Data set folder, or its features.json, that says how the features that the network reads are made of pictures;
+    default: what the index says, or the training data's."""
     json: str | None = None
     """Write the answers to this file."""
     page: str | None = None

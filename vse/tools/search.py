@@ -13,6 +13,8 @@ from vse.console import complain, say
 from vse.data.images import open_picture
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
+from vse.files import check_writable
+from vse.inference.extraction import of_index
 from vse.inference.model import Model, load
 from vse.search.find import Answer, find
 from vse.search.store import Index, Side
@@ -27,10 +29,13 @@ def main(options: SearchOptions) -> None:
     Raises:
         InputError: no such index, a model of other weights, or a query that cannot be read.
     """
+    check_writable(options.json, options.page)
     index = Index(Path(options.index))
-    model = load(options.model or str(index.head.get("model")), options.device)
+    model = load(options.model or str(index.head.get("model")), options.device, features=options.features)
     index.check(model.digest)
-    model.extraction = index.head.get("extraction") or model.extraction
+    model.extraction = of_index(
+        index.head.get("extraction"), model.extraction, options.features is not None, index.folder
+    )
     answers = []
     for query, picture in _queries(options):
         try:
