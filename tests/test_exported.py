@@ -53,6 +53,15 @@ def test_tied_weights_are_written_and_read(tmp_path: Path) -> None:
     assert opened.record == {"extraction": {"model": "m"}}
 
 
+def test_the_data_set_keeps_its_name_without_its_place(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    made = checkpoints.load(write_checkpoint(tmp_path / "model.pth.tar"))
+    made.options.update(data_path="/private/place", data_name="f8k")
+    write_exported(made, tmp_path, None, "a card", None)
+    options = exported.load(tmp_path).options
+    assert (options["data_path"], options["data_name"]) == (None, "f8k")
+
+
 @pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "model.safetensors"])
 def test_a_folder_without_one_of_its_files_is_refused(name: str, folder: Path) -> None:
     (folder / name).unlink()

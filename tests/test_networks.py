@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.trained import write_checkpoint
 from vse import networks
 from vse.errors import InputError
+from vse.exported import write_exported
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = "python train.py --data_path $DATA_PATH --data_name small --num_epochs 1 --batch_size 8 --embed_size 16"
@@ -68,3 +70,14 @@ def test_the_documented_network_trains_and_evaluates(
     assert "objective: LSEH(" in capsys.readouterr().out
     for name in [name for name in sys.modules if name.startswith("MeanVSE")]:
         del sys.modules[name]
+
+
+def test_an_exported_folder_is_read_as_its_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    trained = networks.load(write_checkpoint(tmp_path / "model.pth.tar"))
+    (tmp_path / "exported").mkdir()
+    write_exported(trained.checkpoint, tmp_path / "exported", None, "a card", None)
+    exported = networks.load(tmp_path / "exported", networks.folder("VSEpp"))
+    assert (exported.digest, exported.options, exported.text) == (trained.digest, trained.options, trained.text)
+    with pytest.raises(InputError, match="a checkpoint of VSEpp; expected one of VSRN"):
+        networks.load(tmp_path / "exported", networks.folder("VSRN"))

@@ -50,7 +50,7 @@ def write_exported(
     entries = {
         "format": FORMAT,
         "network": checkpoint.network,
-        "options": without_places(checkpoint.options),
+        "options": {**without_places(checkpoint.options), "data_path": None},  # the data set's name stays
         "image_shape": checkpoint.image_shape,
         "record": record,
     }

@@ -3,7 +3,6 @@
 PAGE = """{% extends "base" %}
 {% from "macros" import thumbnail %}
 {% block style %}
-  .grid { grid-template-columns: repeat(auto-fill, minmax(min(200px, 45%), 1fr)) }
   figure img { height: auto }
   .weights td { color: #111; text-align: right }
 {% endblock %}

@@ -155,8 +155,8 @@ class EvaluateOptions:
 
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT ...")]
     """SCORES [images, captions]; or IMAGES [images, D] and CAPTIONS [captions, D]; or one archive that holds either
-    (.npy, .npz or .safetensors; FILE:NAME chooses one array of an archive); or a checkpoint of this repository, or
-    several, whose scores are averaged."""
+    (.npy, .npz or .safetensors; FILE:NAME chooses one array of an archive); or a checkpoint of this repository, or a
+    folder of python -m vse export, or several, whose scores are averaged."""
     data: str | None = None
     """Data set folder, or the name of a data set under data/; default: of a checkpoint the one it was trained on, of
     scores none, and the captions belong evenly to the images."""

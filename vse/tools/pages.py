@@ -43,7 +43,7 @@ BASE = """<!doctype html>
   h2 { margin-top: 2.5rem; border-bottom: 2px solid var(--line) }
   h3 { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere }
   small, .soft { color: var(--soft); font-size: .85rem }
-  table { border-collapse: collapse }
+  table { border-collapse: collapse; overflow-wrap: normal }
   th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-align: right; font-weight: normal }
   th:first-child, td:first-child { text-align: left }
   .wide { overflow-x: auto }
@@ -52,7 +52,8 @@ BASE = """<!doctype html>
   @media (max-width: 600px) {
     dl { display: block } dd { margin-bottom: .5rem } th, td { padding: .25rem .4rem; font-size: .85rem }
   }
-  .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: .75rem; margin: .75rem 0 }
+  .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(45%, 200px), 1fr)); gap: .75rem;
+          margin: .75rem 0 }
   figure { margin: 0; padding: .5rem; background: var(--card); border: 3px solid var(--card); border-radius: 8px;
            font-size: .85rem; overflow-wrap: anywhere }
   figure img { display: block; width: 100%; height: 150px; object-fit: contain; border-radius: 4px }

@@ -12,7 +12,7 @@ PAGE = """{% extends "base" %}
 <section><h2 id="{{ answer.anchor }}">{{ answer.query }}</h2>
 {%- if answer.shown %}<figure class="query">{{ thumbnail(answer.shown) }}<figcaption>the query</figcaption></figure>
 {%- endif %}
-<p class="soft">{{ answer.hits | length }} {{ answer.find }}, best first; {{ answer.how }}
+<p class="soft">{{ answer.find | capitalize }}, best first; {{ answer.how }}
 {%- if answer.unknown_words %}; unknown words: {{ answer.unknown_words | join(", ") }}{% endif %}</p>
 {%- if answer.find == "images" %}
 <div class="grid">
