@@ -36,11 +36,18 @@ class Change(NamedTuple):
         return float(low), float(high)
 
 
-def read(file: Path, metric: str) -> dict[str, dict[str, float]]:
-    """Read the values of a metric by row and seed."""
+def read(file: Path, metric: str, data: str | None) -> dict[str, dict[str, float]]:
+    """Read the values of a metric on a data set by row and seed."""
+    with file.open(newline="", encoding="utf-8") as content:
+        lines = list(csv.DictReader(content))
+    known = sorted({line["data"] for line in lines})
+    if data is None and len(known) == 1:
+        data = known[0]
+    if data not in known:
+        raise SystemExit(f"error: {file} has the data sets {', '.join(known)}; choose one with --data")
     table: dict[str, dict[str, float]] = {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        for line in csv.DictReader(lines):
+    for line in lines:
+        if line["data"] == data:
             table.setdefault(line["run"], {})[line["seed"]] = float(line[metric])
     return table
 
@@ -80,10 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Differences of an experiment's rows, paired by seed.")
     parser.add_argument("file", type=Path, help="seeds.csv of an experiment's report")
     parser.add_argument("--against", required=True, help="row that the others are compared with")
+    parser.add_argument("--data", help="data set, if the experiment has several")
     parser.add_argument("--metric", default="rsum", help="column of the file")
     parser.add_argument("--plot", type=Path, help="file of a plot, .svg or .png")
     given = parser.parse_args()
-    table = read(given.file, given.metric)
+    table = read(given.file, given.metric, given.data)
     changes = compare(table, given.against)
     corrected = holm([seeds_p(change.changes) for change in changes])
     digits = 1 if abs(mean(table[given.against].values())) >= 10 else 3
