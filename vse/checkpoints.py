@@ -95,8 +95,18 @@ def save(path: Path, checkpoint: Checkpoint, best: Path | None = None) -> None:
     """
     _check_finite(checkpoint.parts[0], path)
     if best is not None:
-        _write(best, replace(checkpoint, run=None))
+        save_model(best, checkpoint)
     _write(path, checkpoint, previous_of(path))
+
+
+def save_model(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint without the state of its run: a model to use.
+
+    Raises:
+        InputError: weights that are not finite, or a file that cannot be written.
+    """
+    _check_finite(checkpoint.parts[0], path)
+    _write(path, replace(checkpoint, run=None))
 
 
 def previous_of(path: Path) -> Path:

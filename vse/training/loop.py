@@ -10,7 +10,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState
 from vse.console import say, warn
 from vse.data.batches import CaptionBatch, PairBatch, PairDataset, iterate, pair_loader
@@ -54,8 +53,9 @@ BANK_BATCH = 256
 def train(folder: NetworkFolder, options: RunOptions, objective: Objective, recipe: Recipe | None = None) -> float:
     """Train a network and return its best selection score on dev.
 
-    Validates every `val_step` steps and after each epoch, keeps the best model, and saves after every validation and
-    on SIGINT and SIGTERM (exit status 130 and 143), so that `--resume auto` goes on to bit-identical weights. The run
+    Validates every `val_step` steps and after each epoch, and keeps the best model. Saves after each epoch, within an
+    epoch at validations at least `SAVE_EVERY` seconds apart, and on SIGINT and SIGTERM (exit status 130 and 143), so
+    that `--resume auto` goes on to bit-identical weights. The run
     folder is made, and an earlier run in it moved aside, only after everything else was checked.
 
     Raises:
@@ -100,13 +100,17 @@ def train_and_save(
     log = open_log(session)
     try:
         run_epochs(session, log)
+        session.writer.wait()
     except Interrupted:
         interrupt.stops()
         save(session)
+        session.writer.wait()
         log.close()
         leave()
         say(f"interrupted after {session.progress.step} steps, saved; --resume auto goes on from here")
         sys.exit(128 + interrupt.received)
+    finally:
+        session.writer.close()
     log.close()
     if run.rank == 0:
         session.record.save(run.folder, ended=True)
@@ -163,6 +167,7 @@ def stopped_early(session: Session) -> bool:
 def end_epoch(session: Session) -> None:
     """Let the recipe do what follows an epoch that is validated and saved."""
     if session.recipe.after_epoch is not None and session.run.rank == 0:
+        session.writer.wait()
         session.recipe.after_epoch(session.run, session.progress.epoch)
 
 
@@ -176,6 +181,8 @@ def run_epoch(session: Session, log: RunLog) -> None:
     loader = pair_loader(data, sampler, session.options.data.workers, session.run.device.type == "cuda")
     session.network.train()
     clock = _Clock()
+    if session.options.data.workers:
+        session.writer.wait()  # a loader process forked meanwhile could inherit a lock that nobody gives back
     for batch in iterate(loader):
         clock.data_ready()
         on_device = data.with_images(batch.to(session.run.device))
@@ -296,11 +303,16 @@ def validate(session: Session, log: RunLog) -> None:
     if best:
         session.record.note_best(score, log.epoch_of(progress.step), progress.step)
     log.validation(progress.step, metrics, session.recipe.tags, best)
-    save(session, best)
+    save(session, best, at_once=progress.position == 0)
 
 
-def save(session: Session, best: bool = False) -> None:
-    """Write the checkpoint, and with `best` the best model as well; every process takes part."""
+def save(session: Session, best: bool = False, at_once: bool = True) -> None:
+    """Save the run; every process takes part.
+
+    Args:
+        best: write the best model as well.
+        at_once: write a checkpoint to resume from even if the last one is not `SAVE_EVERY` seconds old.
+    """
     run, progress, average = session.run, session.progress, session.average
     checkpoint = Checkpoint(
         network=session.folder.name,
@@ -320,7 +332,8 @@ def save(session: Session, best: bool = False) -> None:
     )
     if run.rank == 0:
         session.record.save(run.folder)
-        checkpoints.save(run.checkpoint, checkpoint, run.best_model if best else None)
+        to_resume = run.checkpoint if at_once or session.writer.due else None
+        session.writer.write(checkpoint, to_resume, run.best_model if best else None)
 
 
 def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int, device: torch.device) -> None:

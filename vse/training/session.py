@@ -30,6 +30,7 @@ from vse.training.runs import (
     lock_folders,
     resume,
 )
+from vse.training.saving import CheckpointWriter
 from vse.training.schedules import learning_rate_factor
 from vse.training.step import TrainingStep
 
@@ -75,6 +76,7 @@ class Session:
         self.rate_factor = learning_rate_factor(training, self.recipe.schedule(training), self.steps_per_epoch)
         self.average = WeightAverage(self.network, training.ema) if training.ema else None
         noise = self.data.pairs.noise
+        self.writer = CheckpointWriter()
         self.pair_losses = None if noise is None else PairLosses(noise, self.run.device)
 
     @property
