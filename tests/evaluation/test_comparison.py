@@ -16,7 +16,7 @@ from vse.evaluation.comparison import (
     differences,
     differences_cells,
     find_evaluations,
-    metrics_table,
+    metrics_cells,
     pick_row,
     rows_of,
 )
@@ -103,7 +103,8 @@ def test_the_table_has_mean_and_sample_deviation_over_seeds(tmp_path: Path) -> N
     paths = [write_result(tmp_path / f"{seed}.json", training_record(seed=seed), noise=seed) for seed in range(3)]
     results = find_evaluations(paths)
     rsums = [result.metrics["rsum"] for result in results]
-    cells = [cell.strip() for cell in metrics_table(rows_of(results)).splitlines()[2].split("|")]
+    table = format_table(*metrics_cells(rows_of(results)), "markdown")
+    cells = [cell.strip() for cell in table.splitlines()[2].split("|")]
     assert cells[8] == f"{np.mean(rsums):.1f} ± {np.std(rsums, ddof=1):.1f}"
     assert cells[11] == "3"
 
@@ -244,9 +245,71 @@ def test_a_row_is_picked_by_number_name_or_part(tmp_path: Path) -> None:
 
 
 def test_csv_names_columns_by_metric(tmp_path: Path) -> None:
-    head = metrics_table(three_rows(tmp_path), "csv").splitlines()[0].split(",")
+    head = format_table(*metrics_cells(three_rows(tmp_path), "csv"), "csv").splitlines()[0].split(",")
     assert head[:3] == ["run", "r1", "r1 sd"]
     assert len(set(head)) == len(head)
+
+
+def changed(path: Path, value: Any, *keys: str | int) -> Path:
+    """Put a value into a result; `...` removes what is there."""
+    content = json.loads(path.read_text())
+    part = content
+    for key in keys[:-1]:
+        part = part[key]
+    if value is ...:
+        del part[keys[-1]]
+    else:
+        part[keys[-1]] = value
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("rsum",), 599.0),
+        (("rsum",), None),
+        (("rsum",), "99"),
+        (("r5i",), ...),
+        (("hub_skewness",), [1.0]),
+        (("ranks", "image_to_text"), " ".join(["0"] * 40)),
+    ],
+)
+def test_metrics_that_ranks_do_not_give_are_refused(tmp_path: Path, keys: tuple[str, ...], value: Any) -> None:
+    path = changed(write_result(tmp_path / "test.json", training_record()), value, *keys)
+    with pytest.raises(InputError, match=r"test.json: \w+ is .*, which its ranks do not give; evaluate again"):
+        rows_of(find_evaluations([path]))
+
+
+MODEL = ("record", "models", 0, "record")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("record", "models"), ...),
+        (("record", "models"), []),
+        (("record", "models"), "abc"),
+        (("record", "protocol"), []),
+        (("record", "environment"), ...),
+        (("record", "data", "features"), ...),
+        (MODEL, "abc"),
+        ((*MODEL, "options"), ["loss"]),
+        ((*MODEL, "seed"), [1]),
+        ((*MODEL, "data", "train", "features"), None),
+        ((*MODEL, "environment"), ...),
+    ],
+)
+def test_an_incomplete_record_is_refused_by_file(tmp_path: Path, keys: tuple[str | int, ...], value: Any) -> None:
+    path = changed(write_result(tmp_path / "test.json", training_record()), value, *keys)
+    with pytest.raises(InputError, match=r"test.json: its record is incomplete"):
+        rows_of(find_evaluations([path]))
+
+
+def test_a_single_row_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    rows = rows_of(find_evaluations([write_result(tmp_path / "test.json", training_record())]))
+    with pytest.raises(InputError, match="VSEpp is the only row"):
+        differences(rows, rows[0])
 
 
 def test_a_model_of_which_nothing_is_recorded_is_refused(tmp_path: Path) -> None:

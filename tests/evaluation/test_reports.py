@@ -95,10 +95,12 @@ def test_metrics_without_a_record_are_refused(tmp_path: Path) -> None:
         load_evaluation(tmp_path / "old.json")
 
 
-def test_ranks_that_do_not_fit_the_record_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["image_to_text", "text_to_image", "caption_image"])
+@pytest.mark.parametrize("first", ["", "-1 ", "1000000 ", "99999999999999999999 ", "1.5 "])
+def test_ranks_that_do_not_fit_the_record_are_refused(tmp_path: Path, name: str, first: str) -> None:
     path = some_result(tmp_path)[0]
     content = json.loads(path.read_text())
-    content["ranks"]["text_to_image"] = content["ranks"]["text_to_image"].split(" ", 1)[1]
+    content["ranks"][name] = first + content["ranks"][name].split(" ", 1)[1]
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="damaged"):
         load_evaluation(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -40,6 +42,21 @@ def test_differences_to_a_row_come_with_an_explanation(results: Path, capsys) ->
 def test_tables_come_in_other_forms(results: Path, capsys, form, words: str) -> None:
     main(CompareOptions((str(results),), format=form))
     assert words in capsys.readouterr().out
+
+
+def test_csv_is_one_table_with_differences_unrounded(results: Path, capsys) -> None:
+    main(CompareOptions((str(results),), against="loss=lseh", format="csv"))
+    hal, lseh = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert float(hal["rsum less that of VSEpp loss=lseh"]) == pytest.approx(float(hal["rsum"]) - float(lseh["rsum"]))
+    assert 0 < float(hal["95 % low"]) < float(hal["95 % high"])
+    assert float(hal["p, queries"]) == pytest.approx(1 / 10_001)
+    assert (hal["paired seeds"], lseh["paired seeds"], lseh["95 % low"]) == ("0, 1", "", "")
+
+
+def test_nothing_is_printed_before_a_refusal(results: Path, capsys) -> None:
+    with pytest.raises(InputError, match="--against infonce: no row fits"):
+        main(CompareOptions((str(results),), against="infonce"))
+    assert capsys.readouterr().out == ""
 
 
 def test_results_of_two_commits_are_pointed_out(results: Path, capsys) -> None:

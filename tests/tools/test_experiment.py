@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -72,10 +73,10 @@ values = [json.loads(Path(model).read_text())[-1] for model in models]
 rsum = sum(values) / len(values)
 if flag("--model_path").endswith("checkpoint.pth.tar"):
     rsum += {1: 50}.get(len(json.loads(Path(models[0]).read_text())), 0)  # the first epoch is the best on test
-hit = ["0" if 20 * i < rsum else "99" for i in range(10)]
+hit = ["0" if 10 * i < rsum else "19" for i in range(20)]
 metrics = {name: rsum / 6 for name in ("r1", "r5", "r10", "r1i", "r5i", "r10i")} | {"rsum": rsum}
-ranks = {"image_to_text": " ".join(hit), "text_to_image": " ".join(hit), "caption_image": " ".join(map(str, range(10)))}
-data = {"name": "test", "images": 10, "captions": 10, "captions_sha256": "a", "caption_image_sha256": "b"}
+ranks = {"image_to_text": " ".join(hit), "text_to_image": " ".join(hit), "caption_image": " ".join(map(str, range(20)))}
+data = {"name": "test", "images": 20, "captions": 20, "captions_sha256": "a", "caption_image_sha256": "b"}
 records = [json.loads((Path(model).parent / "run.json").read_text()) for model in models]
 record = {"models": [{"record": r} for r in records], "data": data, "protocol": {},
           "environment": {"command": ["python", *sys.argv]}}
@@ -196,7 +197,7 @@ def test_a_failure_is_named_and_does_not_stop_the_others(plan: Path, tmp_path: P
 
 def test_what_needs_a_failed_run_is_left_out(plan: Path) -> None:
     plan.write_text(plan.read_text().replace("--loss sum_hinge", "--loss broken"))
-    with pytest.raises(InputError, match="no run is finished"):
+    with pytest.raises(InputError, match=r"6 of 6 runs failed: .*; demo, LMH, seed 0: what it begins with failed"):
         main(ExperimentOptions(str(plan), out="out"))
 
 
@@ -339,14 +340,83 @@ def test_plots_are_png_and_svg_and_the_same_each_time(plan_with_plots: Path, tmp
 def test_a_run_that_outlives_its_experiment_is_waited_for(plan: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     folder = tmp_path / "out" / "demo__net__lmh__seed_0"
     lock = locks.hold(folder)
-    monkeypatch.setattr(time, "sleep", lambda seconds: lock.release())
+    monkeypatch.setattr(experiment._stopping, "wait", lambda seconds: lock.release())
     task = next(task for task in tasks_of(read_plan(plan, str(tmp_path / "out"))) if task.folder == folder)
     warm = tmp_path / "out" / "demo__net__warm_start__seed_0"
     warm.mkdir()
     (warm / "model_best.pth.tar").write_text("[35]")
     experiment.run_task(task, 1)
-    assert "still works on it, waiting" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("still works on it, waiting") == 1
     assert state_of(task) == "done"
+
+
+def test_an_experiment_that_waits_for_a_run_can_be_stopped(plan: Path, tmp_path: Path) -> None:
+    with locks.hold(tmp_path / "out" / "demo__net__warm_start__seed_0"):
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            try:
+                main(ExperimentOptions(str(plan), out="out"))
+            except KeyboardInterrupt:
+                os._exit(7)
+            finally:
+                os._exit(1)
+        time.sleep(0.5)
+        os.kill(child, signal.SIGTERM)
+        until = time.monotonic() + 5
+        while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < until:
+            time.sleep(0.05)
+        if ended[0] == 0:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(ended[1]) == 7
+
+
+def test_no_command_begins_once_the_experiment_is_stopped(plan: Path, tmp_path: Path, monkeypatch) -> None:
+    task = tasks_of(read_plan(plan, "out"))[0]
+    monkeypatch.setattr(experiment, "_stopping", threading.Event())
+    experiment._stopping.set()
+    monkeypatch.setenv("EPOCH_SECONDS", "9")
+    with pytest.raises(InputError, match=r"train\.py ended with status -15"):
+        experiment.run_task(task, 1)
+
+
+def test_a_plan_is_run_from_its_own_copy(plan: Path, tmp_path: Path) -> None:
+    main(ExperimentOptions(str(plan), out="out"))
+    main(ExperimentOptions("out/plan.toml", out="out"))
+    assert (tmp_path / "out" / "plan.toml").read_text() == plan.read_text()
+
+
+def test_a_report_leaves_out_what_other_commands_made(plan: Path, tmp_path: Path, capsys) -> None:
+    main(ExperimentOptions(str(plan), out="out"))
+    plan.write_text(plan.read_text().replace('LMH = "--loss lmh"', 'LMH = "--loss lmh --margin 0.5"'))
+    main(ExperimentOptions(str(plan), out="out", report=True))
+    assert [row["run"] for row in table(tmp_path / "out")] == ["HAL | mine"]
+    assert "lmh__seed_0: made by other commands than this plan's" in capsys.readouterr().err
+
+
+def test_a_report_leaves_out_other_evaluations(plan: Path, tmp_path: Path) -> None:
+    main(ExperimentOptions(str(plan), out="out"))
+    add(plan, 'evaluate = "--split dev"')
+    with pytest.raises(InputError, match="no run is finished"):
+        main(ExperimentOptions(str(plan), out="out", report=True))
+
+
+def test_a_report_can_be_made_where_the_runs_were_moved_to(plan: Path, tmp_path: Path) -> None:
+    main(ExperimentOptions(str(plan), out="out"))
+    before = table(tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    main(ExperimentOptions(str(plan), out="elsewhere", report=True))
+    assert table(tmp_path / "elsewhere") == before
+
+
+@pytest.mark.parametrize("given", ["", "3,2", "3"])
+def test_threads_given_in_any_form_of_openmp_are_shared(plan: Path, tmp_path: Path, monkeypatch, given: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    main(ExperimentOptions(str(plan), out="out", jobs=2))
+    spans = [path.read_text().split()[0] for path in (tmp_path / "out").glob("*/spans")]
+    assert set(spans) == {"3" if given else "4"}
 
 
 def test_two_experiments_do_not_share_a_folder(plan: Path, tmp_path: Path) -> None:
@@ -382,3 +452,25 @@ def test_runs_are_submitted_as_jobs(plan: Path, tmp_path: Path) -> None:
     main(ExperimentOptions(str(plan), out="out", cluster="local", jobs=2))
     assert [float(row["rsum"]) for row in table(tmp_path / "out")] == [75.0, 105.0]
     assert list((tmp_path / "out" / "cluster").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ('slurm_partitionn = "gpu"', r"\[cluster\] does not fit it \(Unknown argument 'partitionn'"),
+        ('timeout_min = "five"', r"\[cluster\] does not fit it \(Parameter \"timeout_min\" expected type"),
+    ],
+)
+def test_wrong_parameters_of_a_cluster_are_one_sentence(plan: Path, parameters: str, words: str) -> None:
+    pytest.importorskip("submitit")
+    plan.write_text(f"{plan.read_text()}[cluster]\n{parameters}\n")
+    with pytest.raises(InputError, match=words) as refused:
+        main(ExperimentOptions(str(plan), out="out", cluster="local"))
+    assert "\n" not in str(refused.value)
+
+
+def test_slurm_where_there_is_none_is_one_sentence(plan: Path, monkeypatch) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match="--cluster slurm: cannot submit jobs from here"):
+        main(ExperimentOptions(str(plan), out="out", cluster="slurm"))

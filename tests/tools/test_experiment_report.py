@@ -34,7 +34,8 @@ def task(plan: Plan, row: str, seed: int, data: str = "demo") -> Task:
 def finish(done: Task, rsum: float, dev: Sequence[float] = (50.0, 99.5, 100.0)) -> Task:
     """Write what the training and the evaluation of a task leave behind."""
     done.folder.mkdir(parents=True)
-    made = {"commit": "c" * 40, "dirty": True, "host": "here", "device_name": "none"}
+    command = ["python", *done.train]
+    made = {"command": command, "commit": "c" * 40, "dirty": True, "host": "here", "device_name": "none"}
     spent = {"cpu_seconds": 5.0, "wall_seconds": 6.0, "peak_memory_mb": 7.0}
     record = {"selected_by": "rsum", "best_epoch": 3, "environment": made, "options": {"seed": done.seeds[0]}, **spent}
     (done.folder / "run.json").write_text(json.dumps(record))
@@ -46,7 +47,8 @@ def finish(done: Task, rsum: float, dev: Sequence[float] = (50.0, 99.5, 100.0)) 
     (done.folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     data = {"name": "test", "images": 2, "captions": 2, "captions_sha256": done.data, "caption_image_sha256": "b"}
     ranks = {"image_to_text": "0 1", "text_to_image": "0 1", "caption_image": "0 1"}
-    evaluation = {"models": [{"record": record}], "data": data, "protocol": {}, "environment": {"command": []}}
+    evaluated = {"command": ["python", *done.evaluate]}
+    evaluation = {"models": [{"record": record}], "data": data, "protocol": {}, "environment": evaluated}
     metrics = {"rsum": rsum, **dict.fromkeys(RECALLS, rsum / 6)}
     done.result.write_text(json.dumps({**metrics, "ranks": ranks, "record": evaluation}))
     return done

@@ -107,13 +107,15 @@ def test_evaluating_every_epoch_needs_their_number(tmp_path: Path) -> None:
         tasks(tmp_path, "test_every_epoch = true\n" + PLAN)
     found = tasks(tmp_path, 'test_every_epoch = true\ntrain = "--num-epochs 7"\n' + PLAN)
     assert {task.epochs for task in found} == {7}
+    found = tasks(tmp_path, 'test_every_epoch = true\ntrain = "--num_epochs 3 --num_epochs=7"\n' + PLAN)
+    assert {task.epochs for task in found} == {7}
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (("seeds = [0, 1, 2]", "seeds = [0, 0]"), "expected different whole numbers"),
-        (("seeds = [0, 1, 2]", 'seeds = "0"'), "seeds is a str; expected a list"),
+        (("seeds = [0, 1, 2]", 'seeds = "0"'), "seeds = '0'; expected a list"),
         (("seeds = [0, 1, 2]", ""), "no seeds"),
         (("seeds = [0, 1, 2]", "seeds = [0, 1, 2]\nseed = 3"), "seed is no entry of a plan; did you mean seeds"),
         (("seeds = [0, 1, 2]", "seeds = [0, 1, 2"), "expected a TOML file"),
@@ -131,7 +133,18 @@ def test_evaluating_every_epoch_needs_their_number(tmp_path: Path) -> None:
         (("seeds = [0, 1, 2]", "seeds = [true]"), "expected lists of whole numbers from 0"),
         (("seeds = [0, 1, 2]", "seeds = [0, 1, 2]\nensembles = [5]"), "expected lists of whole numbers from 0"),
         (('LMH = "--loss lmh"', """LMH = '--loss "lmh'"""), "No closing quotation"),
-        (('LMH = "--loss lmh"', "LMH = 3"), "objectives.LMH is a int; expected flags in a string"),
+        (('LMH = "--loss lmh"', "LMH = 3"), "objectives.LMH = 3; expected flags as text"),
+        (('LMH = "--loss lmh"', '"" = "--loss lmh"'), r"a name in \[objectives\] is empty"),
+        (('VSRN = "VSRN_LSEH/train.py"', 'VSRN = " "'), "networks.VSRN is empty; expected a training script"),
+        (('f8k = "--data_path $F8K --data_name f8k"', ""), r"\[data\] is empty; leave it out"),
+        (("--embed_size 16", "--seed 3"), "--seed among the plan's flags"),
+        (("--embed_size 16", "--model-name=x"), "--model-name=x among the plan's flags"),
+        (("--embed_size 16", "--resume auto"), "--resume among the plan's flags"),
+        (("seeds = [0, 1, 2]", 'seeds = [0]\nevaluate = "--json x"'), "--json among the plan's flags"),
+        (
+            ("seeds = [0, 1, 2]", 'seeds = [0]\nwarm_start = "--loss lmh"\ntrain = "--init_model x"'),
+            "--init_model among the plan's flags",
+        ),
         (('LMH = "--loss lmh"', 'LMH = "--loss lmh"\nlmh = "--loss hal"'), "share the folder"),
     ],
 )

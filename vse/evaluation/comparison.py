@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from vse.errors import InputError
 from vse.evaluation.reports import Evaluation, load_evaluation
 from vse.evaluation.row_names import pick, row_names, short
 from vse.evaluation.significance import (
+    METRICS,
     bootstrap_interval,
     holm,
     mean_difference,
@@ -24,7 +26,7 @@ from vse.evaluation.significance import (
     seeds_needed,
     seeds_p,
 )
-from vse.evaluation.tables import Cell, Format, Spread, format_table, spread
+from vse.evaluation.tables import Cell, Format, Spread, spread
 from vse.files import read_bytes
 from vse.losses.table import canonical_name
 from vse.records import WITHOUT_EFFECT
@@ -96,28 +98,23 @@ def rows_of(evaluations: Sequence[Evaluation]) -> list[Row]:
     """Gather results into rows by their records: what was trained, with which options, on which data, but for the seed.
 
     Raises:
-        InputError: results of other data or protocols, a seed twice in a row, or a model that nothing is known of.
+        InputError: results of other data or protocols, a seed twice in a row, a model that nothing is known of, or a
+            file in which metrics, ranks and record do not agree.
     """
     refuse_unlike(evaluations)
     rows: dict[str, Row] = {}
     for result in evaluations:
-        models = result.record["models"]
-        configuration = _together([_configuration(model, result.path) for model in models])
-        features = result.record["data"]["features"]
-        if features is not None:
-            configuration["evaluated features"] = [*features["shape"], features["sampled_sha256"]]
+        _check_metrics(result)
+        try:
+            configuration, seed, chosen = _identify(result)
+        except (KeyError, TypeError, AttributeError):
+            raise InputError(f"{result.path}: its record is incomplete; the file is damaged, evaluate again") from None
         row = rows.setdefault(_digest(configuration), Row(configuration, {}))
-        seed = tuple((model["record"] or {}).get("seed") for model in models)
         if seed in row.results:
             same = "model" if set(seed) == {None} else f"seed {_seed_text(seed)} of the same configuration"
             raise InputError(f"{result.path}: the same {same} as {row.results[seed].path}; give one of them")
         row.results[seed] = result
-        row.chosen |= {
-            key
-            for key in configuration
-            for model in models
-            if re.sub(r" \d+$", "", key) in _chosen(model.get("record"))
-        }
+        row.chosen |= chosen
     for row in rows.values():
         row.results = dict(sorted(row.results.items(), key=lambda item: [str(part).zfill(12) for part in item[0]]))
     found = list(rows.values())
@@ -148,8 +145,8 @@ def refuse_unlike(evaluations: Sequence[Evaluation]) -> None:
                     )
 
 
-def metrics_table(rows: Sequence[Row], form: Format = "markdown") -> str:
-    """Format mean and sample deviation over the seeds of each row."""
+def metrics_cells(rows: Sequence[Row], form: Format = "markdown") -> tuple[list[str], list[list[Cell]]]:
+    """Mean and sample deviation over the seeds of each row, as heads and cells of a table."""
     heads = ["run", *(COLUMNS if form == "csv" else COLUMNS.values()), "seeds"]
     cells: list[list[Cell]] = [
         [
@@ -159,7 +156,7 @@ def metrics_table(rows: Sequence[Row], form: Format = "markdown") -> str:
         ]
         for row in rows
     ]
-    return format_table(heads, cells, form)
+    return heads, cells
 
 
 class Difference(NamedTuple):
@@ -178,8 +175,10 @@ def differences(rows: Sequence[Row], against: Row, metric: str = "rsum") -> list
     """Compare every other row with one, paired by seed; p-values are corrected for the number of rows.
 
     Raises:
-        InputError: a row shares no seed with it.
+        InputError: there is no other row, or one shares no seed with it.
     """
+    if len(rows) < 2:
+        raise InputError(f"{against.name} is the only row; give results of another configuration to compare it with")
     found = []
     for row in rows:
         if row is against:
@@ -223,11 +222,25 @@ def differences_cells(
     found: Sequence[Difference], metric: str, against: str, form: Format = "markdown"
 ) -> tuple[list[str], list[list[Cell]]]:
     """Differences as heads and cells of a table; see `DIFFERENCES_NOTE` for what the columns mean."""
-    heads = ["run", f"{metric} less that of {against}", "95 %, queries", "p, queries", "p, seeds", "seeds", "needed"]
-    return heads, [
+    head = f"{metric} less that of {against}"
+    if form == "csv":
+        heads = ["run", head, "95 % low", "95 % high", "p, queries", "p, seeds", "paired seeds", "needed"]
+        return heads, [
+            [
+                item.name,
+                item.change,
+                *map(str, item.interval),
+                str(item.queries_p),
+                "" if item.seeds_p is None else str(item.seeds_p),
+                ", ".join(map(_seed_text, item.seeds)),
+                "" if item.seeds_needed is None else str(item.seeds_needed),
+            ]
+            for item in found
+        ]
+    return ["run", head, "95 %, queries", "p, queries", "p, seeds", "seeds", "needed"], [
         [
             item.name,
-            item.change if form == "csv" else item.change.text(sign="+"),
+            item.change.text(sign="+"),
             f"{item.interval[0]:+.1f} to {item.interval[1]:+.1f}",
             _p_text(item.queries_p),
             "" if item.seeds_p is None else _p_text(item.seeds_p),
@@ -257,6 +270,40 @@ def _holds_metrics(path: Path) -> bool:
     except (OSError, orjson.JSONDecodeError):
         return True  # whoever reads it says what is wrong
     return isinstance(content, dict) and "rsum" in content
+
+
+def _check_metrics(result: Evaluation) -> None:
+    """Refuse metrics that are no numbers, or recalls that are not those of the ranks.
+
+    Means over folds of different size are not those of all ranks together, and are taken as they are.
+
+    Raises:
+        InputError: which metric.
+    """
+    ranks = result.image_to_text, result.text_to_image, result.caption_image
+    for name in COLUMNS:
+        value = result.metrics.get(name)
+        right = type(value) in (int, float) and math.isfinite(value)
+        if right and name in METRICS and "folds" not in result.record["protocol"]:
+            right = math.isclose(value, query_hits(*ranks, name).value(), abs_tol=1e-6)
+        if not right:
+            raise InputError(f"{result.path}: {name} is {value}, which its ranks do not give; evaluate again")
+
+
+def _identify(result: Evaluation) -> tuple[dict[str, Any], Seed, set[str]]:
+    """Return the configuration of a result, its seed, and the keys of the configuration that commands set."""
+    models = result.record["models"]
+    configuration = _together([_configuration(model, result.path) for model in models])
+    features = result.record["data"]["features"]
+    if features is not None:
+        configuration["evaluated features"] = [*features["shape"], features["sampled_sha256"]]
+    seed = tuple((model["record"] or {}).get("seed") for model in models)
+    if not all(part is None or isinstance(part, int) for part in seed):
+        raise TypeError(seed)
+    chosen = {
+        key for key in configuration for model in models if re.sub(r" \d+$", "", key) in _chosen(model.get("record"))
+    }
+    return configuration, seed, chosen
 
 
 def _configuration(model: Mapping[str, Any], path: Path) -> dict[str, Any]:

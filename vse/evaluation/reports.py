@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -152,9 +153,27 @@ def load_evaluation(path: str | Path, fold5: bool = False) -> Evaluation:
             content, arrays = content["fold5"], arrays | in_folds
             record = record | {"protocol": record["protocol"] | {"folds": 5}}
         found = Evaluation(path, content, record=record, **arrays)
-        whole = len(found.text_to_image) == len(found.caption_image) == record["data"]["captions"]
+        images, captions = record["data"]["images"], record["data"]["captions"]
+        whole = len(found.text_to_image) == len(found.caption_image) == captions
         if not whole or len(found.image_to_text) != len(np.unique(found.caption_image)):
             raise ValueError
-    except (TypeError, ValueError, KeyError, AttributeError):
+        ends = (found.image_to_text, captions), (found.text_to_image, images), (found.caption_image, images)
+        if any(array.min() < 0 or array.max() >= end for array, end in ends):
+            raise ValueError
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
         raise InputError(f"{path}: its ranks do not fit its record; the file is damaged, evaluate again") from None
+    if not _is_record(record):
+        raise InputError(f"{path}: its record is incomplete; the file is damaged, evaluate again")
     return found
+
+
+def _is_record(record: Mapping[str, Any]) -> bool:
+    """Whether the parts of a record of an evaluation are there."""
+    models = record.get("models")
+    return (
+        isinstance(record.get("protocol"), dict)
+        and isinstance(record.get("environment"), dict)
+        and isinstance(models, list)
+        and len(models) > 0
+        and all(isinstance(model, dict) and isinstance(model.get("record"), (dict, NoneType)) for model in models)
+    )

@@ -14,13 +14,13 @@ from vse.evaluation.comparison import (
     differences,
     differences_cells,
     find_evaluations,
-    metrics_table,
+    metrics_cells,
     pick_row,
     rows_of,
     unfinished_runs,
 )
 from vse.evaluation.row_names import other_differences
-from vse.evaluation.tables import format_table
+from vse.evaluation.tables import Cell, format_table
 from vse.tools.options import CompareOptions
 
 
@@ -33,9 +33,20 @@ def main(options: CompareOptions) -> None:
     if not options.results:
         raise InputError("no results given; expected files that evaluation scripts write with --json, or their folders")
     rows = rows_of(find_evaluations(options.results, options.fold5))
+    heads, cells = metrics_cells(rows, options.format)
+    found_heads: list[str] = []
+    found_cells: list[list[Cell]] = []
+    if options.against is not None:
+        against = pick_row(rows, options.against)
+        found = differences(rows, against, options.metric)
+        found_heads, found_cells = differences_cells(found, options.metric, against.name, options.format)
     if options.format == "markdown":
         print(f"{_title(rows[0], options.fold5)}\n")
-    print(metrics_table(rows, options.format))
+    if options.format == "csv":  # one table, which programs read
+        blank: list[Cell] = [""] * len(found_heads)
+        more = {row[0]: row for row in found_cells}
+        heads, cells = [*heads, *found_heads[1:]], [[*row, *more.get(row[0], blank)[1:]] for row in cells]
+    print(format_table(heads, cells, options.format))
     others = other_differences(
         [row.configuration for row in rows], [row.chosen for row in rows], [r.name for r in rows]
     )
@@ -48,11 +59,8 @@ def main(options: CompareOptions) -> None:
     if unfinished:
         more = f" and {len(unfinished) - 10} more" if len(unfinished) > 10 else ""
         warn(f"runs that have not ended, whose models may still change: {', '.join(unfinished[:10])}{more}")
-    if options.against is not None:
-        against = pick_row(rows, options.against)
-        found = differences(rows, against, options.metric)
-        heads, cells = differences_cells(found, options.metric, against.name, options.format)
-        print(f"\n{format_table(heads, cells, options.format)}")
+    if found_cells and options.format != "csv":
+        print(f"\n{format_table(found_heads, found_cells, options.format)}")
         if options.format == "markdown":
             print(f"\n{DIFFERENCES_NOTE}")
 
@@ -71,4 +79,4 @@ def _version(record: Mapping[str, Any]) -> str:
     """Commit that the models were trained with, or that the evaluation was made with."""
     trained = next((model["record"] for model in record["models"] if model.get("record")), record)
     made = trained["environment"]
-    return f"{str(made['commit'])[:8]}{' with changes' if made['dirty'] else ''}"
+    return f"{str(made.get('commit'))[:8]}{' with changes' if made.get('dirty') else ''}"

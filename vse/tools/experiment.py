@@ -6,9 +6,9 @@ import importlib.util
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +20,7 @@ from vse import REPOSITORY
 from vse.console import say, warn
 from vse.errors import InputError
 from vse.evaluation.reports import load_evaluation
+from vse.files import read_bytes, write_atomically
 from vse.tools.experiment_report import write_report
 from vse.tools.options import ExperimentOptions
 from vse.tools.plans import Plan, Task, read_plan, tasks_of
@@ -43,14 +44,15 @@ def main(options: ExperimentOptions) -> None:
         if importlib.util.find_spec("matplotlib") is None:
             warn("the report will have no plots; pip install matplotlib, or vse[report]")
         with locks.hold(plan.folder):
-            shutil.copyfile(options.plan, plan.folder / "plan.toml")
+            text = read_bytes(options.plan)
+            write_atomically(plan.folder / "plan.toml", lambda file: file.write(text))
             say(f"{plan.title}: {len(tasks)} folders in {plan.folder}, {_count(states)}")
             waiting = [task for task in tasks if states[task.name] != "done"]
             done = {task.name for task in tasks if states[task.name] == "done"}
             with _executor(plan, options) as submit:
                 failures = run_tasks(waiting, done, submit, options.jobs)
-    page = write_report(plan, tasks)
-    say(f"report: {page}")
+    if not failures or any(task.result.exists() for task in tasks):
+        say(f"report: {write_report(plan, tasks)}")
     if failures:
         first = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:10])
         raise InputError(f"{len(failures)} of {len(tasks)} runs failed: {first}; mend them and run the plan again")
@@ -111,9 +113,11 @@ def run_task(task: Task, threads: int) -> None:
     Raises:
         InputError: a command failed; the message has the end of its output.
     """
-    while (holder := locks.holder_of(task.folder)) is not None:  # a run whose experiment was killed goes on alone
+    if (holder := locks.holder_of(task.folder)) is not None:  # a run whose experiment was killed goes on alone
         say(f"{task.name}: {locks.describe(holder)} still works on it, waiting")
-        time.sleep(5)
+    while locks.holder_of(task.folder) is not None:
+        if _stopping.wait(5):
+            raise InputError("stopped while it waited")
     task.folder.mkdir(parents=True, exist_ok=True)
     if task.train and not _trained(task):
         task.result.unlink(missing_ok=True)
@@ -175,47 +179,63 @@ def _executor(plan: Plan, options: ExperimentOptions) -> Iterator[Callable[[Task
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max(1, processors // options.jobs)
     if options.cluster is not None:
-        executor = _cluster(plan, options.cluster)
-        yield lambda task: executor.submit(run_task, task, 0)
+        yield _cluster(plan, options.cluster)
         return
     with ThreadPoolExecutor(options.jobs) as pool, _ending_children():
         yield lambda task: pool.submit(run_task, task, threads)
 
 
-def _cluster(plan: Plan, cluster: str) -> Any:
+def _cluster(plan: Plan, cluster: str) -> Callable[[Task], Future]:
+    """Return what submits a task as a job; whatever submitit objects to ends with one sentence."""
     try:
         import submitit
     except ImportError:
         raise InputError(f"--cluster {cluster}: needs submitit; pip install submitit, or vse[cluster]") from None
-    executor = submitit.AutoExecutor(folder=plan.folder / "cluster", cluster=cluster)
-    executor.update_parameters(**plan.cluster)
-    return executor
+
+    def or_refuse(what: str, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except Exception as problem:
+            said = " ".join(str(problem).split()) or type(problem).__name__
+            raise InputError(f"--cluster {cluster}: {what} ({said})") from None
+
+    start = "cannot submit jobs from here"
+    executor = or_refuse(start, lambda: submitit.AutoExecutor(folder=plan.folder / "cluster", cluster=cluster))
+    or_refuse("the plan's [cluster] does not fit it", lambda: executor.update_parameters(**plan.cluster))
+    return lambda task: or_refuse(f"{task.name} was not accepted", lambda: executor.submit(run_task, task, 0))
 
 
 _children: set[subprocess.Popen[bytes]] = set()
+_stopping = threading.Event()
 
 
 @contextmanager
 def _ending_children() -> Iterator[None]:
     """When the experiment is stopped, stop the running commands as well, which save and exit."""
+    _stopping.clear()
     try:
         yield
-    finally:
+    except BaseException:
+        _stopping.set()
         for child in list(_children):
             child.terminate()
         for child in list(_children):
             child.wait()
+        raise
 
 
 def _run(command: Sequence[str], log: Path, threads: int) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
     if threads:
-        environment["OMP_NUM_THREADS"] = str(min(threads, int(os.environ.get("OMP_NUM_THREADS", threads))))
+        given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # a list is of nested levels
+        environment["OMP_NUM_THREADS"] = str(min(threads, int(given)) if given.isdecimal() else threads)
     with log.open("ab") as file:
         file.write(f"$ {_line(command)}\n".encode())
         file.flush()
         child = subprocess.Popen([sys.executable, *command], stdout=file, stderr=subprocess.STDOUT, env=environment)
         _children.add(child)
+        if _stopping.is_set():  # begun while the others were told
+            child.terminate()
         try:
             status = child.wait()
         finally:
@@ -227,7 +247,7 @@ def _run(command: Sequence[str], log: Path, threads: int) -> None:
 
 def _trained(task: Task) -> bool:
     record = _read(task.folder / "run.json")
-    return record is not None and record["ended"] is not None and _arguments(record) == list(task.train[1:])
+    return record is not None and record.get("ended") is not None and _arguments(record) == list(task.train[1:])
 
 
 def _done(task: Task) -> bool:
@@ -258,8 +278,10 @@ def _read(path: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: cannot be read ({problem}); move its folder away to train it anew") from None
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror}); give another --out") from None
+    except ValueError as problem:
+        raise InputError(f"{path}: not JSON ({problem}); move its folder away to train it anew") from None
     if not isinstance(content, dict) or "command" not in content.get("environment", {}):
         raise InputError(f"{path}: not the record of a run; move its folder away to train it anew")
     return content

@@ -26,7 +26,7 @@ from vse.evaluation.tables import Cell, format_table, plain_markdown, spread
 from vse.files import read_json, read_json_lines, write_atomically
 from vse.tools.experiment_page import PAGE
 from vse.tools.pages import save_page
-from vse.tools.plans import Plan, Task, slug
+from vse.tools.plans import Plan, Task, slug, without_places
 from vse.tools.plots import draw_curves, draw_points
 
 HEADS = {
@@ -135,17 +135,26 @@ def _finished(tasks: Sequence[Task]) -> Iterator[Result]:
             if task.result.exists():
                 warn(str(problem))
             continue
-        record = evaluation.record["models"][0]["record"]
+        record = evaluation.record["models"][0]["record"] if not task.train else read_json(task.folder / "run.json")
+        made = [(task.evaluate, evaluation.record), *([(task.train, record)] if task.train else [])]
+        if not all(_is_made_by(command, content) for command, content in made):
+            warn(f"{task.folder}: made by other commands than this plan's, left out of the report")
+            continue
         if not task.train:
             yield Result(task, evaluation, record)
             continue
         yield Result(
             task,
             evaluation,
-            read_json(task.folder / "run.json"),
+            record,
             [row for row in _rows(task.folder / "metrics.jsonl") if row.get("kind") == "dev" and row["ends_epoch"]],
             [read_json(path) for path in sorted(task.folder.glob("test_after_epoch_*.metrics"))],
         )
+
+
+def _is_made_by(command: Sequence[str], record: Mapping[str, Any]) -> bool:
+    """Whether a record is of this command, wherever its files lay."""
+    return without_places(record["environment"]["command"][2:]) == without_places(command[1:])
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

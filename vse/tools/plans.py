@@ -31,6 +31,13 @@ OF_FLAGS = ("graded_spearman", "graded_ndcg", "graded_ndcgi", "bleu4_greedy", "b
 """Metrics that a flag of the evaluation adds: --annotations, and of VSRN --captions."""
 
 
+OF_TRAINING = ("seed", "logger_name", "model_name", "resume")
+OF_EVALUATION = ("model_path", "json")
+"""Flags that an experiment gives to every command, and a plan must not."""
+
+PLACES = ("data_path", "vocab_path", "logger_name", "init_model", "model_path", "json", "ensemble")
+"""Flags that say where files lie."""
+
 MOST_RUNS = 10_000
 """Runs of a grid; a larger one is a slip."""
 
@@ -138,6 +145,7 @@ def tasks_of(plan: Plan) -> list[Task]:
             folder = _folder(plan.folder, [*place, objective], seed)
             flags = [*common, *_split(plan.train, plan.objectives[objective])]
             if warm is not None:
+                _refuse(flags, ["init_model"])
                 flags += ["--init_model", str(warm.folder / "model_best.pth.tar")]
             task = Task(
                 name=f"{_title([data, row])}, seed {seed}",
@@ -175,17 +183,43 @@ def _ensemble(row: str, members: Sequence[Task]) -> Task:
     )
 
 
+def without_places(arguments: Sequence[str]) -> list[str]:
+    """Leave out the flags that say where files lie: what is left is what a command does, on any machine."""
+    left: list[str] = []
+    skipping = False
+    for word in arguments:
+        if name := _flag(word):
+            skipping = name in PLACES
+        if not skipping:
+            left.append(word)
+    return left
+
+
 def _training(script: str, flags: Sequence[str], seed: int, folder: Path) -> tuple[str, ...]:
+    _refuse(flags, OF_TRAINING)
     # With --resume auto from the start, a run that was cut off is begun and continued by one command.
     return (str(_script(script)), *flags, "--seed", str(seed), "--logger_name", str(folder), "--resume", "auto")
 
 
 def _evaluation(script: str, flags: str, model: Path, result: Path) -> tuple[str, ...]:
+    words = _split(flags)
+    _refuse(words, OF_EVALUATION)
     path = _script(script)
     other = path.with_name(path.name.replace("train", "evaluation", 1))
     if other == path or not other.exists():
         raise InputError(f"{path}: no {other.name} beside it; expected the training script of a network")
-    return (str(other), "--model_path", str(model), "--json", str(result), *_split(flags))
+    return (str(other), "--model_path", str(model), "--json", str(result), *words)
+
+
+def _flag(word: str) -> str:
+    """Return the name of a flag, `num_epochs` for `--num-epochs=3`; of another word nothing."""
+    return word[2:].partition("=")[0].replace("-", "_") if word.startswith("--") else ""
+
+
+def _refuse(flags: Sequence[str], names: Sequence[str]) -> None:
+    for flag in flags:
+        if _flag(flag) in names:
+            raise InputError(f"{flag} among the plan's flags: the experiment sets it for every run; take it out")
 
 
 def _script(name: str) -> Path:
@@ -196,9 +230,10 @@ def _script(name: str) -> Path:
 
 
 def _num_epochs(flags: Sequence[str]) -> int:
-    for place in range(len(flags) - 1, 0, -1):
-        if flags[place - 1].replace("-", "_") == "__num_epochs" and flags[place].isdigit():
-            return int(flags[place])
+    for word, following in reversed(list(zip(flags, [*flags[1:], ""], strict=True))):
+        value = word.partition("=")[2] or following
+        if _flag(word) == "num_epochs" and value.isdigit():
+            return int(value)
     raise InputError("test_every_epoch needs --num_epochs N among the flags of every run; add it to `train`")
 
 
@@ -248,13 +283,15 @@ _KINDS: dict[str, type] = {
     "test_every_epoch": bool,
 }
 
+_WORDS: dict[type, str] = {str: "text", dict: "a table", list: "a list", bool: "true or false"}
+
 
 def _check_types(path: Path, content: Mapping[str, Any]) -> None:
     for name, value in content.items():
         if name not in _KINDS:
             raise InputError(f"{path}: {name} is no entry of a plan; {_meant(name, sorted(_KINDS))}")
         if not isinstance(value, _KINDS[name]):
-            raise InputError(f"{path}: {name} is a {type(value).__name__}; expected a {_KINDS[name].__name__}")
+            raise InputError(f"{path}: {name} = {value!r}; expected {_WORDS[_KINDS[name]]}")
     for name in ("seeds", "networks", "objectives"):
         if not content.get(name):
             raise InputError(f"{path}: no {name}; a plan needs seeds, networks and objectives")
@@ -262,9 +299,15 @@ def _check_types(path: Path, content: Mapping[str, Any]) -> None:
         if not isinstance(seeds, list) or not all(type(seed) is int and seed >= 0 for seed in seeds):
             raise InputError(f"{path}: {seeds} among seeds and ensembles; expected lists of whole numbers from 0")
     for table in _TABLES:
+        if not content.get(table, True):
+            raise InputError(f"{path}: [{table}] is empty; leave it out, or name what it is to vary")
         for name, flags in content.get(table, {}).items():
             if not isinstance(flags, str):
-                raise InputError(f"{path}: {table}.{name} is a {type(flags).__name__}; expected flags in a string")
+                raise InputError(f"{path}: {table}.{name} = {flags!r}; expected flags as text")
+            if not name.strip() and table != "options":  # one of several options may be to leave all as it is
+                raise InputError(f"{path}: a name in [{table}] is empty; the report calls its runs by it")
+            if not flags.strip() and table == "networks":
+                raise InputError(f"{path}: networks.{name} is empty; expected a training script and its flags")
 
 
 def _check(path: Path, plan: Plan) -> None:
