@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from vse.exits import Stopped, _Stop
+
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -109,3 +111,20 @@ def test_a_signal_is_one_sentence_and_its_status(name: str, number: signal.Signa
     process.send_signal(number)
     assert process.communicate(timeout=60)[1] == f"stopped by {number.name}\n"
     assert process.returncode == 128 + number
+
+
+def test_a_second_signal_says_what_the_first_had_no_time_to(monkeypatch, capfd) -> None:
+    def end(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(os, "_exit", end)
+    stop = _Stop()
+    with pytest.raises(Stopped):
+        stop(signal.SIGTERM, None)
+    with pytest.raises(SystemExit, match="143"):
+        stop(signal.SIGTERM, None)
+    assert capfd.readouterr().err == "stopped by SIGTERM\n"
+    stop.told = True
+    with pytest.raises(SystemExit, match="143"):
+        stop(signal.SIGTERM, None)
+    assert capfd.readouterr().err == ""

@@ -56,6 +56,7 @@ def run_to_end(work: Callable[[], None]) -> NoReturn:
         status = 128 + stop.received if stop.received else _status_of(problem)
     stop.at_once = True
     if stop.received:  # perhaps a library swallowed the exception
+        stop.told = True
         if _is_first():
             complain(_sentence(stop.received))
         sys.exit(128 + stop.received)
@@ -69,10 +70,11 @@ class _Stop:
     def __init__(self) -> None:
         self.received = 0
         self.at_once = False
+        self.told = False
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if self.at_once or self.received:
-            os.write(2, f"{_sentence(number)}\n".encode() if not self.received and _is_first() else b"")
+            os.write(2, b"" if self.told or not _is_first() else f"{_sentence(self.received or number)}\n".encode())
             os._exit(128 + number)
         self.received = number
         raise Stopped

@@ -59,6 +59,14 @@ def test_nothing_is_printed_before_a_refusal(results: Path, capsys) -> None:
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(("best", "told"), [(5, True), (6, False)])
+def test_models_from_the_warm_up_are_pointed_out(tmp_path: Path, capsys, best: int, told: bool) -> None:
+    record = training_record(loss="lmh", warmup_epochs=5.0) | {"best_epoch": best}
+    main(CompareOptions((str(write_result(tmp_path / "test.json", record)),)))
+    said = capsys.readouterr().err
+    assert ("models of these rows are from the warm-up, before the objective began: VSEpp" in said) == told
+
+
 def test_results_of_two_commits_are_pointed_out(results: Path, capsys) -> None:
     record = training_record(seed=2)
     record["environment"] = {"commit": "1" * 40, "dirty": True}

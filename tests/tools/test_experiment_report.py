@@ -72,6 +72,18 @@ def test_within_one_percent_is_the_first_epoch_that_near(tmp_path: Path) -> None
     assert (table(plan)[0]["within 1 %"], table(plan)[0]["best epoch"]) == ("2", "3")
 
 
+def test_models_from_the_warm_up_are_pointed_out(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    warm, other = (finish(task(plan, "LMH", seed), 60.0) for seed in (0, 1))
+    for done, warmup in ((warm, 3.0), (other, 2.0)):
+        record = json.loads((done.folder / "run.json").read_text())
+        record["options"]["warmup_epochs"] = warmup
+        (done.folder / "run.json").write_text(json.dumps(record))
+    write_report(plan, [warm, other])
+    note = "Best models from the warm-up, before the objective began: demo, LMH, seed 0.\n"
+    assert note in (plan.folder / "report" / "report.md").read_text()
+
+
 def test_seeds_come_in_their_order_whatever_finished_first(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     write_report(plan, [finish(task(plan, "LMH", seed), 60.0 + seed) for seed in (1, 0)])

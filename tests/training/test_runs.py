@@ -17,12 +17,14 @@ from vse.errors import InputError
 from vse.losses import MaxHinge
 from vse.nn.network import EmbeddingNetwork
 from vse.options import TrainingOptions
+from vse.training.record import describe_start
 from vse.training.runs import (
     Interrupt,
     Interrupted,
     Progress,
     Run,
     begin_run,
+    check_start,
     claim_folders,
     lock_folders,
     random_states,
@@ -57,9 +59,13 @@ def save(run: Run, network: Network, with_state: bool = True) -> None:
     checkpoints.save(run.checkpoint, content)
 
 
-def resumed(run: Run, network: Network, source: str = "auto", order: dict[str, int] = ORDER) -> Any:
+def resumed(
+    run: Run, network: Network, source: str = "auto", order: dict[str, int] = ORDER, num_epochs: int = 3
+) -> Any:
     optimizer = torch.optim.Adam(network.parameters())
-    return resume(source, "VSEpp", run, network, MaxHinge(), optimizer, None, order, {"options": {}})
+    return resume(
+        source, "VSEpp", run, network, MaxHinge(), optimizer, None, order, {"options": {"num_epochs": num_epochs}}
+    )
 
 
 def test_what_can_be_repeated_stops_at_once() -> None:
@@ -163,3 +169,25 @@ def test_a_model_without_the_state_of_its_run_is_not_resumed(run: Run) -> None:
     save(run, Network(), with_state=False)
     with pytest.raises(InputError, match=r"without the state of its run; .* with --init_model"):
         resumed(run, Network(), source=str(run.checkpoint))
+
+
+def test_a_run_is_not_resumed_to_fewer_epochs_than_it_has(run: Run) -> None:
+    save(run, Network())
+    with pytest.raises(InputError, match="has trained into epoch 2, beyond --num_epochs 1; give at least 2"):
+        resumed(run, Network(), num_epochs=1)
+    resumed(run, Network(), num_epochs=2)
+
+
+def test_a_run_goes_on_only_from_the_start_that_it_had(run: Run, tmp_path: Path) -> None:
+    paths = [tmp_path / "one.pth.tar", tmp_path / "other.pth.tar"]
+    for number, path in enumerate(paths):
+        checkpoints.save(path, Checkpoint("VSEpp", [{"weight": torch.full((2,), float(number))}], {}))
+    earlier = {"started_from": describe_start(checkpoints.load(paths[0], "VSEpp"))}
+    check_start(str(paths[0]), "VSEpp", run.checkpoint, earlier)
+    check_start(str(tmp_path / "gone"), "VSEpp", run.checkpoint, earlier)
+    with pytest.raises(
+        InputError, match=r"started from the weights \w{8} of .*one.pth.tar, while --init_model .*other"
+    ):
+        check_start(str(paths[1]), "VSEpp", run.checkpoint, earlier)
+    with pytest.raises(InputError, match="did not start from other weights; go on without --init_model"):
+        check_start(str(paths[1]), "VSEpp", run.checkpoint, {"started_from": None})

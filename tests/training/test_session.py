@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from vse.checkpoints import Checkpoint
 from vse.errors import InputError
 from vse.losses import build_objective, resolve
 from vse.options import DataOptions, TrainingOptions, with_values
+from vse.training.loop import train
 from vse.training.recipe import Recipe
 from vse.training.runs import Interrupt, Run
 from vse.training.session import Session, open_session
@@ -78,3 +81,22 @@ def test_noise_refuses_captions_that_tell_their_image(options: Options, run: Run
     noisy = with_values(options, {"noise": 0.4, "noise_protocol": "captions", "loss": "lseh"})
     with pytest.raises(InputError, match="--same_image_key legacy_div5: finds a caption's true image"):
         opened(with_values(noisy, {"same_image_key": "legacy_div5"}), run)
+
+
+def test_a_missing_tracker_is_refused_before_a_run_is_moved(options: Options, run: Run, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    run.folder.mkdir()
+    run.checkpoint.write_text("an earlier run")
+    options.training = TrainingOptions(logger_name=str(run.folder), track="wandb")
+    with pytest.raises(InputError, match="--track wandb: not installed"):
+        train(networks.folder("VSEpp"), options, build_objective(resolve(options.objective)))
+    assert [path.name for path in run.folder.iterdir()] == [run.checkpoint.name]
+
+
+@pytest.mark.parametrize(("warmup", "told"), [(1.0, True), (0.5, False)])
+def test_a_run_that_is_all_warm_up_says_so(options: Options, run: Run, capsys, warmup: float, told: bool) -> None:
+    options.training = TrainingOptions(logger_name=str(run.folder), num_epochs=1, device="cpu")
+    options.objective = resolve(replace(options.objective, loss="lmh", warmup_epochs=warmup))
+    train(networks.folder("VSEpp"), options, build_objective(options.objective))
+    said = capsys.readouterr().err
+    assert ("--warmup_epochs 1: the run of 1 epochs ends within its warm-up, before MaxHinge" in said) == told

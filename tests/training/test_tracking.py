@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vse.errors import InputError
-from vse.training.tracking import TRACKERS, open_tracker
+from vse.training.tracking import TRACKERS, check_tracker, open_tracker
 
 
 class Library:
@@ -43,10 +43,10 @@ def test_a_run_is_named_sent_and_ended(name: str, tmp_path: Path, monkeypatch) -
     assert library.calls[-1][0] in ("finish", "end_run")
 
 
-def test_a_missing_library_is_refused_with_its_name(tmp_path: Path, monkeypatch) -> None:
+def test_a_missing_library_is_refused_with_its_name(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match=r"--track wandb: not installed; pip install wandb"):
-        open_tracker("wandb", tmp_path, {})
+        check_tracker("wandb")
 
 
 def test_a_service_out_of_reach_does_not_stop_the_run(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -60,6 +60,10 @@ class Row:
         """Return the metric of every seed."""
         return [float(result.metrics[metric]) for result in self.results.values()]
 
+    def trainings(self) -> list[dict[str, Any]]:
+        """Return the records of the runs that trained its models, of every seed; of some nothing is recorded."""
+        return [m["record"] for result in self.results.values() for m in result.record["models"] if m["record"]]
+
 
 def find_evaluations(paths: Iterable[str | Path], fold5: bool = False) -> list[Evaluation]:
     """Read results, from files and from all of folders; a file that is named twice is read once.
@@ -143,6 +147,12 @@ def refuse_unlike(evaluations: Sequence[Evaluation]) -> None:
                         f"{other.path}: {part} {key.replace('_', ' ')} {short(two)}, while {first.path} has "
                         f"{short(one)}; results of other data, splits or protocols cannot stand in one table"
                     )
+
+
+def chosen_in_warmup(record: Mapping[str, Any]) -> bool:
+    """Whether a run's best model is from its warm-up, so that its objective itself has taken no step."""
+    warmup, best = record["options"].get("warmup_epochs"), record.get("best_epoch")
+    return bool(warmup) and best is not None and best <= warmup
 
 
 def metrics_cells(rows: Sequence[Row], form: Format = "markdown") -> tuple[list[str], list[list[Cell]]]:
@@ -283,8 +293,8 @@ def _check_metrics(result: Evaluation) -> None:
     ranks = result.image_to_text, result.text_to_image, result.caption_image
     for name in COLUMNS:
         value = result.metrics.get(name)
-        right = type(value) in (int, float) and math.isfinite(value)
-        if right and name in METRICS and "folds" not in result.record["protocol"]:
+        right = isinstance(value, (int, float)) and math.isfinite(value)
+        if isinstance(value, (int, float)) and name in METRICS and "folds" not in result.record["protocol"]:
             right = math.isclose(value, query_hits(*ranks, name).value(), abs_tol=1e-6)
         if not right:
             raise InputError(f"{result.path}: {name} is {value}, which its ranks do not give; evaluate again")

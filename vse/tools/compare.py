@@ -11,6 +11,7 @@ from vse.errors import InputError
 from vse.evaluation.comparison import (
     DIFFERENCES_NOTE,
     Row,
+    chosen_in_warmup,
     differences,
     differences_cells,
     find_evaluations,
@@ -43,9 +44,9 @@ def main(options: CompareOptions) -> None:
     if options.format == "markdown":
         print(f"{_title(rows[0], options.fold5)}\n")
     if options.format == "csv":  # one table, which programs read
-        blank: list[Cell] = [""] * len(found_heads)
-        more = {row[0]: row for row in found_cells}
-        heads, cells = [*heads, *found_heads[1:]], [[*row, *more.get(row[0], blank)[1:]] for row in cells]
+        blank: list[Cell] = [""] * len(found_heads[1:])
+        compared = {name: rest for name, *rest in found_cells}
+        heads, cells = [*heads, *found_heads[1:]], [[*row, *compared.get(row[0], blank)] for row in cells]
     print(format_table(heads, cells, options.format))
     others = other_differences(
         [row.configuration for row in rows], [row.chosen for row in rows], [r.name for r in rows]
@@ -55,6 +56,9 @@ def main(options: CompareOptions) -> None:
     commits = {_version(result.record) for row in rows for result in row.results.values()}
     if len(commits) > 1:
         warn(f"these results were made with {len(commits)} versions of the code: {', '.join(sorted(commits))}")
+    warming = [row.name for row in rows if any(map(chosen_in_warmup, row.trainings()))]
+    if warming:
+        warn(f"models of these rows are from the warm-up, before the objective began: {'; '.join(warming)}")
     unfinished = list(map(str, unfinished_runs(options.results)))
     if unfinished:
         more = f" and {len(unfinished) - 10} more" if len(unfinished) > 10 else ""

@@ -4,11 +4,13 @@ PAGE = """{% extends "base" %}
 {% block style %}
   .scroll { overflow-x: auto; margin: 1rem 0 }
   .scroll table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums }
+  .scroll th, .scroll td { padding-inline: .5rem; overflow-wrap: normal }
   .scroll td { white-space: nowrap; vertical-align: top }
   .scroll th { font-weight: 600; vertical-align: bottom; border-bottom: 2px solid var(--soft) }
   .scroll th:first-child, .scroll td:first-child { position: sticky; left: 0; background: var(--page); min-width: 7rem;
-         white-space: normal }
-  .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1rem }
+         white-space: normal; overflow-wrap: anywhere }
+  .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1rem;
+         align-items: start }
   .figures figure img { height: auto; background: #fff } .figures figcaption { margin: 0 0 .35rem; font-weight: 600 }
   main > p, section > p { max-width: 75ch } pre { overflow-x: auto; background: var(--card); padding: .7rem;
          font-size: 12px }

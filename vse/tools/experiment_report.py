@@ -16,6 +16,7 @@ from vse.errors import InputError
 from vse.evaluation.comparison import (
     DIFFERENCES_NOTE,
     Row,
+    chosen_in_warmup,
     differences,
     differences_cells,
     refuse_unlike,
@@ -261,14 +262,20 @@ def _notes(plan: Plan, results: Sequence[Result], missing: Sequence[str]) -> Ite
                 f"Selecting on test instead of dev would add {gain:.1f} to rsum on average over {len(pairs)} runs; "
                 "such numbers cannot be compared with these."
             )
+    warming = [result.task.name for result in trained if chosen_in_warmup(result.record)]
+    if warming:
+        yield f"Best models from the warm-up, before the objective began: {_first_ten(warming)}."
     if missing:
-        rest = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-        yield f"Not finished: {'; '.join(missing[:10])}{rest}."
+        yield f"Not finished: {_first_ten(missing)}."
     versions = {
         f"{str(made['commit'])[:12]}{' with changes' if made['dirty'] else ''} on {made['host']}, {made['device_name']}"
         for made in (result.record["environment"] for result in trained)
     }
     yield f"Trained by {'; '.join(sorted(versions))}."
+
+
+def _first_ten(names: Sequence[str]) -> str:
+    return "; ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _markdown(plan: Plan, sections: Sequence[Section], notes: Sequence[str]) -> str:

@@ -56,9 +56,6 @@ class RunLog:
         options: shown by TensorBoard and the tracking service.
         track: tracking service, see `vse.training.tracking.TRACKERS`.
         writes: this is the first process.
-
-    Raises:
-        InputError: the tracking service's library is not installed.
     """
 
     def __init__(

@@ -25,6 +25,7 @@ from vse.options import EncoderOptions, as_dict
 from vse.text.words import Words
 from vse.training import optimizers
 from vse.training.gather import gather_rows, largest_of_all
+from vse.training.guards import warmup_of
 from vse.training.logs import RunLog
 from vse.training.recipe import Recipe, RunOptions
 from vse.training.runs import (
@@ -40,6 +41,7 @@ from vse.training.runs import (
 )
 from vse.training.session import Session, TakenStep, open_session
 from vse.training.step import StepResult
+from vse.training.tracking import check_tracker
 
 BAD_LOSSES = 3
 """Non-finite losses in a row that end a run."""
@@ -66,6 +68,7 @@ def train(folder: NetworkFolder, options: RunOptions, objective: Objective, reci
     if isinstance(options.network, EncoderOptions):
         check_towers(options.network.towers)
     check_combination(options.objective, folder.pairwise, folder.bounded(options.network))
+    check_tracker(options.training.track)
     run = begin_run(options.training)
     shares = options.training.sync_batchnorm and run.world_size > 1  # one process has nobody to share with
     training = replace(options.training, sync_batchnorm=shares, precision=precision_of(options.training, run.device))
@@ -97,6 +100,12 @@ def train_and_save(
     data = session.data.pairs.split.captions_file.parent
     claim_folders(run, resumes_own(options.training, run), as_dict(options), data)
     say(f"objective: {objective}")
+    warmup, epochs = warmup_of(objective), options.training.num_epochs
+    if run.rank == 0 and warmup is not None and warmup.epochs >= epochs:
+        warn(
+            f"--warmup_epochs {warmup.epochs:g}: the run of {epochs} epochs ends within its warm-up, before "
+            f"{warmup.objective} begins; give fewer, or more --num_epochs"
+        )
     log = open_log(session)
     try:
         run_epochs(session, log)

@@ -278,8 +278,38 @@ def resume(
             torch.cuda.set_rng_state(states["cuda"], run.device)
     except (TypeError, KeyError, RuntimeError):
         raise InputError(f"{path}: its progress or random states are damaged; use another copy") from None
+    epochs = record["options"]["num_epochs"]
+    if (progress.epoch, progress.position) > (epochs, 0):
+        begun = progress.epoch + (progress.position > 0)
+        raise InputError(f"{path}: has trained into epoch {begun}, beyond --num_epochs {epochs}; give at least {begun}")
     say(f"{path}: resuming after step {progress.step}, epoch {progress.epoch}")
     return progress, earlier
+
+
+def check_start(source: str, name: str, path: Path, earlier: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that started from other weights than `--init_model` gives now.
+
+    Args:
+        path: the run's checkpoint.
+        earlier: the record in it.
+
+    Raises:
+        InputError: it started from others, or from none. A file that is not there any more is taken for the same.
+    """
+    before = earlier["started_from"]
+    if before is None:
+        raise InputError(
+            f"{path}: this run did not start from other weights; go on without --init_model, or begin a new run from "
+            f"{source} with another --logger_name"
+        )
+    if not Path(source).exists():
+        return
+    weights = describe_start(published.load(Path(source), name))["weights_sha256"]
+    if weights != before["weights_sha256"]:
+        raise InputError(
+            f"{path}: this run started from the weights {before['weights_sha256'][:8]} of {before['path']}, while "
+            f"--init_model {source} has {weights[:8]}; go on without it, or begin a new run with another --logger_name"
+        )
 
 
 def initialise(source: str, name: str, network: Network) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from vse.training.runs import (
     Interrupt,
     Progress,
     Run,
+    check_start,
     initialise,
     lock_folders,
     resume,
@@ -129,8 +130,11 @@ def open_session(
     if training.resume is not None:
         parts = (network, objective, optimizer, session.average)
         session.progress, earlier = resume(training.resume, folder.name, run, *parts, session.order, content)
-    if training.init_model is not None and session.progress.step == 0:
-        content["started_from"] = initialise(training.init_model, folder.name, network)
+    if training.init_model is not None:
+        if session.progress.step == 0:
+            content["started_from"] = initialise(training.init_model, folder.name, network)
+        elif earlier is not None:
+            check_start(training.init_model, folder.name, run.checkpoint, earlier)
     if session.average is not None and session.average.updates == 0:
         session.average.restart()  # the weights may have been loaded just now
     session.record = RunRecord(content, earlier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,18 +69,20 @@ TRACKERS: dict[str, Callable[[Any, Path, Mapping[str, Any]], Tracker]] = {
 """Values of `--track`, which are also the names of the libraries."""
 
 
-def open_tracker(name: str, folder: Path, options: Mapping[str, Any]) -> Tracker | None:
-    """Begin to track a run under the name of its folder; None, with a warning, if the service cannot be reached.
+def check_tracker(name: str | None) -> None:
+    """Refuse a service whose library is not installed, before a run writes anything.
 
     Raises:
-        InputError: the library is not installed.
+        InputError: which one to install.
     """
+    if name is not None and importlib.util.find_spec(name) is None:
+        raise InputError(f"--track {name}: not installed; pip install {name}, or leave the flag out")
+
+
+def open_tracker(name: str, folder: Path, options: Mapping[str, Any]) -> Tracker | None:
+    """Begin to track a run under the name of its folder; None, with a warning, if the service cannot be reached."""
     try:
-        library = importlib.import_module(name)
-    except ImportError:
-        raise InputError(f"--track {name}: not installed; pip install {name}, or leave the flag out") from None
-    try:
-        return TRACKERS[name](library, folder, options)
+        return TRACKERS[name](importlib.import_module(name), folder, options)
     except Exception as problem:
         warn(f"--track {name}: cannot begin ({problem}); the run goes on without it")
         return None
