@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from vse.console import printable
+
 ROOT = Path(__file__).resolve().parent.parent
 
 PRINTING = """
@@ -53,6 +55,11 @@ def test_a_reader_that_leaves_does_not_end_the_run(tmp_path: Path) -> None:
     os.close(writing)
     assert (tmp_path / "done").exists()
     assert (finished.returncode, finished.stderr) == (141, "")
+
+
+def test_names_cannot_command_the_terminal() -> None:
+    assert printable("Köln 狗.jpg") == "Köln 狗.jpg"
+    assert printable("a\nb\x1b[31m\u202e") == r"a\nb\x1b[31m\u202e"
 
 
 def test_an_ascii_terminal_shows_question_marks(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ def complain(line: str) -> None:
     _print(line, sys.stderr)
 
 
+def printable(text: str) -> str:
+    """Escape what is no character to read, such as line ends and commands to the terminal, in a name or a sentence."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def any_character() -> None:
     """Let terminals of few characters show `?` for the others."""
     for stream in (sys.stdout, sys.stderr):

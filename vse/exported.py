@@ -28,6 +28,18 @@ def is_exported(path: str | Path) -> bool:
     return str(path).startswith(HUB) or Path(path).is_dir()
 
 
+def refuse_other_files(folder: Path) -> None:
+    """Refuse a folder with a README.md or config.json of something else, which an export would replace.
+
+    Raises:
+        InputError: which file.
+    """
+    for name, mark in ((CARD, "library_name: vse"), (CONFIG, '"library_name": "vse"')):
+        path = folder / name
+        if path.exists() and mark not in read_text(path, errors="replace"):
+            raise InputError(f"{path}: not of an export, which would replace it; give an empty or a new folder")
+
+
 def write_exported(
     checkpoint: Checkpoint, folder: Path, extraction: Mapping[str, Any] | None, card: str, commit: str | None
 ) -> None:

@@ -71,6 +71,14 @@ def test_ids_and_names_beside_the_matrices_are_passed_over(tmp_path: Path) -> No
         read_arrays(f"{tmp_path / 'a.npz'}:ids")
 
 
+def test_an_archive_of_nothing_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors.torch").save_file({}, tmp_path / "a.safetensors")
+    np.savez(tmp_path / "a.npz")
+    for suffix in ("safetensors", "npz"):
+        with pytest.raises(InputError, match="holds no matrix of numbers"):
+            read_arrays(tmp_path / f"a.{suffix}")
+
+
 def test_embeddings_are_compared_by_cosine_or_inner_product() -> None:
     images, captions = torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     assert similarities(images, captions).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]

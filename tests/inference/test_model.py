@@ -110,6 +110,9 @@ def test_a_checkpoint_without_the_shape_of_its_images_is_refused(tmp_path: Path)
         (np.zeros((0, 4, 6), np.float32), "expected floating-point"),
         ([], "at least one"),
         (["no.jpg"], "no such picture"),
+        ([[1.0, 2.0]], "expected an array of features"),
+        (3.0, "expected an array of features"),
+        (np.stack([np.zeros((4, 6), np.float32), np.full((4, 6), np.inf, np.float32)]), "row 1 holds NaN or infinity"),
     ],
 )
 def test_unusable_images_are_refused(model: vse.Model, images: object, words: str) -> None:
@@ -182,6 +185,25 @@ def test_a_network_of_pictures_reads_picture_files(tmp_path: Path) -> None:
     assert model.score(paths, ["a dog"]).shape == (2, 1)
     with pytest.raises(InputError, match="reads pictures, not features"):
         model.encode_images(np.zeros((1, *shape), np.float32))
+
+
+def test_pictures_in_memory_are_encoded_as_their_files(tmp_path: Path) -> None:
+    model = vse.load(write_checkpoint(tmp_path / "m.pth.tar", shape=(3, 224, 224), cnn_type="resnet18"), device="cpu")
+    path = write_picture(tmp_path / "a.png")
+    picture = Image.open(path)
+    from_files = model.encode_images([path, path]).vectors
+    assert torch.equal(model.encode_images([picture, path]).vectors, from_files)
+    assert torch.equal(model.encode_images(picture.convert("CMYK")).vectors.isfinite(), torch.ones(1, 8, dtype=bool))
+    with pytest.raises(InputError, match="convert it to RGB"):
+        model.encode_images(picture.convert("HSV"))
+
+
+def test_features_of_every_precision_and_order_are_encoded(model: vse.Model) -> None:
+    given = torch.from_numpy(features(3)).bfloat16()
+    same = given.float().numpy()
+    expected = model.encode_images(same).vectors
+    for images in (given, same.astype(np.float64), same.astype(">f4"), np.asfortranarray(same)):
+        assert torch.equal(model.encode_images(images).vectors, expected)
 
 
 def test_region_counts_may_differ_where_the_network_allows_it(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.search.indexed import build
 from tests.trained import CAPTIONS, features
 from vse.errors import InputError
+from vse.nn.network import Embeddings
 from vse.search import approximate
 from vse.search.find import find
-from vse.search.store import Item
+from vse.search.store import Index, Item
 
 pytest.importorskip("faiss")
 
@@ -25,6 +27,13 @@ def test_faiss_finds_what_an_exact_search_finds(kind: approximate.Kind, tmp_path
     fast = find(model, index, "images", query, "captions", k=5, candidates=20)
     assert fast.how == f"20 of 40 images scored, candidates by FAISS {kind}"
     assert [hit.item for hit in fast.hits] == [hit.item for hit in exact.hits]
+
+
+def test_copies_of_an_item_do_not_lower_the_recall(tmp_path: Path) -> None:
+    copies = torch.randn(1, 8).expand(40, 8).clone()
+    index = Index(tmp_path, {"weights_sha256": ""})
+    index.update("images", [Item(str(row), "", "") for row in range(40)], lambda places: Embeddings(copies[places]))
+    assert approximate.build(index, "images", "flat") == 100
 
 
 def test_ivfpq_wants_enough_vectors(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,6 +67,14 @@ def test_sgraf_scores_the_candidates_of_its_global_vectors(tmp_path: Path) -> No
     everything = find(model, index, "images", query, "captions", k=3, candidates=10, exact=True)
     assert everything.how == "every item scored"
     assert everything.hits[0].score == pytest.approx(scores[:, 0].max().item(), abs=1e-6)
+
+
+def test_vectors_that_are_damaged_are_refused(tmp_path: Path) -> None:
+    model, index, _ = build(tmp_path)
+    path = next((tmp_path / "index").glob("images-*.vectors.npy"))
+    np.save(path, np.load(path) * np.nan)
+    with pytest.raises(InputError, match="holds NaN or infinity; make the index again"):
+        find(model, index, "images", model.encode_text("a dog"), "captions")
 
 
 def test_of_equal_scores_the_earlier_row_comes_first(tmp_path: Path) -> None:

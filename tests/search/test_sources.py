@@ -86,6 +86,15 @@ def test_a_folder_without_pictures_is_refused(model: vse.Model, tmp_path: Path) 
         open_sources(model, str(tmp_path / "empty"), "test", False)
 
 
+def test_a_broken_row_of_features_is_named(model: vse.Model, tmp_path: Path) -> None:
+    array = features(3)
+    array[2, 0, 0] = np.nan
+    np.save(tmp_path / "mine.npy", array)
+    [source] = open_sources(model, str(tmp_path / "mine.npy"), "test", False)
+    with pytest.raises(InputError, match=r"mine.npy: row 2 holds NaN"):
+        source.encode([0, 2])
+
+
 def test_nothing_of_that_name_is_refused(model: vse.Model) -> None:
     with pytest.raises(InputError, match="nowhere"):
         open_sources(model, "nowhere", "test", False)

@@ -108,6 +108,14 @@ def test_a_key_twice_is_refused(tmp_path: Path) -> None:
         filled(tmp_path, "aba")
 
 
+def test_an_interrupted_first_call_leaves_an_index(tmp_path: Path) -> None:
+    Index(tmp_path, HEAD)
+    (tmp_path / "images-00000.vectors.npy").write_bytes(b"half a shard")
+    index = Index(tmp_path, HEAD)
+    index.update("images", items("a"), lambda places: Embeddings(torch.ones(1, 1)))
+    assert Index(tmp_path).rows("images") == 1
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match=r"holds thesis\.txt and is no index"):

@@ -74,6 +74,18 @@ def test_an_export_keeps_how_features_are_made(tmp_path: Path) -> None:
     assert "efficientnet_lite0" in (folder / "README.md").read_text()
 
 
+@pytest.mark.parametrize("name", ["README.md", "config.json"])
+def test_files_of_something_else_are_not_replaced(name: str, tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "model.pth.tar")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("my own")
+    with pytest.raises(InputError, match=f"{name}: not of an export"):
+        main(ExportOptions(str(path), str(tmp_path / "out")))
+    assert (tmp_path / "out" / name).read_text() == "my own"
+    for _ in range(2):
+        main(ExportOptions(str(path), str(tmp_path / "new")))
+
+
 def test_a_licence_of_two_lines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--license"):
         export(tmp_path, license="mit\nx: y")

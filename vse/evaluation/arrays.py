@@ -64,7 +64,10 @@ def _load(file: Path) -> dict[str, Tensor]:
         except ImportError:
             raise InputError(f"{file}: needs the package safetensors: pip install 'vse[eval]'") from None
         with open_regular(file):  # a pipe would be waited for
-            return load_file(file)
+            found: dict[str, Tensor] = load_file(file)
+        if not found:
+            raise InputError(f"{file}: holds no matrix of numbers; expected scores or embeddings")
+        return found
     if file.suffix not in SUFFIXES:
         raise InputError(f"{file}: an unknown form; expected .npy, .npz or .safetensors")
     arrays = {file.stem: read_npy(file, "c")} if file.suffix == ".npy" else _unpacked(file)

@@ -6,19 +6,19 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from vse import networks
 from vse.console import warn
 from vse.data.batches import Captions, EvaluationData, caption_batches, image_batches
 from vse.data.datasets import Split
-from vse.data.feature_writer import to_dtype
 from vse.data.features import Features
 from vse.data.images import RawImages
 from vse.data.index_writer import write_index
@@ -40,8 +40,11 @@ from vse.text.word_pieces import WordPieces
 GIVEN = Path("<given>")
 """Folder of data that come from no folder; networks look there for files beside them and find none."""
 
-ImagesGiven = np.ndarray | Tensor | Split | str | Path | Sequence[str | Path]
-"""Features [n, R, D] or [n, D], a split, or picture files."""
+PictureGiven = str | Path | Image.Image
+"""A picture file, or a picture in memory."""
+
+ImagesGiven = np.ndarray | Tensor | Split | PictureGiven | Sequence[PictureGiven]
+"""Features [n, R, D] or [n, D], a split, or pictures."""
 
 
 class _HasVocabulary(Protocol):
@@ -154,8 +157,9 @@ class Model:
         """Encode images, in order -> one vector each (`.vectors` [N, E]), or what the network scores pairs with.
 
         Args:
-            images: features [n, *image_shape], a split, or picture files. Pictures go through the extractor that the
-                features of the training data were made with, unless the network reads pictures itself.
+            images: features [n, *image_shape], a split, or pictures, as files or in memory. Pictures go through the
+                extractor that the features of the training data were made with, unless the network reads pictures
+                itself.
 
         Raises:
             InputError: images of another shape than the network reads, pictures that cannot be decoded, or pictures
@@ -164,14 +168,23 @@ class Model:
         if isinstance(images, Split):
             self._check_shape(images.images.shape, str(images.captions_file.parent))
             return self._encode_images(self._completed(images))
-        if isinstance(images, (np.ndarray, Tensor)):
-            return self._encode_features(images.detach().cpu().numpy() if isinstance(images, Tensor) else images)
-        paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(path) for path in images]
-        if not paths:
-            raise InputError("encode_images: expected features, a split or picture files, at least one")
+        if isinstance(images, Tensor):
+            images = (images.float() if images.is_floating_point() else images).detach().cpu().numpy()
+        if isinstance(images, np.ndarray):
+            return self._encode_features(images)
+        several = isinstance(images, Iterable) and not isinstance(images, (str, Path, Image.Image))
+        given = list(cast(Iterable[PictureGiven], images)) if several else [cast(PictureGiven, images)]
+        if not given or not all(isinstance(picture, (str, Path, Image.Image)) for picture in given):
+            raise InputError("encode_images: expected an array of features, a split or pictures, at least one")
+        with tempfile.TemporaryDirectory() as folder:
+            files = [_file(picture, Path(folder, f"{place}.tif")) for place, picture in enumerate(given)]
+            return self._encode_files(files)
+
+    def _encode_files(self, paths: list[Path]) -> Encoding:
         missing = [path for path in paths if not path.is_file()]
         if missing:
-            raise InputError(f"{missing[0]}: no such picture, and {len(missing) - 1} more of {len(paths)} are missing")
+            more = f", and {len(missing) - 1} more of {len(paths)} are missing" if len(missing) > 1 else ""
+            raise InputError(f"{missing[0]}: no such picture{more}; expected picture files")
         if self.reads_pictures:
             return self._encode_pictures(paths)
         if self.extraction is None:
@@ -285,7 +298,22 @@ class Model:
 
 
 def _features(array: np.ndarray) -> Features:
-    return Features(GIVEN / "given_ims.npy", np.ascontiguousarray(to_dtype(array, str(array.dtype), "features given")))
+    return Features(GIVEN / "given_ims.npy", np.ascontiguousarray(array, np.float32))  # which says what row is broken
+
+
+def _file(picture: PictureGiven, place: Path) -> Path:
+    """Return the file of a picture; one in memory is written to `place` first.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    if not isinstance(picture, Image.Image):
+        return Path(picture)
+    try:
+        picture.save(place, "TIFF", exif=picture.getexif())
+    except (OSError, ValueError, KeyError) as problem:
+        raise InputError(f"{picture}: cannot be read ({problem}); convert it to RGB") from None
+    return place
 
 
 def load(

@@ -105,6 +105,8 @@ def _ranked(index: Index, side: Side, score: Score, k: int) -> list[tuple[int, f
     first = 0
     for shard in index.shards[side]:
         scores = score(shard.encoding())
+        if scores.isnan().any():
+            raise InputError(f"{shard.folder / shard.name}: holds NaN or infinity; make the index again")
         best += [(first + row, float(scores[row])) for row in _order(scores, k).tolist()]
         best = sorted(best, key=lambda entry: (-entry[1], entry[0]))[:k]
         first += shard.rows

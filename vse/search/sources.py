@@ -13,7 +13,7 @@ import torch
 
 from vse.console import warn
 from vse.data.datasets import Split
-from vse.data.features import open_features
+from vse.data.features import Features, open_features
 from vse.data.ids import find_folder
 from vse.data.images import RawImages, find_broken, open_picture
 from vse.data.index import read_lines
@@ -54,7 +54,14 @@ def open_sources(model: Model, name: str, split: str, skip_broken: bool) -> list
         return [_of_features(model, path)]
     if path.is_file() or (path.is_dir() and not any(path.glob("*_caps.txt"))):
         return [_of_pictures(model, path, skip_broken)]
-    folder = find_folder(name)
+    try:
+        folder = find_folder(name)
+    except InputError as problem:
+        if path.exists():
+            raise
+        raise InputError(
+            f"{name}: no such folder, picture or .npy file; as the name of a data set: {problem}"
+        ) from None
     return _of_split(model, model.trained.reader.open_split(folder, split))
 
 
@@ -88,8 +95,13 @@ def _of_features(model: Model, path: Path) -> ItemSource:
     array = open_features(path)
     key = str(path.resolve())
     items = [Item(f"{key}:{row}", f"{path.name} row {row}", _digest(array[row])) for row in range(len(array))]
+    features = Features(path, array)
     return ItemSource(
-        "images", f"{key}:", items, lambda places: model.encode_images(np.asarray(array[places])), PICTURES_AT_A_TIME
+        "images",
+        f"{key}:",
+        items,
+        lambda places: model.encode_images(features.read(np.array(places))),
+        PICTURES_AT_A_TIME,
     )
 
 

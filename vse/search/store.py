@@ -159,6 +159,7 @@ class Index:
             self.shards: dict[Side, list[Shard]] = {side: [] for side in SIDES}
             self.next = 0
             self.approximate: dict[str, Any] = {}
+            self.save()  # from now on an interrupted call leaves an index
             return
         self._read()
         if head is not None:

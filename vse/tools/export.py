@@ -12,7 +12,7 @@ from jinja2 import Environment
 from vse import networks
 from vse.console import say
 from vse.errors import InputError
-from vse.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, write_exported
+from vse.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, refuse_other_files, write_exported
 from vse.files import writable_folder
 from vse.inference.model import Model, load
 from vse.records import environment
@@ -62,12 +62,14 @@ def main(options: ExportOptions) -> None:
     """Write the folder and load it again, which must give the same weights to the bit.
 
     Raises:
-        InputError: not a checkpoint with the shape of its images, or a folder that cannot be written.
+        InputError: not a checkpoint with the shape of its images, or a folder that cannot be written or holds files of
+            something else.
     """
     if not options.license.strip() or not options.license.isprintable():
         raise InputError(f"--license {options.license!r}: expected an identifier such as apache-2.0")
     model = load(options.model, device="cpu", features=options.features)
     folder = writable_folder(options.out, "--out")
+    refuse_other_files(folder)
     if options.onnx:
         difference = write_onnx(model, folder)
         say(f"{IMAGES} and {CAPTIONS} compute what torch does, to {difference:.1g}")

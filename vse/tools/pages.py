@@ -71,7 +71,7 @@ BASE = """<!doctype html>
 <nav id="top">
 <a href="#top">Top</a>
 {%- for anchor, text in sections %}
-<a href="#{{ anchor }}">{{ text }}</a>
+<a href="#{{ anchor }}">{{ text | truncate(60) }}</a>
 {%- endfor %}
 </nav>
 <main>

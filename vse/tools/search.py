@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from vse.console import complain, say
+from vse.console import complain, printable, say
 from vse.data.images import open_picture
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
@@ -93,10 +93,10 @@ def _answer(options: SearchOptions, model: Model, index: Index, query: str, pict
 
 
 def _print(answer: dict[str, Any]) -> None:
-    rows = [[hit["rank"], f"{hit['score']:.4f}", hit["name"]] for hit in answer["hits"]]
+    rows = [[hit["rank"], f"{hit['score']:.4f}", printable(hit["name"])] for hit in answer["hits"]]
     headers = ["", "score", "image" if answer["find"] == "images" else "caption"]
     table = tabulate(rows, headers=headers, disable_numparse=True)
-    say(f"{answer['query']}  ({answer['how']})\n{table}\n")
+    say(f"{printable(answer['query'])}  ({answer['how']})\n{table}\n")
 
 
 def _plain(hit: dict[str, Any]) -> dict[str, Any]:
