@@ -188,6 +188,17 @@ def test_damaged_lines_are_set_aside_with_a_warning(tmp_path: Path, capsys) -> N
     assert "3 damaged lines moved to metrics.jsonl.damaged" in capsys.readouterr().err
 
 
+def test_validations_that_a_resumed_run_makes_again_are_dropped(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    for step in (2, 4):
+        log.add({"loss": torch.tensor(1.0)}, 16)
+        log.training(step, NUMBERS, TAGS)
+        log.validation(step, METRICS, TAGS, best=True)
+    log.close()
+    open_log(tmp_path, step=4, validated=2).close()
+    assert [(row["kind"], row["step"]) for row in rows_of(tmp_path)] == [("train", 2), ("dev", 2), ("train", 4)]
+
+
 def test_a_log_that_cannot_be_written_costs_one_warning(tmp_path: Path, capsys) -> None:
     (tmp_path / "metrics.jsonl").mkdir()
     log = open_log(tmp_path)

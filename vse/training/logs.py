@@ -50,6 +50,7 @@ class RunLog:
 
     Args:
         step: step at which the run goes on; what an interrupted run logged after it is dropped.
+        validated: step of the last validation that the run knows of; default: `step`. Later ones are made again.
         pairs_per_step: pairs of a full batch, over all processes.
         window: steps that a training row's losses are averaged over (`--log_step`).
         selected_by: name of the score that chooses the best model.
@@ -63,6 +64,7 @@ class RunLog:
         folder: Path,
         *,
         step: int,
+        validated: int | None = None,
         steps_per_epoch: int,
         num_epochs: int,
         pairs_per_step: int,
@@ -81,7 +83,7 @@ class RunLog:
         if not writes:
             return
         self._file = folder / "metrics.jsonl"
-        self._safely("metrics.jsonl", lambda: keep_until(self._file, step))
+        self._safely("metrics.jsonl", lambda: keep_until(self._file, step, validated))
         self._cut_off = False
         values = flat(options or {})
         self._events: Any = None
@@ -275,8 +277,10 @@ def _percent(value: float) -> str:
     return f"{value:4.1f}" if value < 99.95 else " 100"
 
 
-def keep_until(metrics_file: Path, step: int) -> None:
+def keep_until(metrics_file: Path, step: int, validated: int | None = None) -> None:
     """Drop the rows after `step` from an interrupted run's metrics.jsonl, and set damaged lines aside.
+
+    Rows of dev are dropped after the step `validated`, if it is given.
 
     Damaged lines (cut off by a crash, or not of this form) are appended to metrics.jsonl.damaged. The file appears
     whole or not at all.
@@ -284,10 +288,11 @@ def keep_until(metrics_file: Path, step: int) -> None:
     if not metrics_file.is_file():  # a device would never end
         return
     kept, damaged = [], []
+    last = {"train": step, "noise": step, "dev": step if validated is None else validated}
     for line in metrics_file.read_bytes().splitlines(keepends=True):
         try:
             row = orjson.loads(line)
-            if row["kind"] in ("train", "dev", "noise") and int(row["step"]) <= step and line.endswith(b"\n"):
+            if int(row["step"]) <= last.get(row["kind"], -1) and line.endswith(b"\n"):
                 kept.append(line)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             damaged.append(line if line.endswith(b"\n") else line + b"\n")

@@ -136,6 +136,7 @@ def open_log(session: Session) -> RunLog:
     return RunLog(
         run.folder,
         step=session.progress.step,
+        validated=session.progress.validated,
         steps_per_epoch=session.steps_per_epoch,
         num_epochs=options.training.num_epochs,
         pairs_per_step=options.data.batch_size * run.world_size,
