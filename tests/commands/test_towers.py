@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -15,8 +16,8 @@ from tests.faults.runs import Trainer, kills_of
 from vse.data.index_writer import write_index
 from vse.data.pictures import Pictures
 from vse.nn.towers.tower import build_image_tower
-from vse.tools import prepare
-from vse.tools.options import PrepareOptions
+from vse.tools import index, prepare, search
+from vse.tools.options import IndexOptions, PrepareOptions, SearchOptions
 
 timm = pytest.importorskip("timm")
 pytest.importorskip("transformers")
@@ -86,6 +87,25 @@ def test_every_network_trains_from_pictures_through_two_towers(
     weights.unlink()  # a checkpoint brings the weights
     model = "--model_path runs/runX/model_best.pth.tar"
     assert "mine test (5 images, 10 captions)" in script(folder, f"python {evaluation} {model}").output
+
+
+@pytest.mark.parametrize(("folder", "flags"), [("VSEpp_LSEH", ""), ("GSMN_LSEH", "--num_block 8")])
+def test_pictures_are_indexed_and_found_through_the_trained_tower(
+    script, pictures: Path, weights: Path, folder: str, flags: str
+) -> None:
+    command = f"python train.py --data_path $DATA_PATH --data_name mine {flags}{SMALL}{TOWER} --image_tower_train 1"
+    done = script(folder, command, DATA_PATH=pictures, WEIGHTS=weights)
+    weights.unlink()
+    score = "python evaluation.py --model_path runs/runX/model_best.pth.tar --save_similarities scores.npy"
+    script(folder, score)
+    model, place = done.folder / "runs/runX/model_best.pth.tar", done.folder / "index"
+    index.main(IndexOptions(str(model), str(pictures / "mine" / "images"), str(place), device="cpu"))
+    caption = (pictures / "mine" / "test_caps.txt").read_text().splitlines()[0]
+    search.main(SearchOptions(str(place), (caption,), k=20, json=str(done.folder / "found.json"), device="cpu"))
+    (answer,) = json.loads((done.folder / "found.json").read_text())["answers"]
+    found = {Path(hit["name"]).stem: hit["score"] for hit in answer["hits"]}
+    scores = np.load(done.folder / "scores.npy")[:, 0]
+    assert [found[str(15 + row)] for row in range(5)] == pytest.approx(scores.tolist(), abs=1e-5)
 
 
 def test_a_run_with_a_trained_tower_resumes_exactly(script, pictures: Path, weights: Path) -> None:
