@@ -11,8 +11,8 @@ from PIL import Image
 from tests.trained import features, write_checkpoint
 from vse.errors import InputError
 from vse.search.store import Index
-from vse.tools import index
-from vse.tools.options import IndexOptions
+from vse.tools import index, search
+from vse.tools.options import IndexOptions, SearchOptions
 
 
 @pytest.fixture
@@ -63,6 +63,14 @@ def test_pictures_are_added_replaced_and_removed(tmp_path: Path, capsys: pytest.
     assert "images: 1 added, 1 replaced, 1 removed, 1 unchanged; 4 in" in index_again("own", b="white", e="black")
     names = sorted(item.name for item in Index(tmp_path / "index").items("images"))
     assert names == ["b.png", "c.png", "d.png", "e.png"]
+
+
+def test_a_first_call_that_fails_leaves_an_index_of_nothing(tmp_path: Path, model: Path) -> None:
+    np.save(tmp_path / "mine.npy", np.full_like(features(3), np.nan))
+    with pytest.raises(InputError, match="NaN"):
+        index.main(IndexOptions(str(model), str(tmp_path / "mine.npy"), str(tmp_path / "i"), device="cpu"))
+    with pytest.raises(InputError, match="holds no images; index some"):
+        search.main(SearchOptions(str(tmp_path / "i"), ("a dog",), device="cpu"))
 
 
 @pytest.mark.parametrize(("name", "options"), [("SGRAF", {}), ("VSEpp", {"measure": "order"})])

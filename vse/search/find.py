@@ -56,7 +56,7 @@ def find(
         InputError: the side is empty, or has no vectors to compare with a query of the same side.
     """
     if not index.rows(side):
-        raise InputError(f"{index.folder}: holds no {side}; index a data set with captions, or search the other side")
+        raise InputError(f"{index.folder}: holds no {side}; index some, or search the other side")
     if side == query_side:
         return Answer(_best(index, side, _cosine(index, query), k), f"cosine of {side} with {query_side[:-1]}")
 

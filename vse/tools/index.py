@@ -27,7 +27,7 @@ def main(options: IndexOptions) -> None:
             "search chooses what it can"
         )
     sources = open_sources(model, options.data, options.split, options.skip_broken)
-    index = Index(writable_folder(options.out, "--out"), {"weights_sha256": model.digest})
+    index = Index(writable_folder(options.out, "--out"), head_of(model))
     model.extraction = of_index(
         index.head.get("extraction"), model.extraction, options.features is not None, index.folder
     )
