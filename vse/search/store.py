@@ -6,7 +6,7 @@
     images-00000.vectors.npy    one file for each tensor of the encoding, row i is item i
 
 A shard is never changed: new items make new shards, a shard with changed items is written again without them under a
-new name, and index.json, written last, says which shards count.
+new name, and index.json, written again after that, says which shards count.
 """
 
 from __future__ import annotations
