@@ -143,6 +143,14 @@ def test_every_epoch_is_kept_through_an_interruption(script, root: Path) -> None
         assert line == f"Epoch: {number} ; rsum: {rsum:.1f}"
 
 
+def test_epochs_are_kept_in_the_folder_where_a_run_goes_on(script, root: Path) -> None:
+    command = f"python train.py --data_path {root} --data_name f30k --save_all --record_val{SMALL}"
+    script("HAL", f"{command} --logger_name runs/a --num_epochs 1")
+    done = script("HAL", f"{command} --logger_name runs/b --num_epochs 2 --resume runs/a/checkpoint.pth.tar")
+    assert [path.name for path in (done.folder / "runs/b").glob("Epoch-*")] == ["Epoch-2-model.pth.tar"]
+    assert (done.folder / "runs/b/model_best.pth.tar").exists()
+
+
 def test_a_run_with_a_bank_resumes_to_the_same_bits(script, root: Path) -> None:
     command = (
         f"python train.py --data_path {root} --data_name f30k --memory_bank --mb_rate 0.2 --mb_k 5 --save_all{SMALL} "

@@ -145,7 +145,7 @@ def test_only_its_own_checkpoint_makes_a_run_go_on_in_its_folder(run: Run, tmp_p
 
 
 def test_auto_without_a_checkpoint_starts_from_the_beginning(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert resumed(run, Network()) == (Progress(), None)
+    assert resumed(run, Network()) == (Progress(), None, None)
     assert "no checkpoint in" in capsys.readouterr().out
 
 
@@ -153,7 +153,7 @@ def test_a_resumed_run_has_weights_place_and_random_numbers(run: Run) -> None:
     saved, network = Network(), Network()
     save(run, saved)
     expected = torch.rand(3)
-    progress, _ = resumed(run, network)
+    progress = resumed(run, network).progress
     assert (progress.epoch, progress.position, progress.step, progress.best) == (1, 2, 4, 9.0)
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(network.image_encoder.weight, saved.image_encoder.weight)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import nullcontext, suppress
@@ -10,10 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState
 from vse.console import say, warn
 from vse.data.batches import CaptionBatch, PairBatch, PairDataset, iterate, pair_loader
-from vse.distributed import leave
+from vse.distributed import agree, leave, wait_for_all
 from vse.errors import InputError
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import evaluating, score_split
@@ -99,6 +101,7 @@ def train_and_save(
         sys.exit(128 + interrupt.received)
     data = session.data.pairs.split.captions_file.parent
     claim_folders(run, resumes_own(options.training, run), as_dict(options), data)
+    settle(session)
     say(f"objective: {objective}")
     warmup, epochs = warmup_of(objective), options.training.num_epochs
     if run.rank == 0 and warmup is not None and warmup.epochs >= epochs:
@@ -124,6 +127,24 @@ def train_and_save(
     if run.rank == 0:
         session.record.save(run.folder, ended=True)
     return session.progress.best
+
+
+def settle(session: Session) -> None:
+    """Bring what a resumed run goes on from to its place: a checkpoint before a damaged one, and the best model."""
+    run, progress, resumed = session.run, session.progress, session.resumed
+    if resumed is None or resumed.path is None:
+        return
+    wait_for_all()  # every process has read the checkpoint
+    if run.rank == 0 and resumed.path == checkpoints.previous_of(run.checkpoint):
+        resumed.path.replace(os.path.realpath(run.checkpoint))  # else the next save kept the damaged one before it
+    if session.best_elsewhere is not None and run.rank == 0:
+        session.writer.write(session.best_elsewhere, None, run.best_model)
+    lost = session.best_elsewhere is None and not run.best_model.exists() and progress.best > float("-inf")
+    if agree(int(lost)):
+        if run.rank == 0:
+            warn(f"{run.best_model}: the best model so far is not there; the best is chosen from here on")
+        progress.best, progress.validated = float("-inf"), -1
+        session.record.forget_best()
 
 
 def open_log(session: Session) -> RunLog:
@@ -153,8 +174,8 @@ def run_epochs(session: Session, log: RunLog) -> None:
     progress, recipe = session.progress, session.recipe
     if validation_due(session):
         validate(session, log)
-    if progress.epoch > 0 and progress.position == 0:
-        end_epoch(session)  # a kill may have come between saving the epoch and this
+    if progress.epoch > 0 and progress.position == 0 and session.run.checkpoint.exists():
+        end_epoch(session)  # a kill may have come between saving the epoch and this, if it was in this folder
     while progress.epoch < session.options.training.num_epochs and not stopped_early(session):
         if recipe.before_epoch is not None:
             recipe.before_epoch(session.network, progress.epoch)

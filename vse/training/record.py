@@ -120,6 +120,10 @@ class RunRecord:
         """Note the best model so far: its selection score on dev, its epoch from 1, and its step."""
         self.content.update(best_score=score, best_epoch=epoch, best_step=step)
 
+    def forget_best(self) -> None:
+        """Forget the best model so far, which is lost."""
+        self.content.update(best_score=None, best_epoch=None, best_step=None)
+
     def current(self, ended: bool = False) -> dict[str, Any]:
         """Return the record as of now, for a checkpoint; `ended` says that the run came to its end."""
         used = self._meter.read()

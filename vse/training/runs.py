@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from vse import checkpoints
+from vse.checkpoints import Checkpoint
 from vse.console import say
 from vse.distributed import agree, choose_device, first_process_first, gather_objects, start
 from vse.errors import InputError
@@ -154,6 +155,15 @@ class Progress:
     best: float = float("-inf")  # best selection score on dev
 
 
+class Resumed(NamedTuple):
+    """What a run goes on from."""
+
+    progress: Progress
+    record: Mapping[str, Any] | None = None
+    path: Path | None = None
+    """Its checkpoint; None: it starts from the beginning."""
+
+
 class Interrupt:
     """A signal that asks to stop: remembered until the step is done, raised at once while nothing can be lost.
 
@@ -223,7 +233,7 @@ def resume(
     average: WeightAverage | None,
     order: dict[str, int],
     record: Mapping[str, Any],
-) -> tuple[Progress, Mapping[str, Any] | None]:
+) -> Resumed:
     """Load the checkpoint of `--resume` into the parts of a run.
 
     A damaged newest checkpoint falls back to the one before it. One of the original code gives weights only.
@@ -233,22 +243,19 @@ def resume(
         order: what the order of the pairs depends on, which must be as it was.
         record: of the run that wants to go on; its options and data must be as they were.
 
-    Returns:
-        Where the run stood, and its record up to there, None if there is none.
-
     Raises:
         InputError: the checkpoint does not fit the run.
     """
     path = run.checkpoint if source == "auto" else Path(source)
     if source == "auto" and not path.exists() and not checkpoints.previous_of(path).exists():
         say(f"--resume auto: no checkpoint in {run.folder} yet, the run starts from the beginning")
-        return Progress(), None
+        return Resumed(Progress())
     checkpoint = checkpoints.load_newest(path, name, published.load)
     path = checkpoint.path
     if checkpoint.published:
         checkpoints.load_weights(network, checkpoint)
         say(f"{path}: weights of the original code, without optimizer state; the run starts at epoch 0")
-        return Progress(), None
+        return Resumed(Progress())
     if checkpoint.run is None:
         raise InputError(
             f"{path}: a model without the state of its run; resume from {run.checkpoint.name}, or start a new run from "
@@ -283,7 +290,18 @@ def resume(
         begun = progress.epoch + (progress.position > 0)
         raise InputError(f"{path}: has trained into epoch {begun}, beyond --num_epochs {epochs}; give at least {begun}")
     say(f"{path}: resuming after step {progress.step}, epoch {progress.epoch}")
-    return progress, earlier
+    return Resumed(progress, earlier, path)
+
+
+def best_beside(resumed: Resumed, name: str, run: Run) -> Checkpoint | None:
+    """Read the best model of a run that goes on in another folder; None if it does not lie beside the checkpoint."""
+    if resumed.path is None:
+        return None
+    try:
+        model = checkpoints.load(resumed.path.with_name(run.best_model.name), name)
+    except InputError:
+        return None
+    return model if model.progress.get("best") == resumed.progress.best else None
 
 
 def check_start(source: str, name: str, path: Path, earlier: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vse.checkpoints import Checkpoint
 from vse.data.batches import EpochSampler
 from vse.data.loading import TrainingData, open_training_data
 from vse.errors import InputError
@@ -25,11 +26,14 @@ from vse.training.record import RunRecord, make_record
 from vse.training.runs import (
     Interrupt,
     Progress,
+    Resumed,
     Run,
+    best_beside,
     check_start,
     initialise,
     lock_folders,
     resume,
+    resumes_own,
 )
 from vse.training.saving import CheckpointWriter
 from vse.training.schedules import learning_rate_factor
@@ -62,6 +66,8 @@ class Session:
     step: nn.Module  # the TrainingStep, as DistributedDataParallel wraps it
     interrupt: Interrupt
     progress: Progress = field(default_factory=Progress)
+    resumed: Resumed | None = None
+    best_elsewhere: Checkpoint | None = None  # best model of a resumed run that goes on in another folder
     unseen: list[TakenStep] = field(default_factory=list)  # steps of which the host doesn't know yet if they were made
     taken: int = 0  # steps since this start that the host has looked at
     dropped: int = 0  # of them, those whose loss or gradient was not finite
@@ -129,7 +135,10 @@ def open_session(
     content, earlier = record_of(session), None
     if training.resume is not None:
         parts = (network, objective, optimizer, session.average)
-        session.progress, earlier = resume(training.resume, folder.name, run, *parts, session.order, content)
+        session.resumed = resume(training.resume, folder.name, run, *parts, session.order, content)
+        session.progress, earlier = session.resumed.progress, session.resumed.record
+        if not resumes_own(training, run):
+            session.best_elsewhere = best_beside(session.resumed, folder.name, run)
     if training.init_model is not None:
         if session.progress.step == 0:
             content["started_from"] = initialise(training.init_model, folder.name, network)
