@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 SCRIPT = """
-import sys, time, atexit
+import sys, threading, time, atexit
 from vse.errors import InputError
 from vse.exits import run_to_end
 def mistake():
@@ -32,6 +32,10 @@ def memory():
     torch.empty(10**15)
 def deterministic():
     raise RuntimeError("some_cuda does not have a deterministic implementation, but you set ...")
+def thread():
+    ended = threading.Thread(target=bug)
+    ended.start()
+    ended.join()
 def nothing():
     pass
 def wait():
@@ -66,6 +70,11 @@ def start(name: str) -> subprocess.Popen[str]:
         ("nothing", 0, ""),
         ("mistake", 2, "error: file.txt: wrong\n"),
         ("leave", 7, ""),
+        (
+            "thread",
+            0,
+            "warning: a thread has ended (ZeroDivisionError: division by zero); what it did stays undone\n",
+        ),
         (
             "disk",
             2,

@@ -9,6 +9,7 @@ is waited for in a group of CPU tensors without a limit.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -173,7 +174,7 @@ def choose_device(name: str | None) -> torch.device:
         )
         if here
     ]
-    if name is not None and name.split(":")[0] not in there:
+    if name is not None and not re.fullmatch(rf"({'|'.join(there)})(:\d{{1,3}})?", name):
         raise InputError(f"--device {name}: not available here; expected one of {', '.join(there)}")
     return torch.device(name or there[0])
 

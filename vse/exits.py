@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -45,6 +46,7 @@ def run_to_end(work: Callable[[], None]) -> NoReturn:
     """
     stop = _Stop()
     atexit.register(_ignore_signals)  # registered first, called last
+    threading.excepthook = _warn_of_thread
     for number in SIGNALS:
         signal.signal(number, stop)
     try:
@@ -87,6 +89,11 @@ def _is_first() -> bool:
 
 def _sentence(number: int) -> str:
     return f"stopped by {signal.Signals(number).name}"
+
+
+def _warn_of_thread(ended: threading.ExceptHookArgs) -> None:
+    """Say in one line that a thread has ended, as TensorBoard's does when it cannot write; the script goes on."""
+    complain(f"warning: a thread has ended ({ended.exc_type.__name__}: {ended.exc_value}); what it did stays undone")
 
 
 def _ignore_signals() -> None:

@@ -63,6 +63,7 @@ def test_votes_are_read(read: Read) -> None:
         ("a.jpg\ta.jpg#0\t1\t2\t5", "are damaged"),
         ("a.jpg\ta.jpg\t1\t2\t3", "are damaged"),
         ("a.jpg\ta.jpg#x\t1\t2\t3", "are damaged"),
+        (f"a.jpg\ta.jpg#{'9' * 5000}\t1\t2\t3", "are damaged"),
         ("a.jpg a.jpg#0 1 2 3", "are damaged"),
         ("", "are damaged"),
         ("a.jpg\ta.jpg#0\t0.9\t1\t2", "are damaged"),
@@ -78,7 +79,7 @@ def test_a_line_that_cannot_be_used_is_left_out_and_named(read: Read, line: str,
     judgments = read(f"{EXPERT}{line}\n")
     assert judgments.grade.tolist() == read(EXPERT).grade.tolist()
     assert list(judgments.left_out) == [reason.replace("\\", "")]
-    assert judgments.left_out[reason.replace("\\", "")] == [f"line 4: {line!r}"]
+    assert judgments.left_out[reason.replace("\\", "")] == [f"line 4: {line[:80]!r}"]
 
 
 def test_a_file_of_neither_form_or_of_another_split_is_refused(read: Read, tmp_path: Path) -> None:

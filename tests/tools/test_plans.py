@@ -105,6 +105,8 @@ def test_the_scripts_of_iaprtc12_are_found(tmp_path: Path) -> None:
 def test_evaluating_every_epoch_needs_their_number(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="needs --num_epochs N"):
         tasks(tmp_path, "test_every_epoch = true\n" + PLAN)
+    with pytest.raises(InputError, match="needs --num_epochs N"):
+        tasks(tmp_path, 'test_every_epoch = true\ntrain = "--num_epochs \u00b2"\n' + PLAN)
     found = tasks(tmp_path, 'test_every_epoch = true\ntrain = "--num-epochs 7"\n' + PLAN)
     assert {task.epochs for task in found} == {7}
     found = tasks(tmp_path, 'test_every_epoch = true\ntrain = "--num_epochs 3 --num_epochs=7"\n' + PLAN)

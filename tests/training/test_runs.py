@@ -114,6 +114,20 @@ def test_the_data_set_is_not_moved_aside_with_a_run(run: Run) -> None:
     assert data.is_dir()
 
 
+def test_a_run_does_not_share_the_folder_of_the_data_set(run: Run) -> None:
+    run.folder.mkdir()
+    with pytest.raises(InputError, match=r"--logger_name .*: the folder of the data set; give the run a folder"):
+        claim_folders(run, resumed=True, options={}, data=run.folder)
+    release_folders(run)
+    assert not any(run.folder.iterdir())
+
+
+@pytest.mark.parametrize("device", ["cpu:x", "cpu:-1", "gpu", ""])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(InputError, match=f"--device {device}: not available here; expected one of"):
+        begin_run(TrainingOptions(device=device))
+
+
 @pytest.mark.parametrize("resumed", [False, True])
 def test_a_run_that_came_and_went_meanwhile_is_moved_aside(resumed: bool, run: Run, tmp_path: Path) -> None:
     lock_folders(run)  # there is no folder yet

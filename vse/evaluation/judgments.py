@@ -6,6 +6,7 @@ nobody judged are taken out of a query's ranking, not counted as wrong.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -167,7 +168,7 @@ def _parse(line: str) -> _JudgmentLine | None:
         return None
     picture, caption, *numbers = fields
     name, mark, place = caption.rpartition("#")
-    if not picture or not mark or not name or not place.isdecimal():
+    if not picture or not mark or not name or not re.fullmatch(r"\d{1,18}", place):
         return None
     if all(number in ("1", "2", "3", "4") for number in numbers):
         grades = [int(number) for number in numbers]

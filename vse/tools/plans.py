@@ -232,7 +232,7 @@ def _script(name: str) -> Path:
 def _num_epochs(flags: Sequence[str]) -> int:
     for word, following in reversed(list(zip(flags, [*flags[1:], ""], strict=True))):
         value = word.partition("=")[2] or following
-        if _flag(word) == "num_epochs" and value.isdigit():
+        if _flag(word) == "num_epochs" and re.fullmatch(r"\d{1,18}", value):
             return int(value)
     raise InputError("test_every_epoch needs --num_epochs N among the flags of every run; add it to `train`")
 

@@ -112,11 +112,14 @@ def claim_folders(run: Run, resumed: bool, options: Mapping[str, Any], data: Pat
         data: folder of the data set, which is never moved.
 
     Raises:
-        InputError: another run is using a folder, it cannot be written, or would be moved aside with the data set.
+        InputError: a folder is in use, cannot be written, is the data set's or would be moved aside with it.
     """
     with first_process_first():
         if run.rank > 0:
             return
+        for flag, folder in run.folders.items():
+            if data is not None and folder.resolve() == data.resolve():
+                raise InputError(f"{flag} {folder}: the folder of the data set; give the run a folder of its own")
         # Of a run that began and ended since `lock_folders`.
         came_since = run.checkpoint.exists() and run.checkpoint.parent not in run.locks
         lock_folders(run)

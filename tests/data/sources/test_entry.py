@@ -53,3 +53,4 @@ def test_a_message_names_what_is_there() -> None:
 def test_names_are_sorted_by_their_numbers() -> None:
     names = ["img_10", "img_2", "a", "٣", "10.jpg", "9.jpg"]
     assert sorted(names, key=natural) == ["9.jpg", "10.jpg", "a", "img_2", "img_10", "٣"]
+    assert natural("7" * 5000) < natural("8" * 5000)
