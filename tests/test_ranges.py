@@ -10,6 +10,7 @@ import tyro
 
 from vse import ranges
 from vse.errors import InputError
+from vse.options import DataOptions
 
 
 @dataclass
@@ -75,7 +76,7 @@ def test_values_within_their_ranges_are_taken() -> None:
         ("--epochs -1", "--epochs -1: expected a whole number, at least 1"),
         ("--epochs ten", "--epochs ten: expected a whole number, at least 1"),
         ("--epochs 1e30", "--epochs 1e30: expected a whole number, at least 1"),
-        ("--epochs 99999999999", "--epochs 99999999999: expected a whole number, at least 1"),
+        ("--epochs 99999999999", "--epochs 99999999999: expected a whole number, at least 1 and at most 2147483647"),
         ("--size 0", "--size 0: expected a whole number, at least 1"),
         ("--size None", "--size None: expected a whole number, at least 1"),
         ("--size x", "--size x: expected a whole number, at least 1"),
@@ -141,3 +142,8 @@ def test_an_empty_value_is_taken_for_an_unset_variable() -> None:
         with pytest.raises(InputError, match=rf"--{flag} : expected a value; it is empty, perhaps a variable"):
             ranges.check(Words(**{flag: ""}))
     ranges.check(Words(path=""), "old.pth.tar")
+
+
+def test_workers_beyond_any_machine_are_refused() -> None:
+    with pytest.raises(InputError, match="--workers 100000: expected a whole number, at least 0 and at most 1024"):
+        ranges.check(DataOptions(workers=100_000))

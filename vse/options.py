@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from vse.constants import CONSTANTS
-from vse.ranges import AtLeast0, AtLeast1, Finite, NonNegative, Positive, PositiveShare, Probability, Share
+from vse.ranges import AtLeast0, AtLeast1, Finite, NonNegative, Positive, PositiveShare, Probability, Share, Workers
 
 Options = TypeVar("Options")
 
@@ -29,7 +29,7 @@ class DataOptions:
     """Folder of the vocabulary files; default: the data set's own folder. A missing vocabulary is built and saved."""
     batch_size: AtLeast1 = 128
     """Pairs in a training batch (of each process under torchrun), items in an evaluation batch."""
-    workers: AtLeast0 = 0
+    workers: Workers = 0
     """Loader processes; 0 reads in the main process. The number does not change the batches."""
     max_words: AtLeast1 = 1000
     """Most words of a caption; a longer one is refused, for memory grows with their square."""

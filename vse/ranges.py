@@ -15,6 +15,9 @@ from vse.errors import InputError
 LARGEST = 2**31 - 1
 """The largest whole number that an option takes."""
 
+MOST_WORKERS = 1024
+"""The most loader processes; a number mistyped by some digits would bring the machine down."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -54,6 +57,7 @@ def _shown(kind: Callable[[str], float], metavar: str) -> PrimitiveConstructorSp
 
 AtLeast0 = Annotated[int, Range("a whole number, at least 0", 0, LARGEST), _shown(int, "INT>=0")]
 AtLeast1 = Annotated[int, Range("a whole number, at least 1", 1, LARGEST), _shown(int, "INT>=1")]
+Workers = Annotated[int, Range("a whole number, at least 0", 0, MOST_WORKERS), _shown(int, "INT>=0")]
 Positive = Annotated[float, Range("a number above 0", 0, least_excluded=True), _shown(float, "FLOAT>0")]
 NonNegative = Annotated[float, Range("a number, at least 0", 0), _shown(float, "FLOAT>=0")]
 Finite = Annotated[float, Range("a finite number"), _shown(float, "FLOAT")]
@@ -111,7 +115,10 @@ def _expected(hint: Any, value: Any) -> str | None:
 
 def _out_of_range(limits: Range, kind: type, value: Any) -> str | None:
     number = isinstance(value, (int, kind)) and not isinstance(value, bool)
-    return None if number and value in limits else limits.expected
+    if number and value in limits:
+        return None
+    too_large = kind is int and number and value > limits.most
+    return f"{limits.expected} and at most {limits.most}" if too_large else limits.expected
 
 
 def _expected_of_tuple(arguments: tuple[Any, ...], value: Any) -> str | None:

@@ -206,3 +206,11 @@ def test_graded_relevance_is_what_judge_finds_of_foreign_pairs() -> None:
     assert graded["graded_spearman"] == pytest.approx(found["spearman"]["value"])
     assert graded["graded_ndcg"] == pytest.approx(found["image_to_text"]["ndcg"]["value"])
     assert graded["graded_ndcgi"] == pytest.approx(found["text_to_image"]["ndcg"]["value"])
+
+
+def test_too_few_judgments_give_nan_and_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    judgments = Judgments("expert", np.array([0]), np.array([1]), np.array([2.0]), np.array([False]))
+    caption_image = np.arange(2)
+    assert np.isnan(judge(np.ones(1), judgments, caption_image)["foreign"]["spearman"]["value"])
+    assert np.isnan(graded_relevance(np.ones(1), judgments, caption_image)["graded_spearman"])
+    assert not recwarn.list

@@ -233,7 +233,9 @@ def graded_relevance(scores: np.ndarray, judgments: Judgments, caption_image: np
     judgments, scores = judgments.keep(foreign), scores[foreign]
     if not len(scores):
         return {}
-    result = {"graded_spearman": float(stats.spearmanr(scores, judgments.grade).statistic)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # as in `_correlation`
+        result = {"graded_spearman": float(stats.spearmanr(scores, judgments.grade).statistic)}
     for suffix, query, item in (
         ("", judgments.image, judgments.caption),
         ("i", judgments.caption, judgments.image),
@@ -323,7 +325,7 @@ def _correlation(
         return float(correlation(scores[pairs], grade[pairs]).statistic)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)  # of a sample that is graded alike: NaN says it
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a sample too small or graded alike: NaN says it
         low, high = _interval((np.arange(len(pairs_of)),), of_queries, resamples, vectorized=False)
         return {"value": float(correlation(scores, grade).statistic), "low": low, "high": high}
 
@@ -335,9 +337,11 @@ def _interval(
     if len(data[0]) < 2:
         return float("nan"), float("nan")
     generator = np.random.default_rng(0)
-    interval = stats.bootstrap(
-        data, statistic, n_resamples=resamples, method="percentile", vectorized=vectorized, rng=generator
-    ).confidence_interval
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # all values are equal, or NaN among them
+        interval = stats.bootstrap(
+            data, statistic, n_resamples=resamples, method="percentile", vectorized=vectorized, rng=generator
+        ).confidence_interval
     return float(interval.low), float(interval.high)
 
 

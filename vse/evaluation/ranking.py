@@ -101,7 +101,10 @@ def ranks(scores: Array, caption_image: Array) -> Ranks:
         rows = slice(start, start + len(block))
         if block.isnan().any():
             row = start + int(block.isnan().any(dim=1).int().argmax())
-            raise InputError(f"similarities of image {row} hold NaN; the checkpoint or the features are broken")
+            raise InputError(
+                f"similarities of image {row} hold NaN; check the features with `python -m vse check`, or train with a "
+                "lower --learning_rate and --weight_decay"
+            )
         images = torch.arange(rows.start, rows.stop, device=matrix.device)
 
         wanted = target_score[rows, None]

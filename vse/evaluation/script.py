@@ -149,7 +149,8 @@ def report(
     say(recall_table(metrics, title(models)))
     if (judgments := models[0].judgments) is not None:
         graded = graded_relevance(scores[judgments.image, judgments.caption].numpy(), judgments, split.caption_image)
-        say("foreign pairs that people graded: " + ", ".join(f"{name} {value:.3f}" for name, value in graded.items()))
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in graded.items())
+        say(f"foreign pairs that people graded: {shown or 'none'}")
         metrics |= graded
     if options.fold5:
         metrics["fold5"] = evaluate(scores, split.caption_image, fold5=True)

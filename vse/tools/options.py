@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from vse.options import Switch
-from vse.ranges import AtLeast0, AtLeast1, Cosine
+from vse.ranges import AtLeast0, AtLeast1, Cosine, Workers
 
 
 @dataclass
@@ -81,7 +81,7 @@ class FeaturesOptions:
     """Leave out pictures that are missing or cannot be decoded, with their captions, and count them."""
     batch_size: AtLeast1 = 8
     """Pictures in the network at a time."""
-    workers: AtLeast0 = 0
+    workers: Workers = 0
     """Processes that decode pictures."""
     device: str | None = None
     """cuda, mps or cpu; default: the first of them that is there."""
