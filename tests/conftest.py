@@ -6,9 +6,10 @@ import importlib
 import os
 import runpy
 import shlex
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +21,8 @@ import numpy as np
 import pytest
 import torch
 
+from vse.exits import SIGNALS
+
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +30,15 @@ COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 THINGS = ("dog", "cat", "car", "boat", "house", "tree")
 CAPTIONS = ("A red dog sleeps.", "A red cat sleeps on the red sofa.", "", "qwertz uiop", "The dog isn't red.")
 PLACES = ("park", "street", "river", "field", "beach", "garden")
+
+
+@pytest.fixture(autouse=True)
+def _signals_have_their_handlers_again() -> Iterator[None]:
+    """A run that was interrupted ignores signals from then on, as would every process that a later test starts."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def write_data_set(
