@@ -133,6 +133,7 @@ def test_evaluating_every_epoch_needs_their_number(tmp_path: Path) -> None:
         (('VSRN = "VSRN_LSEH/train.py"', 'VSRN = "VSRM/train.py"'), "VSRM/train.py: no such script"),
         (('VSRN = "VSRN_LSEH/train.py"', 'VSRN = "VSRN_LSEH/model.py"'), "expected the training script"),
         (("seeds = [0, 1, 2]", "seeds = [true]"), "expected lists of whole numbers from 0"),
+        (("seeds = [0, 1, 2]", "seeds = [2147483648]"), "expected lists of whole numbers from 0 to 2147483647"),
         (("seeds = [0, 1, 2]", "seeds = [0, 1, 2]\nensembles = [5]"), "expected lists of whole numbers from 0"),
         (('LMH = "--loss lmh"', """LMH = '--loss "lmh'"""), "No closing quotation"),
         (('LMH = "--loss lmh"', "LMH = 3"), "objectives.LMH = 3; expected flags as text"),
@@ -155,6 +156,10 @@ def test_a_wrong_plan_is_refused_in_one_sentence(tmp_path: Path, change: tuple[s
     with pytest.raises(InputError, match=words) as refused:
         tasks(tmp_path, PLAN.replace(*change))
     assert "\n" not in str(refused.value)
+
+
+def test_a_plan_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert tasks(tmp_path, f"\ufeff{PLAN}") == tasks(tmp_path, PLAN)
 
 
 def test_a_plan_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class ShownPictures:
                 f"{split.file('names.txt')}: {len(names)} lines; expected one for each of the {len(split.images)} "
                 f"images of {split.name}"
             )
-        self._paths = [place / inside(name, str(split.captions_file)) for name in names[::rows]]
+        self._paths = [place / inside(name, str(split.file("names.txt"))) for name in names[::rows]]
 
     def open(self, image: int) -> Image.Image | None:
         """Open the picture of an image; None where it is not found.

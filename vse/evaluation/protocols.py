@@ -127,7 +127,7 @@ def parse_correction(text: str) -> tuple[str, dict[str, float]]:
             constants[key] = known[key](value)
         except (KeyError, ValueError):
             constants[key] = 0
-        if not constants[key] > 0:
+        if not 0 < constants[key] < float("inf"):
             wanted = ", ".join(f"{key} ({kind.__name__})" for key, kind in known.items())
             raise InputError(
                 f"--correct {text}: {item!r} sets no constant of {name}; expected positive numbers for {wanted}, "

@@ -23,6 +23,7 @@ from vse.evaluation.ranking import evaluate
 from vse.evaluation.row_names import pick
 from vse.evaluation.significance import METRICS
 from vse.files import read_text
+from vse.ranges import LARGEST
 
 COLUMNS = ("r1", "r5", "r10", "r1i", "r5i", "r10i", "rsum")
 """Metrics in the table of a plan that names none."""
@@ -96,7 +97,7 @@ def read_plan(path: str | Path, folder: str | None = None) -> Plan:
     """
     path = Path(path)
     try:
-        content = tomllib.loads(read_text(path))
+        content = tomllib.loads(read_text(path, "utf-8-sig"))
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror}); expected a plan, a TOML file") from None
     except (ValueError, RecursionError) as problem:  # not TOML, or numbers and tables that no plan has
@@ -296,8 +297,10 @@ def _check_types(path: Path, content: Mapping[str, Any]) -> None:
         if not content.get(name):
             raise InputError(f"{path}: no {name}; a plan needs seeds, networks and objectives")
     for seeds in (content["seeds"], *content.get("ensembles", [])):
-        if not isinstance(seeds, list) or not all(type(seed) is int and seed >= 0 for seed in seeds):
-            raise InputError(f"{path}: {seeds} among seeds and ensembles; expected lists of whole numbers from 0")
+        if not isinstance(seeds, list) or not all(type(seed) is int and 0 <= seed <= LARGEST for seed in seeds):
+            raise InputError(
+                f"{path}: {seeds} among seeds and ensembles; expected lists of whole numbers from 0 to {LARGEST}"
+            )
     for table in _TABLES:
         if not content.get(table, True):
             raise InputError(f"{path}: [{table}] is empty; leave it out, or name what it is to vary")
