@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.trained import write_checkpoint
-from vse import networks
+from vse import checkpoints, networks
 from vse.errors import InputError
 from vse.exported import write_exported
+from vse.options import DataOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = "python train.py --data_path $DATA_PATH --data_name small --num_epochs 1 --batch_size 8 --embed_size 16"
@@ -81,3 +84,24 @@ def test_an_exported_folder_is_read_as_its_checkpoint(tmp_path: Path) -> None:
     assert (exported.digest, exported.options, exported.text) == (trained.digest, trained.options, trained.text)
     with pytest.raises(InputError, match="a checkpoint of VSEpp; expected one of VSRN"):
         networks.load(tmp_path / "exported", networks.folder("VSRN"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"embed_size": 10**9}, "no network has its options"),
+        ({"num_layers": 10**6}, "--num_layers 1000000: expected a whole number, at least 1 and at most 100"),
+        ({"text_tower": "hf:x"}, "its text is not what its options read"),
+    ],
+)
+def test_options_that_no_weights_fit_are_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "model.pth.tar")
+    checkpoint = checkpoints.load(path)
+    checkpoints.save_model(path, replace(checkpoint, options={**checkpoint.options, **change}))
+
+    def build() -> None:
+        trained = networks.load(path)
+        trained.network((4, 6), trained.locate_text(DataOptions(), tmp_path))
+
+    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{words}"):
+        build()

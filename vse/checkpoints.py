@@ -214,7 +214,9 @@ def _checked(kind: type[Entries], content: Mapping[str, Any], path: Path) -> Ent
         try:
             check_type(content[name], hints[name], collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
         except TypeCheckError as problem:
-            raise DamagedError(f"{path}: its entry `{name}` is damaged ({problem}); use another copy") from None
+            raise DamagedError(
+                f"{path}: its entry `{name}` is damaged ({' '.join(str(problem).split())}); use another copy"
+            ) from None
     required = {entry.name for entry in fields(kind) if entry.default is MISSING and entry.default_factory is MISSING}
     if required - content.keys():
         raise DamagedError(f"{path}: it lacks its entry `{min(required - content.keys())}`; use another copy")

@@ -105,7 +105,12 @@ class Trained:
     def locate_text(self, data: DataOptions, folder: Path) -> Text:
         """Return the text that the checkpoint carries, or that of a data set for one of the original code."""
         if self.text is not None:
-            return self.reader.text_of_state(self.text)
+            try:
+                return self.reader.text_of_state(self.text)
+            except InputError as problem:
+                raise InputError(f"{self.path}: {problem}") from None
+            except (KeyError, TypeError, ValueError):
+                raise InputError(f"{self.path}: its text is not what its options read; use another copy") from None
         return self.reader.locate_text(data, folder)
 
     def network(self, image_shape: tuple[int, ...], text: Text) -> Network:
@@ -118,8 +123,11 @@ class Trained:
 
         from vse.checkpoints import load_weights, weights_for
 
-        with device("meta"):  # sizes in a damaged file must not ask for memory
-            weights_for(self.folder.build(self.options, image_shape, text, False), self.checkpoint)
+        try:
+            with device("meta"):  # sizes in a damaged file must not ask for memory
+                weights_for(self.folder.build(self.options, image_shape, text, False), self.checkpoint)
+        except RuntimeError as problem:
+            raise InputError(f"{self.path}: no network has its options ({problem}); use another copy") from None
         network = self.folder.build(self.options, image_shape, text, False)
         load_weights(network, self.checkpoint)
         return network

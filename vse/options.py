@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from vse.constants import CONSTANTS
-from vse.ranges import AtLeast0, AtLeast1, Finite, NonNegative, Positive, PositiveShare, Probability, Share, Workers
+from vse.ranges import (
+    AtLeast0,
+    AtLeast1,
+    Finite,
+    Layers,
+    NonNegative,
+    Positive,
+    PositiveShare,
+    Probability,
+    Share,
+    Workers,
+)
 
 Options = TypeVar("Options")
 
@@ -156,7 +167,7 @@ class EncoderOptions:
     """Size of the word vectors."""
     embed_size: AtLeast1 = 1024
     """Size of the joint space."""
-    num_layers: AtLeast1 = 1
+    num_layers: Layers = 1
     """Layers of the caption GRU."""
     no_imgnorm: Switch = False
     """Do not normalise images (VSE0), or their regions."""

@@ -76,9 +76,7 @@ def test_constants_are_read_in_their_type() -> None:
     assert parse_correction("qbnorm:beta=3") == ("qbnorm", {"beta": 3.0})
 
 
-@pytest.mark.parametrize(
-    "text", ["cls", "csls:k=2.5", "csls:k=0", "csls:temperature=1", "csls:k", "nnn:weight=inf"]
-)
+@pytest.mark.parametrize("text", ["cls", "csls:k=2.5", "csls:k=0", "csls:temperature=1", "csls:k", "nnn:weight=inf"])
 def test_unknown_corrections_and_constants_are_refused(text: str) -> None:
     with pytest.raises(InputError, match=f"--correct {text}"):
         parse_correction(text)

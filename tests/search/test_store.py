@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -136,6 +139,28 @@ def test_a_damaged_index_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text(text)
     with pytest.raises(InputError, match="damaged, or not an index"):
         Index(tmp_path)
+
+
+@pytest.mark.parametrize(("entry", "value"), [("kind", []), ("kind", 3), ("tensors", []), ("tensors", [{}])])
+def test_a_shard_described_by_other_types_is_refused(entry: str, value: Any, tmp_path: Path) -> None:
+    filled(tmp_path)
+    content = json.loads((tmp_path / INDEX).read_text())
+    content["shards"]["images"][0][entry] = value
+    (tmp_path / INDEX).write_text(json.dumps(content))
+    with pytest.raises(InputError, match="damaged, or not an index"):
+        Index(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_vectors_that_no_query_has_are_refused(dtype: type, tmp_path: Path) -> None:
+    filled(tmp_path)
+    shard = Index(tmp_path).shards["images"][0]
+    query = shard.encoding()
+    width = 9 if dtype is np.float32 else query.tensors()[0].shape[1]
+    shard.check_vectors(query)
+    np.save(tmp_path / f"{shard.name}.vectors.npy", np.ones((shard.rows, width), dtype))
+    with pytest.raises(InputError, match=r"vectors\.npy is missing or damaged; make the index again"):
+        shard.check_vectors(query)
 
 
 @pytest.mark.parametrize("name", ["../../x", "images-0/../../x", "images-x"])

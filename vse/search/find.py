@@ -57,6 +57,8 @@ def find(
     """
     if not index.rows(side):
         raise InputError(f"{index.folder}: holds no {side}; index some, or search the other side")
+    for shard in index.shards[side]:
+        shard.check_vectors(query)
     if side == query_side:
         return Answer(_best(index, side, _cosine(index, query), k), f"cosine of {side} with {query_side[:-1]}")
 

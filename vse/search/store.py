@@ -113,6 +113,18 @@ class Shard:
             tensors.append(torch.from_numpy(array))
         return kind(*tensors)
 
+    def check_vectors(self, query: Encoding) -> None:
+        """Refuse vectors that cannot be compared with those of a query.
+
+        Raises:
+            InputError: they are of another size or dtype, or a file is missing or damaged.
+        """
+        own, asked = (getattr(encoding, "vectors", None) for encoding in (self.encoding(), query))
+        if own is None or asked is None:
+            return
+        if own.shape[1:] != asked.shape[1:] or not own.is_floating_point():
+            raise self._damaged("vectors.npy")
+
     def _damaged(self, what: str) -> InputError:
         return InputError(f"{self.folder / self.name}: {what} is missing or damaged; make the index again")
 
@@ -184,6 +196,8 @@ class Index:
 
     def _shard(self, entry: Mapping[str, Any]) -> Shard:
         shard = Shard(self.folder, entry["name"], entry["rows"], entry["kind"], list(entry["tensors"]))
+        if not shard.tensors or not all(isinstance(text, str) for text in (shard.kind, *shard.tensors)):
+            raise ValueError
         if not re.fullmatch(r"(images|captions)-\d+", shard.name) or type(shard.rows) is not int or shard.rows < 1:
             raise ValueError
         return shard
