@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,22 @@ def test_items_are_read_without_those_of_other_shards(tmp_path: Path) -> None:
     index = filled(tmp_path, "abcdef")
     (tmp_path / "images-00000.jsonl").unlink()
     assert [item.key for item in index.items_at("images", [5, 2])] == ["f", "c"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_place_of_a_shards_items_is_refused(tmp_path: Path) -> None:
+    shard = filled(tmp_path).shards["images"][0]
+    file = tmp_path / f"{shard.name}.jsonl"
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(InputError, match=r"\.jsonl"):
+        shard.items()
+
+
+def test_a_shard_listed_twice_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path)
+    index = json.loads((tmp_path / INDEX).read_text())
+    index["shards"]["images"] *= 2
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match="damaged, or not an index"):
+        Index(tmp_path)

@@ -24,7 +24,7 @@ import torch
 
 from vse.array_files import read_npy
 from vse.errors import InputError
-from vse.files import read_bytes, write_atomically
+from vse.files import open_regular, read_bytes, write_atomically
 from vse.nn.network import Encoding
 
 FORMAT = "vse index 2"
@@ -78,7 +78,7 @@ class Shard:
             begins = read_npy(self.folder / f"{self.name}.lines.npy", "r")
             if begins.shape != (self.rows + 1,):
                 raise ValueError
-            with (self.folder / f"{self.name}.jsonl").open("rb") as file:
+            with open_regular(self.folder / f"{self.name}.jsonl") as file:
                 if places is None:
                     lines = file.read().splitlines()
                 else:
@@ -186,6 +186,9 @@ class Index:
                 raise ValueError
             self.head = dict(content["head"])
             self.shards = {side: [self._shard(entry) for entry in content["shards"][side]] for side in SIDES}
+            names = [shard.name for side in SIDES for shard in self.shards[side]]
+            if len(set(names)) < len(names):
+                raise ValueError
             self.next, self.approximate = int(content["next"]), dict(content["approximate"])
             if not isinstance(self.head["weights_sha256"], str):
                 raise ValueError
