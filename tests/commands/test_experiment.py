@@ -118,7 +118,8 @@ def test_the_scripts_accept_the_plans_of_this_repository(path: Path, tmp_path: P
         monkeypatch.setenv(name, str(tmp_path / "nowhere"))
     monkeypatch.chdir(tmp_path)
     tasks = tasks_of(read_plan(path))
-    for task in tasks[: len(tasks) // len(read_plan(path).seeds)]:
+    of_one_seed = tasks[: len(tasks) // len(read_plan(path).seeds)]
+    for task in of_one_seed[:: max(1, len(of_one_seed) // 2)]:  # each takes seconds
         if task.train:  # refused for its data, not for its options
             with pytest.raises(InputError, match=r"nowhere: no such folder"):
                 run_forked(task.train, tmp_path / "log", 1)
