@@ -17,7 +17,7 @@ from tests.faults.campaign import CALLS, failing
 from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState, previous_of
 from vse.errors import InputError
-from vse.tensor_files import DamagedError
+from vse.formats.tensor_files import DamagedError
 
 
 def a_checkpoint(step: int = 3) -> Checkpoint:

@@ -15,6 +15,7 @@ VSE = Path(__file__).resolve().parents[1] / "vse"
 
 LEVELS = {
     "root": 0,
+    "formats": 0,
     "published": 1,
     "text": 2,
     "descriptions": 3,
@@ -34,7 +35,7 @@ LEVELS = {
 INSIDE_FUNCTIONS = {
     ("vse.descriptions.prepare", "vse.descriptions.svd"): "its libraries take seconds to import",
     ("vse.tools.judge", "vse.descriptions.svd"): "its libraries take seconds to import",
-    ("vse.networks", "vse.exported"): "torch takes a second to import, and --help answers without it",
+    ("vse.networks", "vse.formats.exported"): "torch takes a second to import, and --help answers without it",
     ("vse.networks", "vse.checkpoints"): "torch takes a second to import, and --help answers without it",
     ("vse.networks", "vse.losses"): "torch takes a second to import, and --help answers without it",
     ("vse.networks", "vse.published.checkpoints"): "torch takes a second to import, and --help answers without it",

@@ -15,7 +15,7 @@ import pytest
 from tests.trained import write_checkpoint
 from vse import checkpoints, networks
 from vse.errors import InputError
-from vse.exported import write_exported
+from vse.formats.exported import write_exported
 from vse.options import DataOptions
 
 ROOT = Path(__file__).resolve().parents[1]

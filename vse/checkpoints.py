@@ -15,11 +15,11 @@ from torch import Tensor
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 import vse
-from vse import tensor_files
 from vse.console import warn
 from vse.errors import InputError
 from vse.files import write_atomically
-from vse.tensor_files import DamagedError
+from vse.formats import tensor_files
+from vse.formats.tensor_files import DamagedError
 
 FORMAT = "vse 1"
 

@@ -143,8 +143,8 @@ def load(path: str | Path, expected: NetworkFolder | None = None) -> Trained:
     Raises:
         InputError: missing, damaged, of another network, or of the original code without `expected`.
     """
-    from vse import exported
     from vse.checkpoints import digest
+    from vse.formats import exported
     from vse.losses import read_saved
     from vse.published import checkpoints
 

@@ -30,7 +30,7 @@ from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState
 from vse.errors import InputError
 from vse.files import writable_folder
-from vse.pickles import ORDERED, Refused, SafeUnpickler
+from vse.formats.pickles import ORDERED, Refused, SafeUnpickler
 from vse.published.checkpoints import load
 
 

@@ -17,8 +17,8 @@ import torch
 from vse import checkpoints
 from vse.checkpoints import Checkpoint
 from vse.errors import InputError
+from vse.formats.tensor_files import DamagedError
 from vse.published.checkpoints import load
-from vse.tensor_files import DamagedError
 
 
 def original(**changes: Any) -> dict[str, Any]:

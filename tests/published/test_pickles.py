@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vse.pickles import Refused
+from vse.formats.pickles import Refused
 from vse.published.pickles import read_plain_pickle
 
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from vse.array_files import read_npy
 from vse.console import say
 from vse.data.pictures import SPLITS, Pictures, left_out, split_name
 from vse.data.rows import CaptionRow, Draw, to_splits, whole_number
 from vse.errors import InputError
 from vse.files import read_bytes, read_json
+from vse.formats.array_files import read_npy
 
 IMAGE_KEYS = ("image", "file_name", "filename", "filepath", "image_path")
 

@@ -20,12 +20,12 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 from tqdm import tqdm
 
-from vse.array_files import read_npy
 from vse.console import say
 from vse.data.feature_writer import RowFile
 from vse.data.images import FORMATS, LONGEST, RawImages, Transform, open_picture
 from vse.errors import InputError
 from vse.files import read_bytes, write_atomically
+from vse.formats.array_files import read_npy
 
 MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vse.array_files import read_npy
 from vse.console import warn
 from vse.data.index import read_ids
 from vse.data.sources.entry import LARGEST_VALUE
 from vse.data.sources.layout import turned
 from vse.errors import InputError
+from vse.formats.array_files import read_npy
 
 ENDS = 4096
 """Bytes at the beginning and at the end of a row by which neighbouring rows are compared."""

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vse.array_files import read_npy
 from vse.data.datasets import locate_data_set
 from vse.data.features import open_features, rows_per_image
 from vse.data.index import read_ids
 from vse.errors import InputError
 from vse.files import read_text
+from vse.formats.array_files import read_npy
 from vse.text.captions import read_captions
 
 

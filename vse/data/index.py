@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from vse.array_files import read_npy
 from vse.data.pictures import SPLITS, Pictures, inside, picture_folder
 from vse.errors import InputError
 from vse.files import read_json, read_text
+from vse.formats.array_files import read_npy
 from vse.text.captions import read_captions
 
 MAPPING = "id_mapping.json"

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from vse.array_files import read_npy
 from vse.descriptions import sentence
 from vse.descriptions.prepare import prepare_svd
 from vse.descriptions.vectors import silence_noise
 from vse.errors import InputError
 from vse.files import read_bytes, sha256
+from vse.formats.array_files import read_npy
 from vse.text.captions import read_captions
 
 

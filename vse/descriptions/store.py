@@ -17,11 +17,11 @@ import numpy as np
 import orjson
 from tqdm import tqdm
 
-from vse.array_files import read_npy
 from vse.console import say
 from vse.descriptions.vectors import STOP_WORDS_ID, Descriptions, silence_noise
 from vse.errors import InputError
 from vse.files import open_regular, read_bytes, sha256, write_atomically
+from vse.formats.array_files import read_npy
 
 TEXT, ARRAY, RECORD = "train_svd.txt", "train_svd.npy", "train_svd.json"
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vse.array_files import Archive, read_npy
 from vse.errors import InputError
 from vse.files import open_regular
+from vse.formats.array_files import Archive, read_npy
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
 

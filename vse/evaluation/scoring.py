@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vse.array_files import read_npy
 from vse.data.batches import CaptionBatch, EvaluationData, ImageBatch
 from vse.distributed import add_up, rank_and_size
 from vse.errors import InputError
 from vse.evaluation.halving import Halving
 from vse.files import write_atomically
+from vse.formats.array_files import read_npy
 from vse.nn.network import CaptionsT, Encoding, ImagesT, Network, PairwiseNetwork, WordSet
 from vse.nn.precision import full_float32
 

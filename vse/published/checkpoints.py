@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vse import checkpoints, tensor_files
+from vse import checkpoints
 from vse.checkpoints import Checkpoint
 from vse.errors import InputError
-from vse.pickles import Names, Refused, StandIn
+from vse.formats import tensor_files
+from vse.formats.pickles import Names, Refused, StandIn
 
 
 def load(path: Path, network: str | None = None) -> Checkpoint:
@@ -25,7 +26,7 @@ def load(path: Path, network: str | None = None) -> Checkpoint:
         network: the network that one of this repository must be of; None takes any.
 
     Raises:
-        vse.tensor_files.DamagedError: cut off or altered.
+        vse.formats.tensor_files.DamagedError: cut off or altered.
         InputError: missing, of another network, or neither format.
     """
     content = tensor_files.read(path, _NAMES)

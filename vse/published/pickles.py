@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from vse.files import read_bytes
-from vse.pickles import Names, SafeUnpickler, StandIn
+from vse.formats.pickles import Names, SafeUnpickler, StandIn
 
 MOST = 20_000_000
 """Operations of one pickle: the sizes of MS-COCO's images take three million."""

@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from vse.array_files import read_npy
 from vse.errors import InputError
 from vse.files import open_regular
+from vse.formats.array_files import read_npy
 from vse.published.pickles import load_plain
 
 LARGEST = 100_000

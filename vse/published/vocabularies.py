@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from vse.errors import InputError
 from vse.files import read_bytes
-from vse.pickles import ORDERED, OrderedStandIn, Refused, SafeUnpickler, StandIn
+from vse.formats.pickles import ORDERED, OrderedStandIn, Refused, SafeUnpickler, StandIn
 
 MOST_BYTES = 2**26
 """Larger files are refused unread; a vocabulary of 100,000 words takes 4 MB."""

@@ -22,9 +22,9 @@ import numpy as np
 import orjson
 import torch
 
-from vse.array_files import read_npy
 from vse.errors import InputError
 from vse.files import open_regular, read_bytes, write_atomically
+from vse.formats.array_files import read_npy
 from vse.nn.network import Encoding
 
 FORMAT = "vse index 2"

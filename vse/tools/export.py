@@ -12,8 +12,8 @@ from jinja2 import Environment
 from vse import networks
 from vse.console import say
 from vse.errors import InputError
-from vse.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, refuse_other_files, write_exported
 from vse.files import writable_folder
+from vse.formats.exported import CARD, CONFIG, VOCABULARY, WEIGHTS, refuse_other_files, write_exported
 from vse.inference.model import Model, load
 from vse.records import environment
 from vse.tools.onnx import CAPTIONS, IMAGES, remove_onnx, write_onnx

@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vse.array_files import Archive, npy_shape, read_npy
 from vse.console import say
 from vse.data.pictures import first_of
 from vse.data.sources.entry import (
@@ -29,6 +28,7 @@ from vse.data.sources.entry import (
 )
 from vse.data.sources.table import SPANS, TableSource
 from vse.errors import InputError
+from vse.formats.array_files import Archive, npy_shape, read_npy
 
 NPY = b"\x93NUMPY"
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from vse.array_files import read_npy
 from vse.errors import InputError
 from vse.files import read_bytes, read_text
-from vse.pickles import Refused
+from vse.formats.array_files import read_npy
+from vse.formats.pickles import Refused
 from vse.published.pickles import read_plain_pickle
 
 ENDINGS = ("_imgid2idx.pkl", "_ids.txt", "_ids.json", "_ids.npy", "_ids.pkl")

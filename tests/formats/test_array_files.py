@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vse.array_files import Archive, npy_shape, read_npy
+from vse.formats.array_files import Archive, npy_shape, read_npy
 
 WHOLE = np.arange(12, dtype=np.float32).reshape(3, 4)
 

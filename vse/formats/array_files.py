@@ -14,8 +14,8 @@ from zipfile import ZipFile
 import numpy as np
 
 from vse.files import open_regular
-from vse.pickles import Refused
-from vse.tensor_files import directory_size
+from vse.formats.pickles import Refused
+from vse.formats.tensor_files import directory_size
 
 MAX_DIRECTORY = 2**24
 """Bytes of an archive's directory, about 60 for each array."""

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tests.trained import write_checkpoint
-from vse import checkpoints, exported
+from vse import checkpoints
 from vse.errors import InputError
-from vse.exported import is_exported, without_places, write_exported
+from vse.formats import exported
+from vse.formats.exported import is_exported, without_places, write_exported
 
 
 @pytest.fixture

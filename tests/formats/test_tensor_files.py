@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from vse import tensor_files
 from vse.errors import InputError
-from vse.tensor_files import DamagedError
+from vse.formats import tensor_files
+from vse.formats.tensor_files import DamagedError
 
 
 def content() -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from vse import pickles
-from vse.pickles import ORDERED, ForeignName, Refused, SafeUnpickler, StandIn
+from vse.formats import pickles
+from vse.formats.pickles import ORDERED, ForeignName, Refused, SafeUnpickler, StandIn
 
 VALUES = {"list": [1, -7, 2.5, None, True, False], "nested": {"é": ("a", b"b", [])}, "large": 2**40}
 

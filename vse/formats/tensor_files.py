@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from vse.errors import InputError
+from vse.formats.pickles import ORDERED, ForeignName, Names, Refused, SafeUnpickler, StandIn
 from vse.memory import is_lack_of_memory
-from vse.pickles import ORDERED, ForeignName, Names, Refused, SafeUnpickler, StandIn
 
 MAX_DIRECTORY = 2**22
 """Bytes of an archive's directory, about 80 for each tensor."""
