@@ -28,7 +28,7 @@ WITHOUT_EFFECT = frozenset(
         # how often it tells, and what it keeps beside the model
         "log_step", "track", "save_all", "record_val",
         # where and how fast it computes
-        "device", "workers", "compile", "features_on_device", "memory_budget", "max_words", "fused",
+        "device", "workers", "deterministic", "compile", "features_on_device", "memory_budget", "max_words", "fused",
         # where files lie; what is in them is compared instead
         "data_path", "data_name", "vocab_path", "logger_name", "model_name", "init_model", "img_dim",
         "resume",

@@ -160,7 +160,7 @@ def test_a_run_with_a_bank_resumes_to_the_same_bits(script, root: Path) -> None:
     # A run killed in the middle of its second epoch: its last checkpoint is that of a validation there.
     stop = (
         "import runpy, sys; import vse.training.loop as training; update = training.update\n"
-        "import vse.training.saving as saving; saving.SAVE_EVERY = 0.0\n"
+        "import vse.training.checkpoint_writer as writer; writer.SAVE_EVERY = 0.0\n"
         "def dying(*arguments):\n"
         "    dying.steps += 1\n"
         "    if dying.steps == 13: raise SystemExit(9)\n"

@@ -22,7 +22,7 @@ from tests.conftest import ROOT, write_data_set
 from vse import checkpoints
 from vse.cli import parse
 from vse.exits import run_to_end
-from vse.training import saving
+from vse.training import checkpoint_writer
 
 COMMON = "--data_name small --batch_size 16 --num_epochs 2 --val_step 3 --embed_size 16 --word_dim 8 --lr_update 1"
 NETWORKS = {
@@ -66,7 +66,7 @@ class Trainer:
             for name, stream in (("out", 1), ("err", 2)):
                 os.dup2(os.open(f"{run}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-            saving.SAVE_EVERY = 0.05  # in a run of a second what minutes are in one of hours
+            checkpoint_writer.SAVE_EVERY = 0.05  # in a run of a second what minutes are in one of hours
             sys.argv = ["train.py", *self.flags, "--logger_name", str(run), *more]
             status = 1
             try:

@@ -1,74 +1,84 @@
-"""Checkpoints written in a thread: what they hold, when they are due, and what becomes of a failure."""
+"""When a run is saved, and what a resumed one finds of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.training.sessions import opened
 from vse import checkpoints
-from vse.checkpoints import Checkpoint, RunState
-from vse.errors import InputError
-from vse.training import saving
-from vse.training.saving import CheckpointWriter
+from vse.training.runs import Run, claim_folders, release_folders, resumes_own
+from vse.training.saving import save, settle
+from vse.training.session import Session
+from VSEpp_LSEH.train import Options
 
 
-@pytest.fixture
-def writer() -> Iterator[CheckpointWriter]:
-    writer = CheckpointWriter()
-    yield writer
-    writer.close()
+def resumed(options: Options, source: str, run: Run) -> Session:
+    """A run that goes on, after it has claimed its folder."""
+    session = opened(replace(options, training=replace(options.training, resume=source)), run)
+    claim_folders(run, resumes_own(session.options.training, run), {})
+    settle(session)
+    session.writer.close()
+    release_folders(run)
+    return session
 
 
-def a_checkpoint(weight: torch.Tensor) -> Checkpoint:
-    run = RunState({}, {"state": {0: {"step": weight}}, "param_groups": []}, {"seed": 0}, [{"cpu": weight}])
-    return Checkpoint("VSEpp", [{"weight": weight}], {"seed": 0}, run=run)
+def saved(options: Options, run: Run, best: bool) -> Session:
+    """A run that has saved itself twice, with a score of 7."""
+    session = opened(options, run)
+    claim_folders(run, False, {})
+    release_folders(run)
+    session.progress.best = 7.0
+    for session.progress.step in (3, 6):
+        save(session, best)
+    session.writer.close()
+    return session
 
 
-def test_a_checkpoint_has_the_weights_of_its_step(writer: CheckpointWriter, tmp_path: Path) -> None:
-    weight = torch.ones(3)
-    writer.write(a_checkpoint(weight), tmp_path / "a.pth.tar", tmp_path / "best.pth.tar")
-    weight.zero_()  # the next step
-    writer.wait()
-    saved = checkpoints.load(tmp_path / "a.pth.tar")
-    assert saved.run is not None
-    for tensor in (saved.parts[0]["weight"], saved.run.optimizer["state"][0]["step"], saved.run.rng[0]["cpu"]):
-        assert tensor.tolist() == [1, 1, 1]
-    best = checkpoints.load(tmp_path / "best.pth.tar")
-    assert best.run is None
-    assert best.parts[0]["weight"].tolist() == [1, 1, 1]
+def test_the_checkpoint_before_a_damaged_one_takes_its_place(options: Options, run: Run) -> None:
+    saved(options, run, best=True)
+    run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:-99])
+    session = resumed(options, "auto", run)
+    assert session.progress.step == 3
+    assert checkpoints.load(run.checkpoint).progress["step"] == 3
 
 
-def test_the_best_model_may_be_written_alone(writer: CheckpointWriter, tmp_path: Path) -> None:
-    writer.write(a_checkpoint(torch.ones(3)), None, tmp_path / "best.pth.tar")
-    writer.wait()
-    assert [file.name for file in tmp_path.iterdir()] == ["best.pth.tar"]
+def test_the_best_model_comes_along_to_another_folder(options: Options, run: Run, tmp_path: Path) -> None:
+    saved(options, run, best=True)
+    other = Run(tmp_path / "other", torch.device("cpu"))
+    assert resumed(options, str(run.checkpoint), other).progress.best == 7
+    assert checkpoints.load(other.best_model).progress["best"] == 7
 
 
-def test_a_failed_write_is_told_by_the_next_call(writer: CheckpointWriter, tmp_path: Path) -> None:
-    writer.write(a_checkpoint(torch.tensor([torch.nan])), tmp_path / "a.pth.tar", None)
-    with pytest.raises(InputError, match="`weight` holds NaN"):
-        writer.write(a_checkpoint(torch.ones(1)), tmp_path / "a.pth.tar", None)
-    assert not list(tmp_path.iterdir())
+def test_without_its_best_model_a_run_chooses_again(
+    options: Options, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(options, run, best=False)
+    session = resumed(options, str(run.checkpoint), Run(tmp_path / "other", torch.device("cpu")))
+    assert (session.progress.best, session.progress.validated) == (float("-inf"), -1)
+    assert "the best is chosen from here on" in capsys.readouterr().err
 
 
-def test_closing_waits_for_the_last_write(tmp_path: Path) -> None:
-    writer = CheckpointWriter()
-    writer.write(a_checkpoint(torch.ones(10**6)), tmp_path / "a.pth.tar", None)
-    writer.close()
-    assert len(checkpoints.load(tmp_path / "a.pth.tar").parts[0]["weight"]) == 10**6
+@pytest.mark.parametrize(
+    ("best", "files"), [(True, ["checkpoint.pth.tar", "model_best.pth.tar", "run.json"]), (False, ["run.json"])]
+)
+def test_a_best_model_has_its_checkpoint(options: Options, run: Run, best: bool, files: list[str]) -> None:
+    session = opened(options, run)
+    run.folder.mkdir()
+    save(session, best, at_once=False)
+    session.writer.close()
+    assert sorted(file.name for file in run.folder.iterdir()) == files
 
 
-def test_a_checkpoint_is_due_some_time_after_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(saving.time, "monotonic", lambda: now)
-    writer = CheckpointWriter()
-    now += saving.SAVE_EVERY
-    assert writer.due
-    writer.write(a_checkpoint(torch.ones(1)), None, tmp_path / "best.pth.tar")
-    assert writer.due
-    writer.write(a_checkpoint(torch.ones(1)), tmp_path / "a.pth.tar", None)
-    assert not writer.due
-    writer.close()
+def test_a_run_that_was_killed_early_is_moved_aside(options: Options, run: Run) -> None:
+    session = opened(options, run)
+    run.folder.mkdir()
+    save(session, best=True, at_once=False)
+    session.writer.close()
+    claim_folders(run, False, {})
+    release_folders(run)
+    assert not run.best_model.exists()
+    assert len(list(run.folder.parent.glob("run*/model_best.pth.tar"))) == 1

@@ -5,40 +5,19 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from tests.training.sessions import opened
 from vse import checkpoints, networks
 from vse.checkpoints import Checkpoint
 from vse.errors import InputError
 from vse.losses import build_objective, resolve
-from vse.options import DataOptions, TrainingOptions, with_values
-from vse.training.loop import save, settle, train
-from vse.training.recipe import Recipe
-from vse.training.runs import Interrupt, Run, claim_folders, release_folders, resumes_own
-from vse.training.session import Session, open_session
+from vse.options import TrainingOptions, with_values
+from vse.training.loop import train
+from vse.training.runs import Run
 from VSEpp_LSEH.train import Options
-
-
-@pytest.fixture
-def options(data_root: Path) -> Options:
-    """VSE++ with few numbers, on a data set of 120 training captions."""
-    sizes = {"embed_size": 8, "word_dim": 6, "loss": "sum_hinge"}
-    data = DataOptions(data_path=str(data_root), data_name="small", batch_size=16)
-    return with_values(Options(data=data), sizes)
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(tmp_path / "run", torch.device("cpu"))
-
-
-def opened(options: Options, run: Run, **recipe: Any) -> Session:
-    torch.manual_seed(options.training.seed)
-    objective = build_objective(resolve(options.objective))
-    return open_session(networks.folder("VSEpp"), options, objective, Recipe(**recipe), run, Interrupt())
 
 
 def test_opening_a_session_leaves_the_run_folder_alone(options: Options, run: Run) -> None:
@@ -100,49 +79,3 @@ def test_a_run_that_is_all_warm_up_says_so(options: Options, run: Run, capsys, w
     train(networks.folder("VSEpp"), options, build_objective(options.objective))
     said = capsys.readouterr().err
     assert ("--warmup_epochs 1: the run of 1 epochs ends within its warm-up, before MaxHinge" in said) == told
-
-
-def resumed(options: Options, source: str, run: Run) -> Session:
-    """A run that goes on, after it has claimed its folder."""
-    session = opened(replace(options, training=replace(options.training, resume=source)), run)
-    claim_folders(run, resumes_own(session.options.training, run), {})
-    settle(session)
-    session.writer.close()
-    release_folders(run)
-    return session
-
-
-def saved(options: Options, run: Run, best: bool) -> Session:
-    """A run that has saved itself twice, with a score of 7."""
-    session = opened(options, run)
-    claim_folders(run, False, {})
-    release_folders(run)
-    session.progress.best = 7.0
-    for session.progress.step in (3, 6):
-        save(session, best)
-    session.writer.close()
-    return session
-
-
-def test_the_checkpoint_before_a_damaged_one_takes_its_place(options: Options, run: Run) -> None:
-    saved(options, run, best=True)
-    run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:-99])
-    session = resumed(options, "auto", run)
-    assert session.progress.step == 3
-    assert checkpoints.load(run.checkpoint).progress["step"] == 3
-
-
-def test_the_best_model_comes_along_to_another_folder(options: Options, run: Run, tmp_path: Path) -> None:
-    saved(options, run, best=True)
-    other = Run(tmp_path / "other", torch.device("cpu"))
-    assert resumed(options, str(run.checkpoint), other).progress.best == 7
-    assert checkpoints.load(other.best_model).progress["best"] == 7
-
-
-def test_without_its_best_model_a_run_chooses_again(
-    options: Options, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    saved(options, run, best=False)
-    session = resumed(options, str(run.checkpoint), Run(tmp_path / "other", torch.device("cpu")))
-    assert (session.progress.best, session.progress.validated) == (float("-inf"), -1)
-    assert "the best is chosen from here on" in capsys.readouterr().err

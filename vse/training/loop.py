@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import nullcontext, suppress
@@ -11,11 +10,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from vse import checkpoints
-from vse.checkpoints import Checkpoint, RunState
 from vse.console import say, warn
 from vse.data.batches import CaptionBatch, PairBatch, PairDataset, iterate, pair_loader
-from vse.distributed import agree, leave, wait_for_all
+from vse.distributed import leave
 from vse.errors import InputError
 from vse.evaluation.ranking import evaluate
 from vse.evaluation.scoring import evaluating, score_split
@@ -37,10 +34,10 @@ from vse.training.runs import (
     begin_run,
     claim_folders,
     precision_of,
-    random_states,
     release_folders,
     resumes_own,
 )
+from vse.training.saving import save, settle
 from vse.training.session import Session, TakenStep, open_session
 from vse.training.step import StepResult
 from vse.training.tracking import check_tracker
@@ -57,10 +54,10 @@ BANK_BATCH = 256
 def train(folder: NetworkFolder, options: RunOptions, objective: Objective, recipe: Recipe | None = None) -> float:
     """Train a network and return its best selection score on dev.
 
-    Validates every `val_step` steps and after each epoch, and keeps the best model. Saves after each epoch, within an
-    epoch at validations at least `SAVE_EVERY` seconds apart, and on SIGINT and SIGTERM (exit status 130 and 143), so
-    that `--resume auto` goes on to bit-identical weights. The run
-    folder is made, and an earlier run in it moved aside, only after everything else was checked.
+    Validates every `val_step` steps and after each epoch. Saves after each epoch, with each new best model, within an
+    epoch also at a validation when three minutes have passed, and on SIGINT and SIGTERM (exit status 130 and 143), so
+    that `--resume auto` goes on to bit-identical weights. The run folder is made, and an earlier run in it moved aside,
+    only after everything else was checked.
 
     Raises:
         InputError: options that contradict each other or the data, a checkpoint that does not fit, or losses that stay
@@ -127,24 +124,6 @@ def train_and_save(
     if run.rank == 0:
         session.record.save(run.folder, ended=True)
     return session.progress.best
-
-
-def settle(session: Session) -> None:
-    """Bring what a resumed run goes on from to its place: a checkpoint before a damaged one, and the best model."""
-    run, progress, resumed = session.run, session.progress, session.resumed
-    if resumed is None or resumed.path is None:
-        return
-    wait_for_all()  # every process has read the checkpoint
-    if run.rank == 0 and resumed.path == checkpoints.previous_of(run.checkpoint):
-        resumed.path.replace(os.path.realpath(run.checkpoint))  # else the next save kept the damaged one before it
-    if session.best_elsewhere is not None and run.rank == 0:
-        session.writer.write(session.best_elsewhere, None, run.best_model)
-    lost = session.best_elsewhere is None and not run.best_model.exists() and progress.best > float("-inf")
-    if agree(int(lost)):
-        if run.rank == 0:
-            warn(f"{run.best_model}: the best model so far is not there; the best is chosen from here on")
-        progress.best, progress.validated = float("-inf"), -1
-        session.record.forget_best()
 
 
 def open_log(session: Session) -> RunLog:
@@ -335,36 +314,6 @@ def validate(session: Session, log: RunLog) -> None:
         session.record.note_best(score, log.epoch_of(progress.step), progress.step)
     log.validation(progress.step, metrics, session.recipe.tags, best)
     save(session, best, at_once=progress.position == 0)
-
-
-def save(session: Session, best: bool = False, at_once: bool = True) -> None:
-    """Save the run; every process takes part.
-
-    Args:
-        best: write the best model as well.
-        at_once: write a checkpoint to resume from even if the last one is not `SAVE_EVERY` seconds old.
-    """
-    run, progress, average = session.run, session.progress, session.average
-    checkpoint = Checkpoint(
-        network=session.folder.name,
-        parts=[session.network.state_dict() if average is None else average.model()],
-        options=as_dict(session.options),
-        vocabulary=session.data.text.to_state(),
-        image_shape=list(session.data.image_shape),
-        record=session.record.current(),
-        progress={name: getattr(progress, name) for name in ("epoch", "position", "step", "validated", "best")},
-        run=RunState(
-            objective=session.objective.state_dict(),
-            optimizer=session.optimizer.state_dict(),
-            order=session.order,
-            rng=random_states(run),
-            average=None if average is None else average.state_dict(),
-        ),
-    )
-    if run.rank == 0:
-        session.record.save(run.folder)
-        to_resume = run.checkpoint if at_once or session.writer.due else None
-        session.writer.write(checkpoint, to_resume, run.best_model if best else None)
 
 
 def fill_bank(bank: MemoryBank, network: Network, data: PairDataset, epoch: int, device: torch.device) -> None:

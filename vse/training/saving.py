@@ -1,77 +1,64 @@
-"""Checkpoints of a run, written in a thread while training goes on."""
+"""When a run is saved, and how a resumed one finds what it had saved."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields, is_dataclass, replace
-from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+import os
 
 from vse import checkpoints
-from vse.checkpoints import Checkpoint
-
-SAVE_EVERY = 180.0
-"""Seconds after which a validation within an epoch saves the run; the end of an epoch always does."""
-
-
-class CheckpointWriter:
-    """Write one checkpoint after the other from copies in the host's memory; a failure is raised by the next call."""
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._pending: Future[None] | None = None
-        self._last = time.monotonic()
-
-    @property
-    def due(self) -> bool:
-        """Whether the last checkpoint, or the run's start, is `SAVE_EVERY` seconds ago."""
-        return time.monotonic() - self._last >= SAVE_EVERY
-
-    def write(self, checkpoint: Checkpoint, path: Path | None, best: Path | None) -> None:
-        """Copy a checkpoint and let the thread write it.
-
-        Args:
-            checkpoint: its tensors may change as soon as this returns.
-            path: file to resume from; None: only the best model is written.
-            best: file of the best model, if this is it.
-
-        Raises:
-            InputError: the checkpoint before it could not be written.
-        """
-        self.wait()
-        if path is not None:
-            self._last = time.monotonic()
-            self._pending = self._thread.submit(checkpoints.save, path, _on_host(checkpoint), best)
-        elif best is not None:
-            self._pending = self._thread.submit(checkpoints.save_model, best, _on_host(checkpoint))
-
-    def wait(self) -> None:
-        """Wait until the last checkpoint is written.
-
-        Raises:
-            InputError: it could not be written.
-        """
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
-
-    def close(self) -> None:
-        """Wait until the thread has nothing more to write, and end it."""
-        self._thread.shutdown()
+from vse.checkpoints import Checkpoint, RunState
+from vse.console import warn
+from vse.distributed import agree, wait_for_all
+from vse.options import as_dict
+from vse.training.runs import random_states
+from vse.training.session import Session
 
 
-def _on_host(value: Any) -> Any:
-    """Copy a nested value, its tensors to the host's memory."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{entry.name: _on_host(getattr(value, entry.name)) for entry in fields(value)})
-    if isinstance(value, Mapping):
-        return {key: _on_host(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_on_host(entry) for entry in value)
-    return value
+def save(session: Session, best: bool = False, at_once: bool = True) -> None:
+    """Save the run; every process takes part.
+
+    A best model is never written without its checkpoint: a new run in the folder would not know of it and replace it,
+    and one that is resumed with other validations would remember another best.
+
+    Args:
+        best: write the best model as well.
+        at_once: save even if no checkpoint is due and the model is not the best.
+    """
+    run, progress, average = session.run, session.progress, session.average
+    checkpoint = Checkpoint(
+        network=session.folder.name,
+        parts=[session.network.state_dict() if average is None else average.model()],
+        options=as_dict(session.options),
+        vocabulary=session.data.text.to_state(),
+        image_shape=list(session.data.image_shape),
+        record=session.record.current(),
+        progress={name: getattr(progress, name) for name in ("epoch", "position", "step", "validated", "best")},
+        run=RunState(
+            objective=session.objective.state_dict(),
+            optimizer=session.optimizer.state_dict(),
+            order=session.order,
+            rng=random_states(run),
+            average=None if average is None else average.state_dict(),
+        ),
+    )
+    if run.rank == 0:
+        session.record.save(run.folder)
+        if at_once or best or session.writer.due:
+            session.writer.write(run.checkpoint, checkpoint, run.best_model if best else None)
+
+
+def settle(session: Session) -> None:
+    """Bring what a resumed run goes on from to its place: a checkpoint before a damaged one, and the best model."""
+    run, progress, resumed = session.run, session.progress, session.resumed
+    if resumed is None or resumed.path is None:
+        return
+    wait_for_all()  # every process has read the checkpoint
+    if run.rank == 0 and resumed.path == checkpoints.previous_of(run.checkpoint):
+        resumed.path.replace(os.path.realpath(run.checkpoint))  # else the next save kept the damaged one before it
+    if session.best_elsewhere is not None and run.rank == 0:
+        checkpoints.save_model(run.best_model, session.best_elsewhere)
+    lost = session.best_elsewhere is None and not run.best_model.exists() and progress.best > float("-inf")
+    if agree(int(lost)):
+        if run.rank == 0:
+            warn(f"{run.best_model}: the best model so far is not there; the best is chosen from here on")
+        progress.best, progress.validated = float("-inf"), -1
+        session.record.forget_best()

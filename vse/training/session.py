@@ -17,6 +17,7 @@ from vse.losses import Objective
 from vse.networks import NetworkFolder
 from vse.nn.batchnorm import synchronise
 from vse.nn.network import Network
+from vse.training.checkpoint_writer import CheckpointWriter
 from vse.training.ema import WeightAverage
 from vse.training.guards import CollapseGuard
 from vse.training.optimizers import make_optimizer
@@ -35,7 +36,6 @@ from vse.training.runs import (
     resume,
     resumes_own,
 )
-from vse.training.saving import CheckpointWriter
 from vse.training.schedules import learning_rate_factor
 from vse.training.step import TrainingStep
 
