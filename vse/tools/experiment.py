@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -17,13 +18,15 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from vse import REPOSITORY
+from vse.cli import parse
 from vse.console import say, warn
 from vse.errors import InputError
 from vse.evaluation.reports import load_evaluation
 from vse.files import read_bytes, write_atomically
+from vse.options import EvaluationOptions
 from vse.tools.experiment_report import write_report
 from vse.tools.options import ExperimentOptions
-from vse.tools.plans import Plan, Task, read_plan, tasks_of
+from vse.tools.plans import Plan, Task, read_plan, tasks_of, without_places
 from vse.training import locks
 
 
@@ -41,6 +44,7 @@ def main(options: ExperimentOptions) -> None:
     failures: dict[str, str] = {}
     if not options.report:
         states = states_of(tasks)  # refuses before anything is written
+        check_flags([task for task in tasks if states[task.name] == "new"])
         if importlib.util.find_spec("matplotlib") is None:
             warn("the report will have no plots; pip install matplotlib, or vse[report]")
         with locks.hold(plan.folder):
@@ -56,6 +60,27 @@ def main(options: ExperimentOptions) -> None:
     if failures:
         first = "; ".join(f"{name}: {reason}" for name, reason in list(failures.items())[:10])
         raise InputError(f"{len(failures)} of {len(tasks)} runs failed: {first}; mend them and run the plan again")
+
+
+def check_flags(tasks: Sequence[Task]) -> None:
+    """Let the scripts of this repository parse the flags of runs before the first of them begins.
+
+    Raises:
+        InputError: a script refuses its flags; a parser has then printed why.
+    """
+    checked: set[tuple[str, ...]] = set()
+    for task in tasks:
+        for command in filter(None, (task.train, task.evaluate)):
+            script, flags = Path(command[0]).resolve(), without_places(command)
+            alike = tuple(word for place, word in enumerate(flags) if flags[place - 1] != "--seed")
+            if alike in checked or script.parent.parent != REPOSITORY:
+                continue
+            checked.add(alike)
+            module = importlib.import_module(f"{script.parent.name}.{script.stem}")
+            try:
+                parse(getattr(module, "Options", EvaluationOptions), arguments=list(command[1:]))
+            except SystemExit:
+                raise InputError(f"{task.name}: its script does not take the flags {shlex.join(flags[1:])}") from None
 
 
 def lines_of(tasks: Sequence[Task]) -> Iterator[str]:
