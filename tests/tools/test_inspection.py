@@ -59,3 +59,9 @@ def test_ids_that_come_twice_in_a_split_are_a_problem(folder: Path) -> None:
     assert problems(
         folder, "test_ids.txt: 1 lines come more than once: 3; expected another one for each of the 8 images"
     )
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"word2idx": {"a": "x"}}'])
+def test_a_vocabulary_that_training_would_refuse_is_a_problem(folder: Path, content: str) -> None:
+    (folder / "vocab.json").write_text(content)
+    assert problems(folder, "vocab.json: ")

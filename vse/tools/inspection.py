@@ -70,8 +70,7 @@ def inspect(folder: Path, data_name: str | None = None) -> Findings:
     """
     findings = Findings()
     parts = _parts(folder, data_name, findings)
-    vocabulary, which = _vocabulary(folder, parts)
-    findings.notes.append(which)
+    vocabulary = _vocabulary(folder, parts, findings)
     shared = [] if not holds_splits(folder) else shared_images(folder)
     train = next((set(part.captions) for part in parts if part.name == "train"), None)
     for part in parts:
@@ -124,21 +123,25 @@ def _parts(folder: Path, data_name: str | None, findings: Findings) -> list[_Par
     return parts
 
 
-def _vocabulary(folder: Path, parts: Iterable[_Part]) -> tuple[Vocabulary | None, str]:
-    """Load the folder's vocabulary, or build in memory the one that training would build."""
+def _vocabulary(folder: Path, parts: Iterable[_Part], findings: Findings) -> Vocabulary | None:
+    """Load the folder's vocabulary, or build in memory the one that training would build; None if neither can be."""
     for path in sorted([folder / "vocab.json", *folder.glob("*_vocab.json"), *folder.glob("*_vocab.pkl")]):
         if path.is_file():
             try:
-                return _any_tokeniser(path), f"unknown words: by {path.name}"
+                vocabulary = _any_tokeniser(path)
             except InputError as problem:
-                return None, f"unknown words: not counted, {problem}"
+                findings.problems.append(str(problem))
+                return None
+            findings.notes.append(f"unknown words: by {path.name}")
+            return vocabulary
     captions = [caption for part in parts if part.name in ("train", "dev") for caption in part.captions]
     try:
-        return Vocabulary.build(
-            captions
-        ), "unknown words: by the vocabulary that training would build, there is none yet"
+        vocabulary = Vocabulary.build(captions)
     except InputError as problem:
-        return None, f"unknown words: training would build no vocabulary, {problem}"
+        findings.notes.append(f"unknown words: training would build no vocabulary, {problem}")
+        return None
+    findings.notes.append("unknown words: by the vocabulary that training would build, there is none yet")
+    return vocabulary
 
 
 def _any_tokeniser(path: Path) -> Vocabulary:

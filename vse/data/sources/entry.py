@@ -128,9 +128,8 @@ def make_entry(image: str, shape: tuple[int, ...], where: str, place: Any, find:
     return Entry(image, shape, where, place, boxes, size, None if count is None else int(count))
 
 
-def natural(text: str) -> list[tuple[int, str]]:
-    """Sort key by which `img_2` comes before `img_10`."""
+def natural(text: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key by which `img_2` comes before `img_10`, and `img_01` before `img_1`."""
     parts = re.split(r"([0-9]+)", text)
-    numbers = [part.lstrip("0") for part in parts[1::2]]  # Python reads no number of more than 4,300 digits
-    parts[1::2] = numbers
-    return [(len(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
+    parts[1::2] = [part.lstrip("0") for part in parts[1::2]]  # Python reads no number of more than 4,300 digits
+    return [(len(part) if place % 2 else 0, part) for place, part in enumerate(parts)], text
