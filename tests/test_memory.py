@@ -1,4 +1,4 @@
-"""Lack of memory is recognised, and what was asked for is said."""
+"""Errors for lack of memory are recognised, and the size that was asked for is reported."""
 
 from __future__ import annotations
 

@@ -115,8 +115,8 @@ class TrainingOptions:
     schedule: Literal["original", "step", "cosine"] = "original"
     """original: the original code's, see --lr_update; step: see --lr_milestones; cosine: to 0 at the end."""
     lr_milestones: tuple[Positive, ...] = ()
-    """Where --schedule step multiplies the learning rates by --lr_decay: after so many epochs (4 or 4.5), or, below 1,
-    after this fraction of the run (0.5 0.75)."""
+    """Where --schedule step multiplies the learning rates by --lr_decay: epochs (4 4.5), or, below 1, fractions of the
+    run (0.5 0.75)."""
     lr_decay: PositiveShare = 0.1
     """Factor at each milestone."""
     lr_warmup_steps: AtLeast0 = 0

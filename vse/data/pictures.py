@@ -37,7 +37,7 @@ PICTURE_FOLDERS = (
 PLACE = "pictures.json"
 
 NAMED = 10
-"""So many of what is left out are named."""
+"""Most names that a message lists."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from vse.tools.options import IndexOptions
 
 
 def main(options: IndexOptions) -> None:
-    """Encode what is new and say how many items were added, replaced and left as they were.
+    """Encode new and changed items, and report the numbers of added, replaced and unchanged ones.
 
     Raises:
         InputError: the network does not read the data, a picture cannot be decoded, or the index is of another model.

@@ -78,7 +78,7 @@ class Task:
     row: str = ""  # name of its row in the table; empty for a warm start
     data: str = ""
     seeds: tuple[int, ...] = ()
-    epochs: int = 0  # evaluate after each of so many epochs as well
+    epochs: int = 0  # evaluate after each of these epochs as well; 0: only after the last
 
     @property
     def result(self) -> Path:
