@@ -54,3 +54,8 @@ def test_names_are_sorted_by_their_numbers() -> None:
     names = ["img_10", "img_2", "a", "٣", "10.jpg", "9.jpg"]
     assert sorted(names, key=natural) == ["9.jpg", "10.jpg", "a", "img_2", "img_10", "٣"]
     assert natural("7" * 5000) < natural("8" * 5000)
+
+
+@pytest.mark.parametrize("names", [["img_1", "img_01", "img_10", "img_2"], ["img_10", "img_2", "img_01", "img_1"]])
+def test_names_have_one_order_wherever_they_come_from(names: list[str]) -> None:
+    assert sorted(names, key=natural) == ["img_01", "img_1", "img_2", "img_10"]
