@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from vse.errors import InputError
 from vse.losses.memory_bank import MemoryBank
@@ -77,13 +78,14 @@ class HAL(Objective):
     def directions(self, scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Return the log-sum-exp of the negatives less half the positive term, by rows and by columns."""
         roles = self.roles(pairs)
-        own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
-        exponents = self.local_alpha * (scores.masked_fill(own, 0.0) - self.local_ep)
-        positive_weights = None
+        exponents = self.local_alpha * (scores - self.local_ep)
+        leak, positive_weights = -self.local_alpha * self.local_ep, None
         if pairs.bank is not None:
             negative_weights, positive_weights = self.global_weights(scores.diagonal(), pairs.bank)
-            exponents = (exponents * negative_weights).masked_fill(own, -torch.inf if self.global_repaired else 0.0)
-        exponents = exponents.masked_fill(~(roles.negatives | own), -torch.inf)
+            exponents = exponents * negative_weights
+            leak = -torch.inf if self.global_repaired else 0.0
+        others = torch.full_like(scores, -torch.inf).fill_diagonal_(leak)
+        exponents = torch.where(roles.negatives, exponents, others)
         return (
             self._costs(scores, exponents, positive_weights, roles).mean(),
             self._costs(scores.T, exponents.T, positive_weights, roles).mean(),
@@ -103,7 +105,7 @@ class HAL(Objective):
         else:
             weights = None if positive_weights is None else positive_weights[:, None]
             pull = attraction(scores, weights).masked_fill(~roles.positives, 0.0).sum(1) / roles.positives.sum(1)
-        return _log1p_sum_exp(exponents, dim=1) / self.local_alpha - pull / 2
+        return softplus(exponents.logsumexp(dim=1)) / self.local_alpha - pull / 2
 
     @torch.no_grad()
     def global_weights(self, positives: Tensor, bank: BankScores) -> tuple[Tensor, Tensor]:
@@ -146,12 +148,6 @@ class HAL(Objective):
 
 BANK = ("mb_", "global_")
 """Beginnings of the names of the constants that only the memory bank reads."""
-
-
-def _log1p_sum_exp(exponents: Tensor, dim: int) -> Tensor:
-    """log(1 + sum of exp) along a dimension, without ever forming the sum."""
-    log_sum = torch.logsumexp(exponents, dim=dim)
-    return torch.logaddexp(log_sum, torch.zeros_like(log_sum))
 
 
 def _log_sum_exp(exponents: Tensor) -> Tensor:
