@@ -2,6 +2,7 @@
 
     python benchmarks/evaluation.py                        # 1,000 x 5,000 and 5,000 x 25,000, 1,024 dimensions
     python benchmarks/evaluation.py --images 1000
+    python benchmarks/evaluation.py --images 5000 --one original    # CPU seconds of the float64 loop, as JSON
 
 The loop is written here from its description: for every image one float64 product with all captions, an argsort read
 backwards, and a search for each of the image's five captions; for every image's five captions one product with all
@@ -13,6 +14,7 @@ thread, so that CPU seconds compare. Memory is the peak of a fresh process beyon
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -27,13 +29,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from measuring import PROCEDURES
 from tabulate import tabulate
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from vse.evaluation.ranking import evaluate, metrics, ranks
 from vse.evaluation.scoring import score_matrix
-from vse.nn.network import Network
+from vse.nn.network import EmbeddingNetwork, Embeddings
 
 DIMENSIONS = 1024
 CAPTIONS = 5
@@ -50,6 +53,11 @@ def embeddings(n_images: int) -> tuple[Tensor, Tensor]:
     images /= torch.linalg.vector_norm(images, dim=1, keepdim=True)
     captions /= torch.linalg.vector_norm(captions, dim=1, keepdim=True)
     return images, captions
+
+
+def score(images: Tensor, captions: Tensor) -> Tensor:
+    """Score images [N, D] against captions [M, D] as an evaluation does -> [N, M]."""
+    return score_matrix(EmbeddingNetwork(), Embeddings(images), Embeddings(captions))
 
 
 def published_loop(images: np.ndarray, captions: np.ndarray, chosen: range) -> tuple[list[int], list[int]]:
@@ -95,7 +103,7 @@ def peak_memory(n_images: int) -> None:
     """Print the bytes that scoring and the whole evaluation take beyond the embeddings; run in a process of its own."""
     images, captions = embeddings(n_images)
     held = _resident("VmRSS")
-    evaluate(score_matrix(Network(), images, captions), torch.arange(len(captions)) // CAPTIONS)
+    evaluate(score(images, captions), torch.arange(len(captions)) // CAPTIONS)
     print(_resident("VmHWM") - held)
 
 
@@ -106,14 +114,25 @@ def _resident(what: str) -> int:
     return 1024 * int(found[1])
 
 
+def seconds_of(procedure: str, n_images: int, loop_images: int) -> float:
+    """CPU seconds of scores and ranks; those of the original procedure are scaled up from `loop_images`."""
+    images, captions = embeddings(n_images)
+    if procedure == "ours":
+        owner = torch.arange(len(captions)) // CAPTIONS
+        score(images[:100], captions[:500])  # the first product also sets the library up
+        return cpu_seconds(lambda: metrics(ranks(score(images, captions), owner)))[0]
+    chosen = range(0, n_images, max(1, n_images // loop_images))
+    im, cap = images.double().numpy(), captions.double().numpy()
+    return cpu_seconds(lambda: published_loop(im, cap, chosen))[0] * n_images / len(chosen)
+
+
 def benchmark(n_images: int, loop_images: int) -> list[str]:
     """Measure each stage of an evaluation of `n_images`; the loop takes `loop_images`."""
     images, captions = embeddings(n_images)
     owner = torch.arange(len(captions)) // CAPTIONS
-    network = Network()
 
-    score_matrix(network, images[:100], captions[:500])  # the first product also sets the library up
-    scoring, scores = cpu_seconds(lambda: score_matrix(network, images, captions), REPEATS)
+    score(images[:100], captions[:500])  # the first product also sets the library up
+    scoring, scores = cpu_seconds(lambda: score(images, captions), REPEATS)
     ranking, found = cpu_seconds(lambda: ranks(scores, owner), REPEATS)
     summary, _ = cpu_seconds(lambda: metrics(found))
     everything, _ = cpu_seconds(lambda: evaluate(scores, owner))
@@ -158,11 +177,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 5000], help="images of each split measured")
     parser.add_argument("--loop_images", type=int, default=100, help="images the loop is timed on")
+    parser.add_argument("--one", choices=PROCEDURES, help="scores and ranks by this procedure, as JSON")
     parser.add_argument("--peak_of", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.peak_of:
         peak_memory(arguments.peak_of)
+        return
+    if arguments.one:
+        with threadpool_limits(1):
+            seconds = seconds_of(arguments.one, arguments.images[0], arguments.loop_images)
+        print(json.dumps({"cpu_s": seconds}))
         return
     with threadpool_limits(1):
         columns = [benchmark(n_images, arguments.loop_images) for n_images in arguments.images]

@@ -2,7 +2,7 @@
 
     python benchmarks/gsmn.py                                  # B = 64, 100 x 500: a few minutes, 6 GB
     python benchmarks/gsmn.py --batch 16 --images 20 --captions 100
-    python benchmarks/gsmn.py --graph propagate --methods blocks
+    python benchmarks/gsmn.py --graph propagate --procedures ours
 
 Every measurement is a process of its own. The loop scores one caption after the other against all images, with the
 published sequence of operations (dense graphs, tensors for pairs of nodes included) and this repository's parameters;
@@ -21,7 +21,15 @@ import time
 from dataclasses import replace
 
 import torch
-from measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
+from measuring import (
+    PROCEDURES,
+    adam_of,
+    peak_memory_since,
+    product_rate,
+    random_captions,
+    reset_peak_memory,
+    with_grus_of,
+)
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, softmax
 
@@ -92,16 +100,16 @@ def synthetic(images: int, captions: int) -> PairBatch:
     )
 
 
-def measure(method: str, task: str, options: argparse.Namespace) -> dict[str, float]:
+def measure(procedure: str, task: str, options: argparse.Namespace) -> dict[str, float]:
     """CPU and wall seconds and peak memory of one task."""
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     network = GSMN(VOCABULARY, bi_gru=True, lambda_softmax=20.0, graph=options.graph)
     objective = LSEH(max_violation=True, margin=0.07, semantic_weight=0.05)
-    optimizer = torch.optim.Adam(network.parameter_groups(6e-4))
+    optimizer = adam_of(procedure, network.parameter_groups(6e-4))
 
     def scores_of(batch: PairBatch, images: VisualGraphs, captions: TextualGraphs, pairs: Pairs) -> Tensor:
-        if method == "loop":
+        if procedure == "original":
             return loop_similarity(network, images.features, batch.extras["boxes"], captions.features, captions.lengths)
         return training_scores(network, images, captions, objective, pairs)
 
@@ -130,7 +138,8 @@ def measure(method: str, task: str, options: argparse.Namespace) -> dict[str, fl
     before = reset_peak_memory()
     cpu, wall = time.process_time(), time.perf_counter()
     if task == "train":
-        step(batch)
+        with with_grus_of(procedure):
+            step(batch)
     elif task == "similarity":
         objective(scores_of(batch, images, captions, pairs_of(batch)), pairs_of(batch)).backward()
     else:
@@ -154,29 +163,29 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--graph", choices=["reference", "propagate"], default="reference")
     parser.add_argument("--tasks", nargs="+", default=["similarity", "train", "evaluate"])
-    parser.add_argument("--methods", nargs="+", default=["loop", "blocks"])
-    parser.add_argument("--one", nargs=2, metavar=("METHOD", "TASK"), help="this one, in this process")
+    parser.add_argument("--procedures", nargs="+", default=PROCEDURES)
+    parser.add_argument("--one", nargs=2, metavar=("PROCEDURE", "TASK"), help="this one, in this process")
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measure(*options.one, options)))
         return
     same = [f"--{name}={getattr(options, name)}" for name in ("batch", "images", "captions", "threads", "graph")]
     print(f"B = {options.batch}; evaluation {options.images} x {options.captions}; {options.threads} threads")
-    print("task       method   CPU s   wall s  peak MB  inner products at the best rate: s, share of CPU time")
+    print("task       procedure CPU s   wall s  peak MB  inner products at the best rate: s, share of CPU time")
     for task in options.tasks:
         results = {}
-        for method in options.methods:
-            command = [sys.executable, __file__, "--one", method, task, *same]
+        for procedure in options.procedures:
+            command = [sys.executable, __file__, "--one", procedure, task, *same]
             result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            results[method] = result
+            results[procedure] = result
             print(
-                f"{task:10} {method:7} {result['cpu_s']:6.2f} {result['wall_s']:8.2f} {result['memory_mb']:8.0f}  "
+                f"{task:10} {procedure:9} {result['cpu_s']:6.2f} {result['wall_s']:8.2f} {result['memory_mb']:8.0f}  "
                 f"{result['floor_s']:6.2f} {result['floor_s'] / result['cpu_s']:5.0%}",
                 flush=True,
             )
         if len(results) == 2:
-            loop, blocks = results.values()
-            ratios = {key: loop[key] / max(blocks[key], 1e-9) for key in ("cpu_s", "wall_s", "memory_mb")}
+            original, ours = results.values()
+            ratios = {key: original[key] / max(ours[key], 1e-9) for key in ("cpu_s", "wall_s", "memory_mb")}
             print(f"  {task}: " + ", ".join(f"{key} {ratio:.1f} x less" for key, ratio in ratios.items()), flush=True)
 
 

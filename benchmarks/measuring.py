@@ -1,4 +1,4 @@
-"""What the benchmarks share: peak memory from now on, the machine's rate, captions of ordinary length."""
+"""What the benchmarks share: the two procedures, peak memory from now on, the machine's rate, captions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,30 @@ import contextlib
 import ctypes
 import resource
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from vse.nn.recurrence import GRU
+
+PROCEDURES = ("original", "ours")
+"""The sequence of operations of the original code, written for the benchmarks from its description; and ours."""
+
+
+@contextlib.contextmanager
+def with_grus_of(procedure: str) -> Iterator[None]:
+    """Within the original procedure, GRUs are `torch.nn.GRU`."""
+    with mock.patch.object(GRU, "forward", nn.GRU.forward) if procedure == "original" else contextlib.nullcontext():
+        yield
+
+
+def adam_of(procedure: str, groups: list[dict[str, Any]]) -> torch.optim.Adam:
+    """Adam as the procedure uses it: ours updates all parameters of a group in one kernel."""
+    return torch.optim.Adam(groups, fused=procedure == "ours")
 
 
 def reset_peak_memory() -> int:

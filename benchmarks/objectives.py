@@ -2,10 +2,12 @@
 
     python benchmarks/objectives.py                # one thread, about one minute
     python benchmarks/objectives.py --rounds 20
+    python benchmarks/objectives.py --one HAL original    # CPU seconds of one call, as JSON
 
 CPU seconds of one thread, the best of several rounds in which the competitors take turns, so that a busy machine slows
 all of them alike. The loops are written here from the description of what the original code does:
 
+- HAL without its bank: plain exponentials and sums, as in the paper.
 - LUWM: for every query, boolean selections and Python's min and max over the elements of tensors, in both directions.
 - The bank of HAL, per step: a list comprehension over the bank that looks every caption up in the batch's tuple, and
   copies of the rows that stay. Per epoch: a pass over all training pairs that reads and tokenises each of them to keep
@@ -19,6 +21,7 @@ encoding the rows to remember.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable
@@ -30,6 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from measuring import PROCEDURES
 from nltk.tokenize import NLTKWordTokenizer
 from tabulate import tabulate
 from torch import Tensor
@@ -116,6 +120,32 @@ def luwm_by_elements(scores: Tensor, margin: float = 0.2) -> Tensor:
             costs.append((0.2 * furthest**2 - 0.7 * furthest + 0.5).clamp(min=0))
             costs.append((0.9 * nearest**2 - 0.4 * nearest + 0.03).clamp(min=0))
     return torch.stack(costs).sum() / len(scores)
+
+
+def hal_by_sums(scores: Tensor, alpha: float = 30.0, epsilon: float = 0.3) -> Tensor:
+    """HAL's local weighting, exponentials and all; the diagonal's leak is published."""
+    own = scores.diagonal()
+    exponentials = torch.exp(alpha * (scores - torch.diag(own) - epsilon))
+    rivals = (torch.log(1 + exponentials.sum(0)) + torch.log(1 + exponentials.sum(1))) / alpha
+    return (rivals - torch.log(1 + own.relu())).mean()
+
+
+ORIGINALS: dict[str, Callable[[Tensor], Tensor]] = {"LUWM": luwm_by_elements, "HAL": hal_by_sums}
+
+
+def seconds_of(name: str, procedure: str) -> float:
+    """CPU seconds of an objective, forward and backward from scores: the mean of some calls, the best of ten rounds."""
+    scores = (torch.randn(BATCH, BATCH) / 5 + 0.3 * torch.eye(BATCH)).clamp(-1, 0.99).requires_grad_()
+    pairs = random_pairs(BATCH)
+    ours, original = {"LUWM": LUWM, "HAL": HAL}[name](), ORIGINALS[name]
+    torch.testing.assert_close(ours(scores, pairs), original(scores))
+
+    def loop() -> None:
+        scores.grad = None
+        original(scores).backward()
+
+    work = loop if procedure == "original" else backward_from_scores(ours, scores, pairs)
+    return race(10, 2 if work is loop and name == "LUWM" else 50, work=work)["work"]
 
 
 def rows_that_stay(bank_ids: tuple[int, ...], batch_ids: tuple[int, ...]) -> list[int]:
@@ -317,9 +347,14 @@ def main() -> None:
     """Print the tables of objectives."""
     parser = argparse.ArgumentParser(description="CPU time of the objectives.")
     parser.add_argument("--rounds", type=int, default=60, help="rounds of the short measurements")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--one", nargs=2, metavar=("OBJECTIVE", "PROCEDURE"), help=f"LUWM or HAL; {PROCEDURES}")
+    given = parser.parse_args()
+    rounds = given.rounds
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    if given.one:
+        print(json.dumps({"cpu_s": seconds_of(*given.one)}))
+        return
 
     def show(title: str, heads: list[str], rows: list[list[object]]) -> None:
         print(f"\n{title}")

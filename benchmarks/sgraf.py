@@ -2,7 +2,7 @@
 
     python benchmarks/sgraf.py                                  # B = 128, 100 x 500, both modules: ~12 minutes, 10 GB
     python benchmarks/sgraf.py --batch 16 --images 20 --captions 100
-    python benchmarks/sgraf.py --modules SGR --tasks train --methods blocks --losses lseh tal   # memory by objective
+    python benchmarks/sgraf.py --modules SGR --tasks train --procedures ours --losses lseh tal   # memory by objective
 
 Every measurement is a process of its own. The loop scores one caption after the other against all images, with the
 published sequence of operations and this repository's parameters; it is written for this benchmark. Memory is the
@@ -21,7 +21,15 @@ import time
 from collections.abc import Mapping
 
 import torch
-from measuring import peak_memory_since, product_rate, random_captions, reset_peak_memory
+from measuring import (
+    PROCEDURES,
+    adam_of,
+    peak_memory_since,
+    product_rate,
+    random_captions,
+    reset_peak_memory,
+    with_grus_of,
+)
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu, softmax
 
@@ -103,23 +111,23 @@ def synthetic(images: int, captions: int) -> PairBatch:
     )
 
 
-def measure(module: str, method: str, task: str, loss: str, options: argparse.Namespace) -> dict[str, float]:
+def measure(module: str, procedure: str, task: str, loss: str, options: argparse.Namespace) -> dict[str, float]:
     """CPU and wall seconds and peak memory of one training step or one evaluation."""
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     network = SGRAF(module, VOCABULARY)
     objective = build_objective(resolve(ObjectiveOptions(loss=loss), DEFAULTS))
-    optimizer = torch.optim.Adam(network.parameter_groups(2e-4))
+    optimizer = adam_of(procedure, network.parameter_groups(2e-4))
 
     def similarity(images: VisualRepresentations, captions: TextualRepresentations) -> Tensor:
-        if method == "loop":
+        if procedure == "original":
             return loop_similarity(network, images.features, captions.features, captions.lengths)
         return network.similarity(images, captions)
 
     def step(batch: PairBatch) -> None:
         images, captions = network.encode_images(batch), network.encode_captions(batch)
         pairs = Pairs(batch.image_ids, batch.caption_ids, batch.descriptions)
-        if method == "loop":
+        if procedure == "original":
             scores = similarity(images, captions)
         else:
             scores = training_scores(network, images, captions, objective, pairs)
@@ -143,7 +151,8 @@ def measure(module: str, method: str, task: str, loss: str, options: argparse.Na
     for _ in range(options.rounds):
         cpu_start, wall_start = time.process_time(), time.perf_counter()
         if task == "train":
-            step(batch)
+            with with_grus_of(procedure):
+                step(batch)
         else:
             with torch.no_grad():
                 similarity(images, captions)
@@ -171,37 +180,37 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="times each measurement is taken; the best one counts")
     parser.add_argument("--modules", nargs="+", default=["SGR", "SAF"])
     parser.add_argument("--tasks", nargs="+", default=["train", "evaluate"])
-    parser.add_argument("--methods", nargs="+", default=["loop", "blocks"])
+    parser.add_argument("--procedures", nargs="+", default=PROCEDURES)
     parser.add_argument("--losses", nargs="+", default=["lseh"], help="objectives of the training step")
-    parser.add_argument("--one", nargs=4, metavar=("MODULE", "METHOD", "TASK", "LOSS"), help="this, in this process")
+    parser.add_argument("--one", nargs=4, metavar=("MODULE", "PROCEDURE", "TASK", "LOSS"), help="this, in this process")
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measure(*options.one, options)))
         return
     sizes = [f"--{name}={getattr(options, name)}" for name in ("batch", "images", "captions", "threads", "rounds")]
     print(f"training step B = {options.batch}; evaluation {options.images} x {options.captions}")
-    print("module task            method   CPU s   wall s  peak MB  process  GEMM floor s, its share of the CPU time")
+    print("module task            procedure CPU s   wall s  peak MB  process  GEMM floor s, its share of the CPU time")
     for module in options.modules:
         for task in options.tasks:
             for loss in options.losses if task == "train" else options.losses[:1]:
                 results = {}
-                for method in options.methods:
-                    command = [sys.executable, __file__, "--one", module, method, task, loss, *sizes]
+                for procedure in options.procedures:
+                    command = [sys.executable, __file__, "--one", module, procedure, task, loss, *sizes]
                     result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-                    results[method] = result
-                    show(module, task, method, loss, result)
+                    results[procedure] = result
+                    show(module, task, procedure, loss, result)
                 if len(results) == 2:
-                    loop, blocks = results.values()
-                    ratios = {key: loop[key] / max(blocks[key], 1e-9) for key in ("cpu_s", "wall_s", "memory_mb")}
+                    original, ours = results.values()
+                    ratios = {key: original[key] / max(ours[key], 1e-9) for key in ("cpu_s", "wall_s", "memory_mb")}
                     print(f"       {task}: " + ", ".join(f"{key} {ratio:.1f} x less" for key, ratio in ratios.items()))
 
 
-def show(module: str, task: str, method: str, loss: str, result: Mapping[str, float]) -> None:
+def show(module: str, task: str, procedure: str, loss: str, result: Mapping[str, float]) -> None:
     """Print a row of the table."""
     floor = result["floor_s"]
     name = f"{task} {loss}" if task == "train" else task
     print(
-        f"{module:6} {name:15} {method:7} {result['cpu_s']:6.2f} {result['wall_s']:8.2f} {result['memory_mb']:8.0f}"
+        f"{module:6} {name:15} {procedure:8} {result['cpu_s']:6.2f} {result['wall_s']:8.2f} {result['memory_mb']:8.0f}"
         f" {result['process_mb']:8.0f}  {floor:6.2f} {floor / result['cpu_s']:5.0%}",
         flush=True,
     )

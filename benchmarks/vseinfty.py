@@ -2,6 +2,7 @@
 
     python benchmarks/vseinfty.py                            about a minute on one core
     python benchmarks/vseinfty.py --captions train_caps.txt  the text of a caption file instead of drawn lengths
+    python benchmarks/vseinfty.py --one original             a training step with direct pooling, as JSON
 
 Direct pooling is how the operator is usually written: the GRU over ranks runs for every sample, torch.sort sorts along
 the regions' axis. Times are CPU seconds of this process on one thread, the fastest of several runs: on a machine that
@@ -11,13 +12,16 @@ is shared, that is what repeats.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
+from measuring import PROCEDURES, adam_of, with_grus_of
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -134,8 +138,8 @@ def augment(file: Path | None) -> None:
     )
 
 
-def step() -> None:
-    """Regions and words at the published sizes: forward, LSEH, backward, AdamW."""
+def training_step(procedure: str) -> tuple[Callable[[], None], int]:
+    """Regions and words at the published sizes: forward, LSEH, backward, Adam; and the words of the batch."""
     torch.manual_seed(0)
     network = VSEinfty(RegionEncoder(2048, CHANNELS), WordEncoder(8482, 300, CHANNELS))
     generator = torch.Generator().manual_seed(0)
@@ -152,25 +156,38 @@ def step() -> None:
         caption_ids=rows,
         descriptions=torch.randn(PAIRS, 400, generator=generator),
     )
-    training_step = TrainingStep(network, build_objective(resolve(ObjectiveOptions(), DEFAULTS)))
-    optimizer = torch.optim.AdamW(network.parameter_groups(8e-4))
+    step = TrainingStep(network, build_objective(resolve(ObjectiveOptions(), DEFAULTS)))
+    optimizer = adam_of(procedure, network.parameter_groups(8e-4))
 
     def train() -> None:
         optimizer.zero_grad()
-        training_step(batch).loss.backward()
+        step(batch).loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()
 
+    return train, int(lengths.sum())
+
+
+def measure(procedure: str) -> float:
+    """CPU seconds of a training step after one to warm up; the original procedure pools directly."""
+    train, _ = training_step(procedure)
+    pooling = direct if procedure == "original" else GeneralisedPooling.forward
+    with with_grus_of(procedure), mock.patch.object(GeneralisedPooling, "forward", pooling):
+        return cpu_seconds(train, runs=1)
+
+
+def show_step() -> None:
+    """Print our training step beside its matrix products."""
+    train, words = training_step("ours")
     # Multiplications with weights, forward and twice backward; the regions have no gradient of their own.
     layers = REGIONS * PAIRS * (2048 * CHANNELS * 2 + 2048 * 512 * 2 + 512 * CHANNELS * 3)
-    words = int(lengths.sum()) * 2 * 3 * CHANNELS * (300 + CHANNELS) * 3
+    products = 2 * (layers + words * 2 * 3 * CHANNELS * (300 + CHANNELS) * 3)
     seconds = cpu_seconds(train, runs=2)
     left, right = torch.randn(PAIRS * REGIONS, 2048), torch.randn(2048, CHANNELS)
-    product = cpu_seconds(lambda: left @ right)
-    rate = 2 * left.numel() * CHANNELS / product
+    rate = 2 * left.numel() * CHANNELS / cpu_seconds(lambda: left @ right)
     print(
         f"training step, {PAIRS} pairs, {REGIONS} x 2048 regions, words, embedding {CHANNELS}: {seconds:.2f} CPU-s; "
-        f"its matrix products alone at the rate of one large product {2 * (layers + words) / rate:.2f}"
+        f"its matrix products alone at the rate of one large product {products / rate:.2f}"
     )
 
 
@@ -178,12 +195,16 @@ def main() -> None:
     """Print the tables of VSE-infinity."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--captions", type=Path, help="caption file to augment")
+    parser.add_argument("--one", choices=PROCEDURES, help="training step of this procedure, as JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.one:
+        print(json.dumps({"cpu_s": measure(arguments.one)}))
+        return
     pool(dropping=False)
     pool(dropping=True)
     augment(arguments.captions)
-    step()
+    show_step()
 
 
 if __name__ == "__main__":

@@ -3,15 +3,19 @@
     python benchmarks/vsrn.py            128 pairs of 36 x 2048 regions, embedding 2048: about two minutes
     python benchmarks/vsrn.py --batch_size 16 --threads 1
     python benchmarks/vsrn.py --start    memory of a training start on data of MS-COCO's size, sparse on disk
+    python benchmarks/vsrn.py --threads 1 --one original    a training step of the original procedure, as JSON
 
 The floor is the time that the matrix products alone would take (counted from the shapes below) at the rate of one large
 product, measured in the same process right before and after. Wall-clock and CPU time are both given: on a machine that
-is shared, CPU time is the one to read. Peak memory is that of the process that does nothing else.
+is shared, CPU time is the one to read. Peak memory is that of the process that does nothing else. In the original
+procedure the captioner takes all steps up to the longest caption it allows, each with its attention over the
+concatenated states and the scores of all words, and GRUs are PyTorch's.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import random
 import resource
@@ -22,9 +26,11 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
+from measuring import PROCEDURES, adam_of, with_grus_of
 from torch import Tensor
 
 from vse.data.batches import EpochSampler, PairBatch
@@ -33,6 +39,7 @@ from vse.losses.lseh import LSEH
 from vse.options import DataOptions
 from vse.published.sets import PUBLISHED_SETS
 from vse.training.step import TrainingStep
+from VSRN_LSEH.captioning import Captioner, caption_labels
 from VSRN_LSEH.model import VSRN
 from VSRN_LSEH.network import FOLDER, NetworkOptions
 
@@ -118,13 +125,32 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def measure_step(pairs: int, threads: int) -> Measurement:
-    """Forward, backward, clipping and Adam on one batch, after a step on four pairs."""
-    torch.set_num_threads(threads)
+def original_captioning(captioner: Captioner, regions: Tensor, captions: Tensor, lengths: Tensor, _: None) -> Tensor:
+    """`Captioner.loss` in the original sequence of operations: `max_len` - 1 steps, whatever the lengths."""
+    decoder = captioner.decoder
+    steps = captioner.max_len - 1
+    labels, counted = caption_labels(captions, lengths, captioner.max_len)
+    labels = torch.nn.functional.pad(labels, (0, steps + 1 - labels.shape[1]))
+    counted = torch.nn.functional.pad(counted, (0, steps - counted.shape[1]))
+    states, hidden = captioner.encoder(regions)
+    written = []
+    for step in range(steps):
+        both = torch.cat([states, hidden[:, None].expand_as(states)], dim=2)
+        weights = decoder.attention.linear2(torch.tanh(decoder.attention.linear1(both))).softmax(dim=1)
+        context = (weights.mT @ states).squeeze(1)
+        read = decoder.dropout(torch.cat([decoder.embedding(labels[:, step]), context], dim=1))
+        hidden = decoder.rnn(read[:, None], hidden[None].contiguous())[1][0]
+        written.append(decoder.out(hidden).log_softmax(dim=1))
+    likelihoods = torch.stack(written, dim=1).gather(2, labels[:, 1:, None]).squeeze(2)
+    return -(likelihoods * counted).sum() / len(labels)
+
+
+def make_step(procedure: str) -> Callable[[PairBatch], None]:
+    """Make a network and return its training step: forward, backward, clipping and Adam on a batch."""
     torch.manual_seed(0)
     network = VSRN(VOCABULARY, FEATURES, EMBED, WORD, dim_hidden=HIDDEN, final_batchnorm=True)
     step = TrainingStep(network, LSEH(max_violation=True))
-    optimizer = torch.optim.Adam(network.parameter_groups(2e-4))
+    optimizer = adam_of(procedure, network.parameter_groups(2e-4))
     listed: list[Tensor] = optimizer.param_groups[0]["params"]
 
     def train(batch: PairBatch) -> None:
@@ -133,9 +159,29 @@ def measure_step(pairs: int, threads: int) -> Measurement:
         torch.nn.utils.clip_grad_norm_(listed, 2.0)
         optimizer.step()
 
+    return train
+
+
+def measure_step(pairs: int, threads: int) -> Measurement:
+    """Our training step, after one on four pairs."""
+    torch.set_num_threads(threads)
+    train = make_step("ours")
     train(make_batch(4))
     batch = make_batch(pairs)
     return measure(lambda: train(batch), step_products(batch))
+
+
+def seconds_of_step(procedure: str, pairs: int, threads: int) -> float:
+    """CPU seconds of a training step, after one on four pairs."""
+    torch.set_num_threads(threads)
+    captioning = original_captioning if procedure == "original" else Captioner.loss
+    with with_grus_of(procedure), mock.patch.object(Captioner, "loss", captioning):
+        train = make_step(procedure)
+        train(make_batch(4))
+        batch = make_batch(pairs)
+        started = time.process_time()
+        train(batch)
+        return time.process_time() - started
 
 
 def measure_evaluation(images: int, threads: int) -> Measurement:
@@ -194,7 +240,12 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--start", action="store_true", help="memory of a training start, instead of a step")
+    parser.add_argument("--one", choices=PROCEDURES, help="training step of this procedure, as JSON")
     arguments = parser.parse_args()
+    if arguments.one:
+        seconds = seconds_of_step(arguments.one, arguments.batch_size, arguments.threads)
+        print(json.dumps({"cpu_s": seconds}))
+        return
     # A process each, so that its peak memory is its own.
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         if arguments.start:

@@ -1,0 +1,117 @@
+"""The original procedures of the benchmarks compute what ours compute, and their runner measures both."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from GSMN_LSEH.model import GSMN
+from SGRAF_LSEH.model import SGRAF
+from vse import REPOSITORY
+from vse.nn.encoders import l2norm
+from VSEinfty_LSEH.pooling import GeneralisedPooling
+from VSRN_LSEH.captioning import Captioner
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> ModuleType:
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    return importlib.import_module(request.param)
+
+
+@pytest.mark.parametrize("benchmark", ["sgraf"], indirect=True)
+@pytest.mark.parametrize("module", ["SGR", "SAF"])
+def test_sgraf_loop_gives_our_scores(benchmark: ModuleType, module: str) -> None:
+    torch.manual_seed(0)
+    network = SGRAF(module, 50, num_regions=5, img_dim=7, word_dim=6, embed_size=16, sim_dim=8)
+    for part in network.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    regions, words, lengths = l2norm(torch.randn(3, 5, 16)), l2norm(torch.randn(4, 6, 16)), torch.tensor([6, 4, 3, 1])
+    words *= (torch.arange(6) < lengths[:, None])[..., None]
+    network.eval()
+    with torch.no_grad():
+        encoder = network.similarity_encoder
+        vectors = encoder.v_global_w(regions)
+        captions = torch.cat(
+            [encoder.t_global_w(words[n : n + 1, :length]) for n, length in enumerate(lengths.tolist())]
+        )
+        ours = network.similarity(
+            benchmark.VisualRepresentations(regions, vectors),
+            benchmark.TextualRepresentations(words, lengths, captions),
+        )
+        torch.testing.assert_close(benchmark.loop_similarity(network, regions, words, lengths), ours)
+
+
+@pytest.mark.parametrize("benchmark", ["gsmn"], indirect=True)
+def test_gsmn_loop_gives_our_scores(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "IMAGE_DIM", 12)
+    monkeypatch.setattr(benchmark, "VOCABULARY", 50)
+    torch.manual_seed(0)
+    network = GSMN(50, img_dim=12, word_dim=6, embed_size=64, bi_gru=True, lambda_softmax=20.0).eval()
+    batch = benchmark.synthetic(3, 4)
+    with torch.no_grad():
+        images, captions = network.encode_images(batch), network.encode_captions(batch)
+        loop = benchmark.loop_similarity(
+            network, images.features, batch.extras["boxes"], captions.features, captions.lengths
+        )
+        torch.testing.assert_close(loop, network.similarity(images, captions), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("benchmark", ["vsrn"], indirect=True)
+def test_vsrn_captions_word_by_word_cost_the_same(benchmark: ModuleType) -> None:
+    torch.manual_seed(0)
+    captioner = Captioner(30, 8, dim_hidden=8, dim_word=6, dropout=0.0, max_len=9)
+    regions, lengths = torch.randn(3, 5, 8), torch.tensor([9, 6, 3])
+    captions = torch.randint(4, 30, (3, 9)) * (torch.arange(9) < lengths[:, None])
+    original = benchmark.original_captioning(captioner, regions, captions, lengths, None)
+    torch.testing.assert_close(original, captioner.loss(regions, captions, lengths))
+
+
+@pytest.mark.parametrize("benchmark", ["vseinfty"], indirect=True)
+def test_direct_pooling_gives_our_vectors(benchmark: ModuleType) -> None:
+    torch.manual_seed(0)
+    pooling, lengths = GeneralisedPooling(), torch.tensor([6, 4, 4, 1])
+    features = torch.randn(4, 6, 5)
+    torch.testing.assert_close(benchmark.direct(pooling, features, lengths), pooling(features, lengths))
+
+
+@pytest.mark.parametrize("benchmark", ["evaluation"], indirect=True)
+@pytest.mark.parametrize("procedure", ["original", "ours"])
+def test_an_evaluation_is_timed(benchmark: ModuleType, procedure: str) -> None:
+    assert benchmark.seconds_of(procedure, 120, 12) > 0
+
+
+@pytest.mark.parametrize("benchmark", ["run"], indirect=True)
+def test_the_runner_takes_turns_and_states_the_ratio(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turns: list[str] = []
+
+    def seconds(row: object, procedure: str) -> float:
+        turns.append(procedure)
+        return {"original": 3.0, "ours": 0.5}[procedure]
+
+    monkeypatch.setattr(benchmark, "seconds", seconds)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr(
+        "sys.argv", ["run.py", "--only", "HAL", "--rounds", "3", "--json", str(tmp_path / "speed.json")]
+    )
+    benchmark.main()
+    assert turns == ["original", "ours", "ours", "original", "original", "ours"]
+    assert json.loads((tmp_path / "speed.json").read_text())["rows"][0]["ratios"] == [6.0, 6.0, 6.0]
+    assert "| 0.500 s | 3.00 s               | 6.0     |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("benchmark", ["run"], indirect=True)
+def test_the_runner_refuses_a_busy_machine(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
+    monkeypatch.setattr("sys.argv", ["run.py", "--only", "HAL"])
+    with pytest.raises(SystemExit, match=r"error: the load is 1000\.0 on"):
+        benchmark.main()
