@@ -37,7 +37,7 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 READ = """
 import sys, time
 from pathlib import Path
-from vse.descriptions import load
+from vse.descriptions.store import load
 captions = Path(sys.argv[2])
 rows = len(captions.read_text(encoding="utf-8").split(chr(10))) - 1
 wall, cpu = time.perf_counter(), time.process_time()
