@@ -12,6 +12,8 @@ seeds see the same resamples. They are about other captions and pictures, not ab
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -67,7 +69,9 @@ def main() -> None:
     tasks = [task for task in tasks_of(read_plan(given.folder / "plan.toml", str(given.folder))) if task.row]
     for task in tqdm([task for task in tasks if wanted is None or task.row in wanted], disable=None):
         model = vse.load(task.folder / "model_best.pth.tar")
-        scores[task.row].append(model.score(*model.encode_split(split)).numpy()[foreign.image, foreign.caption])
+        with contextlib.redirect_stdout(sys.stderr):  # the share of unknown words, once a model
+            encoded = model.encode_split(split)
+        scores[task.row].append(model.score(*encoded).numpy()[foreign.image, foreign.caption])
     if given.against not in scores:
         raise SystemExit(f"error: no row {given.against} in {given.folder}; it has {', '.join(scores)}")
 
