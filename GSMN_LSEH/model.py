@@ -32,7 +32,7 @@ from GSMN_LSEH.graphs import (
 from GSMN_LSEH.matching import Nodes, match, nodes
 from vse.data.batches import CaptionBatch, ImageBatch
 from vse.errors import InputError
-from vse.nn.attention import caption_blocks, rows_within, word_mask
+from vse.nn.attention import caption_blocks, default_budget, rows_within, shortest_within, word_mask
 from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import RegionProjection, WordStates
 from vse.nn.network import PairwiseNetwork, RegionSet, WordSet
@@ -90,7 +90,7 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         out_dim: outputs of the read-out, which are averaged.
         is_sparse: words are neighbours where a parse connects them (`extras["edges"]`); otherwise all words are.
         graph: "reference" or "propagate".
-        memory_budget: bytes that the temporaries of a block of images x captions may take.
+        memory_budget: bytes that the temporaries of a block of images x captions may take; None: `default_budget`.
 
     Raises:
         InputError: a size is not the multiple that it must be, or there is no such graph.
@@ -114,7 +114,7 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         out_dim: int = 1,
         is_sparse: bool = False,
         graph: str = "reference",
-        memory_budget: int = 2**28,
+        memory_budget: int | None = None,
     ) -> None:
         super().__init__()
         if embed_size % num_block:
@@ -165,19 +165,19 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
     def similarity(self, images: VisualGraphs, captions: TextualGraphs) -> Tensor:
         """Score n images against m captions -> [n, m], unbounded, in bounded memory."""
         length = int(captions.lengths.max())
-        rows = self._rows(images)
-        with torch.autocast(images.features.device.type, enabled=False):
+        rows, device = self._rows(images), images.features.device
+        with torch.autocast(device.type, enabled=False):
             # Blocks of about as many images as captions prepare as little as possible more than once.
             step = max(1, min(len(images), round((rows / length) ** 0.5)))
             parts = [images.rows(slice(start, start + step)) for start in range(0, len(images), step)]
             image_blocks = [(nodes(part.features, self.blocks), part.graph, part.padding) for part in parts]
             order, columns = [], []
-            for index, longest in caption_blocks(captions.lengths, rows // step):
+            for index, longest in caption_blocks(captions.lengths, rows // step, shortest_within(device)):
                 words = self._take(captions, index, longest)
                 blocks = [checkpointed(self._score, *block, *words) for block in image_blocks]
                 columns.append(torch.cat(blocks, dim=1))
                 order.append(index)
-        back = send(torch.cat(order).argsort(), images.features.device)
+        back = send(torch.cat(order).argsort(), device)
         return torch.cat(columns)[back].mT
 
     def similarity_of_pairs(
@@ -198,9 +198,10 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
 
     def _rows(self, images: VisualGraphs) -> int:
         """Image-word pairs of a block; each takes its inner products twice and the terms of the quadratic forms."""
-        count = images.features.shape[1]
+        count, device = images.features.shape[1], images.features.device
         bytes_per_row = 4 * (2 * self.blocks * count + count * count // 2 + 8 * count)
-        return rows_within(self.memory_budget, bytes_per_row, images.features.device)
+        budget = default_budget(device) if self.memory_budget is None else self.memory_budget
+        return rows_within(budget, bytes_per_row, device)
 
     def _take(self, captions: TextualGraphs, index: Tensor, length: int) -> tuple[Nodes, Tensor, Tensor]:
         """Captions of `index` [m], cut to `length` words: words as nodes, graph, and mask [m, length]."""

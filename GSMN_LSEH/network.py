@@ -41,6 +41,9 @@ class NetworkOptions(EncoderOptions):
     """reference: as in the original code, where no node sees another; propagate: neighbours are mixed."""
     legacy_boxes: Switch = False
     """Boxes shrink at every access and belong to other images in evaluation, as in the original code."""
+    memory_budget: Positive | None = None
+    """GB that the temporaries of one block of images x captions may take; default: 0.25, on a GPU at most an eighth of
+    its free memory."""
 
 
 def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
@@ -100,6 +103,7 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
             options.out_dim,
             options.is_sparse,
             options.graph,
+            None if options.memory_budget is None else int(options.memory_budget * 2**30),
         )
     except InputError as problem:  # the network names its arguments, which are flags here
         raise InputError(f"--{problem}") from None

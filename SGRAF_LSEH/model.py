@@ -19,7 +19,6 @@ from torch import Tensor
 from SGRAF_LSEH.similarity import DROPOUT, SimilarityEncoder, TextualRepresentations, VisualRepresentations
 from vse.data.batches import CaptionBatch, ImageBatch
 from vse.errors import InputError
-from vse.evaluation.scoring import MEMORY_BUDGET
 from vse.nn.attention import word_mask
 from vse.nn.encoders import RegionProjection, WordStates
 from vse.nn.network import PairwiseNetwork, uniform_regions
@@ -40,7 +39,7 @@ class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
         bi_gru: read captions in both directions and average.
         no_imgnorm, no_txtnorm: do not normalise regions, words.
         sgr_step: graph reasoning steps of SGR.
-        memory_budget: bytes that the temporaries of a block of images x captions may take.
+        memory_budget: bytes that the temporaries of a block of images x captions may take; None: `default_budget`.
 
     Raises:
         InputError: the module name is neither "SGR" nor "SAF".
@@ -63,7 +62,7 @@ class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
         no_imgnorm: bool = False,
         no_txtnorm: bool = False,
         sgr_step: int = 3,
-        memory_budget: int = MEMORY_BUDGET,
+        memory_budget: int | None = None,
     ) -> None:
         super().__init__()
         if module_name not in ("SGR", "SAF"):
@@ -105,7 +104,7 @@ class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
         `similarity` cuts larger blocks itself; what grows with a block are the copies of the encodings in it.
         """
         both = super().score_bytes(images, captions)
-        return 2 * both**2 // self.similarity_encoder.memory_budget
+        return 2 * both**2 // self.similarity_encoder.budget(next(self.parameters()).device)
 
     def similarity(self, images: VisualRepresentations, captions: TextualRepresentations) -> Tensor:
         """Score n images against m captions -> [n, m] in (0, 1).

@@ -30,8 +30,9 @@ class NetworkOptions(EncoderOptions):
     """Do not normalise words."""
     sgr_step: AtLeast1 = 3
     """SGR: steps of graph reasoning."""
-    memory_budget: Positive = 0.25
-    """GB that the temporaries of one block of images x captions may take."""
+    memory_budget: Positive | None = None
+    """GB that the temporaries of one block of images x captions may take; default: 0.25, on a GPU at most an eighth of
+    its free memory."""
 
 
 def reader(options: NetworkOptions) -> Reader:
@@ -61,7 +62,7 @@ def build(options: NetworkOptions, image_shape: tuple[int, ...], text: Text, pre
         options.no_imgnorm,
         options.no_txtnorm,
         options.sgr_step,
-        int(options.memory_budget * 2**30),
+        None if options.memory_budget is None else int(options.memory_budget * 2**30),
     )
     network.image_tower = tower
     if options.towers.text_tower is not None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from SGRAF_LSEH.nodes import similarity_nodes
-from vse.nn.attention import caption_blocks, rows_within, word_mask
+from vse.nn.attention import caption_blocks, default_budget, rows_within, shortest_within, word_mask
 from vse.nn.checkpointing import checkpointed
 from vse.nn.encoders import NORM_EPSILON, l2norm, xavier_uniform_linear
 from vse.nn.network import RegionSet, WordSet
@@ -184,13 +184,19 @@ class Shared(NamedTuple):
 class SimilarityEncoder(nn.Module):
     """Score encoded images against encoded captions, in (0, 1); parameter names are those of the original `sim_enc`.
 
-    The work is cut into blocks whose temporaries take about half of `memory_budget` bytes. In training SAF keeps the
-    similarity vectors of all pairs for the backward pass, 4 S bytes per image and word, and must see all images of the
-    batch, over which it normalises each caption.
+    The work is cut into blocks whose temporaries take about half of `memory_budget` bytes (None: `default_budget`). In
+    training SAF keeps the similarity vectors of all pairs for the backward pass, 4 S bytes per image and word, and must
+    see all images of the batch, over which it normalises each caption.
     """
 
     def __init__(
-        self, module_name: str, embed_size: int, sim_dim: int, num_regions: int, sgr_step: int, memory_budget: int
+        self,
+        module_name: str,
+        embed_size: int,
+        sim_dim: int,
+        num_regions: int,
+        sgr_step: int,
+        memory_budget: int | None = None,
     ) -> None:
         super().__init__()
         self.memory_budget = memory_budget
@@ -212,7 +218,7 @@ class SimilarityEncoder(nn.Module):
         count = len(images.features)
         lengths = captions.lengths
         gram = images.features @ images.features.mT
-        shared = self._shared(captions)
+        shared = self._shared(captions, count * len(lengths))
         # With gradients, and for moments over all images, only captions are cut into blocks: each block's gradient of a
         # slice of the images would be padded to all images.
         all_images = torch.is_grad_enabled() or (self.filters and self.training)
@@ -220,11 +226,11 @@ class SimilarityEncoder(nn.Module):
         if not self.filters:
             score = partial(checkpointed, score)
         if all_images:
-            words = min(self.memory_budget // 2 // self.bytes_per_row // count, len(shared.workspace))
+            words = min(self.budget(gram.device) // 2 // self.bytes_per_row // count, len(shared.workspace))
         else:
             words = len(shared.workspace) // min(count, 8)
         order, columns, moments = [], [], []
-        for index, length in caption_blocks(lengths, words):
+        for index, length in caption_blocks(lengths, words, shortest_within(gram.device)):
             taken = _take(captions, lengths, index, length)
             step = count if all_images else max(1, len(shared.workspace) // (len(index) * length))
             results = []
@@ -256,7 +262,7 @@ class SimilarityEncoder(nn.Module):
             raise RuntimeError("in training SAF normalises a caption over all images of the batch")
         lengths = captions.lengths
         gram = images.features @ images.features.mT
-        shared = self._shared(captions)
+        shared = self._shared(captions, len(image_index))
         order, blocks = [], []
         image_index, caption_index = image_index.cpu(), caption_index.cpu()
         for index, length in caption_blocks(lengths[caption_index], len(shared.workspace)):
@@ -293,10 +299,16 @@ class SimilarityEncoder(nn.Module):
             vectors = nodes.squeeze(-2)
         return torch.sigmoid(self.sim_eval_w(vectors).squeeze(-1)), moments
 
-    def _shared(self, captions: TextualRepresentations) -> Shared:
+    def budget(self, device: torch.device) -> int:
+        """Return what `memory_budget` is on a device, in bytes."""
+        return default_budget(device) if self.memory_budget is None else self.memory_budget
+
+    def _shared(self, captions: TextualRepresentations, pairs: int) -> Shared:
+        """Prepare to score a number of pairs."""
         features = captions.features
-        rows = rows_within(self.memory_budget // 2, self.bytes_per_row, features.device)
-        workspace = features.new_empty(max(rows, features.shape[1]), features.shape[2])
+        rows = rows_within(self.budget(features.device) // 2, self.bytes_per_row, features.device)
+        longest = features.shape[1]
+        workspace = features.new_empty(max(min(rows, pairs * longest), longest), features.shape[2])
         if self.filters:
             return Shared(workspace, [])
         return Shared(workspace, [step.affinity() for step in self.SGR_module if isinstance(step, GraphReasoning)])

@@ -7,8 +7,6 @@ states.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, pad
@@ -17,21 +15,10 @@ from vse.nn.attention import word_mask
 from vse.nn.recurrence import GRU, pack
 from vse.nn.recurrence import pad as pad_states
 from vse.nn.transfer import send
+from VSRN_LSEH.teacher_forcing import DecoderMemory, read_true_words
 
 PAD, START, END = 0, 1, 2
 """Token ids that all vocabularies of the field share."""
-
-
-class DecoderMemory(NamedTuple):
-    """What all steps of the decoder share: the attended regions, and weights that are sliced once."""
-
-    regions: Tensor  # [B, R, H] states of the region reader
-    keys: Tensor  # [B, R, H] the regions' share of the attention's first layer
-    query_weight: Tensor  # [H, H] the decoder state's share of that layer
-    context_weight: Tensor  # [3H, H] the attended context's share of the GRU's input product
-    state_weight: Tensor  # [3H, H] the GRU's recurrent product
-    state_bias: Tensor  # [3H]
-    padding: Tensor | None  # [B, R] bool, True where an image has no region
 
 
 class RegionReader(nn.Module):
@@ -122,10 +109,13 @@ class AttentionDecoder(nn.Module):
 
     def forward(self, words: Tensor, regions: Tensor, start: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Read the true words [B, T], given regions [B, R, H] and a first state [B, H] -> states [B, T, H]."""
-        memory = self.remember(regions, lengths)
+        memory, word_gates = self.remember(regions, lengths), self.word_gates(words)
+        if word_gates.device.type == "cuda":
+            kept = self.dropout(start.new_ones(*words.shape, start.shape[1]))
+            return read_true_words(word_gates, start, memory, self.attention.linear2.weight, kept)
         states = start.unsqueeze(1)
         written = []
-        for gates in self.word_gates(words).split(1, dim=1):
+        for gates in word_gates.split(1, dim=1):
             states = self.step(gates, states, memory)
             written.append(states)
         return torch.cat(written, dim=1)

@@ -15,13 +15,13 @@ SMALL = " --embed_size 32 --word_dim 8 --batch_size 16 --num_epochs 1"
 REGIONS = 4
 
 
-def add_boxes(folder: Path, published: bool = False) -> None:
+def add_boxes(folder: Path, published: bool = False, regions: int = REGIONS) -> None:
     """Boxes and sizes of every split; published: sizes as the pickled dictionaries of the published files."""
     generator = np.random.default_rng(1)
     for split in ("train", "dev", "test"):
         images = len(np.load(folder / f"{split}_ims.npy", mmap_mode="r"))
         sizes = generator.integers(300, 500, size=(images, 2))
-        corner = generator.uniform(0, 0.5, size=(images, REGIONS, 2)) * sizes[:, None]
+        corner = generator.uniform(0, 0.5, size=(images, regions, 2)) * sizes[:, None]
         boxes = np.concatenate([corner, corner + 0.4 * sizes[:, None]], axis=-1).astype(np.float32)
         np.save(folder / f"{split}_ims_bbx.npy", boxes)
         if published:

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from vse.nn.attention import (
     CACHED_ROWS,
+    SMALLEST_BUDGET,
     attention_over_regions,
     attention_over_words,
     caption_blocks,
+    default_budget,
     inner_products,
     rows_within,
     word_mask,
@@ -121,6 +123,19 @@ def test_caption_blocks_hold_each_caption_once_by_length() -> None:
 def test_a_caption_longer_than_a_block_is_a_block_of_its_own() -> None:
     blocks = list(caption_blocks(torch.tensor([7, 90, 2]), 10))
     assert [(block.rows.tolist(), block.length) for block in blocks] == [([1], 90), ([0], 7), ([2], 2)]
+
+
+def test_captions_much_shorter_than_the_longest_wait() -> None:
+    blocks = list(caption_blocks(torch.tensor([9, 30, 20, 19, 8]), 1_000, 2 / 3))
+    assert [(block.rows.tolist(), block.length) for block in blocks] == [([1, 2], 30), ([3], 19), ([0, 4], 9)]
+
+
+def test_default_budget_is_a_share_of_a_gpus_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = [80 * 2**30 - 5, 79 * 2**30, 40 * 2**30, 2**20]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.index], 2**40))
+    budgets = [default_budget.__wrapped__(torch.device("cuda", number)) for number in range(4)]
+    assert budgets == [2**33, 2**33, 2**32, SMALLEST_BUDGET]
+    assert default_budget(torch.device("cpu")) == SMALLEST_BUDGET
 
 
 def test_rows_follow_the_budget_and_on_the_cpu_the_cache() -> None:

@@ -8,6 +8,7 @@ exactly 0: a caption then has the same results in any block as it has alone. So 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,15 @@ from vse.nn.transfer import send
 SLOPE = 0.1  # negative slope of the LeakyReLU on inner products
 
 CACHED_ROWS = 1024  # image-word pairs per CPU thread whose features nearly fit into its second-level cache
+
+SMALLEST_BUDGET = 2**28
+"""Default bytes that the temporaries of a block may take on the CPU, and at least on a GPU."""
+
+SHARE = 8
+"""Part of a GPU's free memory that the temporaries of a block may take by default: an eighth."""
+
+ALIKE = 2 / 3
+"""Length that no caption of a large block falls below, as a share of its longest: little padding, few blocks."""
 
 
 def inner_products(regions: Tensor, words: Tensor) -> Tensor:
@@ -79,12 +89,13 @@ class CaptionBlock(NamedTuple):
     length: int  # words of the longest
 
 
-def caption_blocks(lengths: Tensor, words: int) -> Iterator[CaptionBlock]:
+def caption_blocks(lengths: Tensor, words: int, shortest: float = 0.0) -> Iterator[CaptionBlock]:
     """Cut captions, longest first, into blocks of at most `words` words with padding, and at least one caption.
 
     Args:
         lengths: [M] words per caption; or per item of any kind whose cost grows with a caption's length, such as pairs.
         words: size of a block.
+        shortest: length that no caption of a block falls below, as a share of its longest one.
     """
     lengths = lengths.cpu()
     order = torch.argsort(lengths, descending=True, stable=True)
@@ -92,7 +103,9 @@ def caption_blocks(lengths: Tensor, words: int) -> Iterator[CaptionBlock]:
     start = 0
     while start < len(ordered):
         longest = max(int(ordered[start]), 1)
-        stop = start + max(1, words // longest)
+        stop = min(start + max(1, words // longest), len(ordered))
+        while ordered[stop - 1] < shortest * ordered[start]:
+            stop -= 1
         yield CaptionBlock(order[start:stop], longest)
         start = stop
 
@@ -101,3 +114,21 @@ def rows_within(memory_budget: int, bytes_per_row: int, device: torch.device) ->
     """Return how many image-word pairs (rows) a block may hold; on the CPU, at most as many as its caches serve."""
     rows = max(1, memory_budget // bytes_per_row)
     return min(rows, CACHED_ROWS * torch.get_num_threads()) if device.type == "cpu" else rows
+
+
+def shortest_within(device: torch.device) -> float:
+    """Return `shortest` for `caption_blocks` on a device; on the CPU blocks are small, and their captions alike."""
+    return 0.0 if device.type == "cpu" else ALIKE
+
+
+@cache
+def default_budget(device: torch.device) -> int:
+    """Return the bytes that the temporaries of a block may take by default.
+
+    On a GPU the free memory is read once, at the first block, and the result is a power of two: a resumed run, which
+    finds a little more or less of it, cuts the same blocks and computes the same bits.
+    """
+    if device.type != "cuda":
+        return SMALLEST_BUDGET
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(SMALLEST_BUDGET, 1 << (free // SHARE).bit_length() - 1)

@@ -1,0 +1,21 @@
+"""A training step of 128 pairs launches no more kernels than stated here."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cuda.launches import SMALL, second_step
+
+MOST = {"sgr": 900, "saf": 1_150, "gsmn": 850, "gsmn-sparse": 900, "vsrn": 1_100}
+"""Kernels a step; a tenth more than today."""
+
+
+@pytest.mark.parametrize("network", MOST)
+def test_a_step_of_small_layers_launches_few_kernels(network: str) -> None:
+    assert second_step(network, SMALL[network], size=6).launches <= MOST[network]
+
+
+@pytest.mark.cuda_whole
+@pytest.mark.parametrize("network", MOST)
+def test_a_step_of_published_size_launches_few_kernels(network: str) -> None:
+    assert second_step(network).launches <= MOST[network]
