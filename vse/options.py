@@ -15,6 +15,7 @@ from vse.ranges import (
     Finite,
     Layers,
     NonNegative,
+    Pixels,
     Positive,
     PositiveShare,
     Probability,
@@ -135,7 +136,7 @@ class TowerOptions:
 
     image_tower: str | None = None
     """Read pictures with torchvision:NAME, timm:NAME, hf:FOLDER (or hub name) or efficientnet_lite0, 1, 2."""
-    image_size: AtLeast1 | None = None
+    image_size: Pixels | None = None
     """Side of the square that the image tower reads, in pixels; default: the size it was trained on."""
     tower_weights: str | None = None
     """File of the image tower's weights; default: the library's own."""

@@ -58,6 +58,7 @@ def _shown(kind: Callable[[str], float], metavar: str) -> PrimitiveConstructorSp
 AtLeast0 = Annotated[int, Range("a whole number, at least 0", 0, LARGEST), _shown(int, "INT>=0")]
 Layers = Annotated[int, Range("a whole number, at least 1", 1, 100), _shown(int, "INT>=1")]
 AtLeast1 = Annotated[int, Range("a whole number, at least 1", 1, LARGEST), _shown(int, "INT>=1")]
+Pixels = Annotated[int, Range("a whole number from 1 to 4096", 1, 4096), _shown(int, "1..4096")]
 Workers = Annotated[int, Range("a whole number, at least 0", 0, MOST_WORKERS), _shown(int, "INT>=0")]
 Positive = Annotated[float, Range("a number above 0", 0, least_excluded=True), _shown(float, "FLOAT>0")]
 NonNegative = Annotated[float, Range("a number, at least 0", 0), _shown(float, "FLOAT>=0")]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from vse.evaluation.corrections import CORRECTIONS, Bank, correct, in_blocks
+from vse.errors import InputError
+from vse.evaluation.corrections import CORRECTIONS, Bank, correct, in_blocks, sinkhorn
 
 GENERATOR = np.random.default_rng(0)
 SCORES = GENERATOR.uniform(-1, 1, (9, 12))
@@ -115,3 +116,8 @@ def test_one_sinkhorn_iteration_is_the_inverted_softmax() -> None:
     sinkhorn = correct(torch.from_numpy(SCORES), flat, "sinkhorn", iterations=1, temperature=0.05)
     inverted = correct(torch.from_numpy(SCORES), flat, "inverted_softmax", temperature=0.05)
     torch.testing.assert_close(sinkhorn, inverted, atol=1e-6, rtol=0)
+
+
+def test_endless_iterations_are_refused() -> None:
+    with pytest.raises(InputError, match="sinkhorn: iterations 1000000000; expected at most 1000"):
+        sinkhorn(in_blocks(torch.rand(3, 4)), iterations=10**9)

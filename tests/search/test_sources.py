@@ -95,6 +95,14 @@ def test_a_broken_row_of_features_is_named(model: vse.Model, tmp_path: Path) -> 
         source.encode([0, 2])
 
 
+def test_rows_of_zeros_are_counted(model: vse.Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    array = features(4)
+    array[[1, 3]] = 0
+    np.save(tmp_path / "mine.npy", array)
+    open_sources(model, str(tmp_path / "mine.npy"), "test", False)
+    assert "mine.npy: 2 of 4 rows are all zero" in capsys.readouterr().err
+
+
 def test_nothing_of_that_name_is_refused(model: vse.Model) -> None:
     with pytest.raises(InputError, match="nowhere"):
         open_sources(model, "nowhere", "test", False)

@@ -313,3 +313,12 @@ def test_a_browser_shows_the_gallery_on_a_phone(tmp_path: Path, folder: Path, sc
     assert content <= 360
     assert pictures > IMAGES
     assert broken == 0
+
+
+def test_scores_are_read_from_an_archive_by_name(tmp_path: Path, folder: Path, scores: torch.Tensor) -> None:
+    np.savez(tmp_path / "all.npz", mine=scores.numpy(), other=scores.numpy())
+    where = {"data_path": str(tmp_path), "data_name": "small", "out": str(tmp_path / "page.html")}
+    main(GalleryOptions(f"{tmp_path / 'all.npz'}:mine", **where))
+    assert (tmp_path / "page.html").stat().st_size
+    with pytest.raises(InputError, match="holds mine, other; choose one by"):
+        main(GalleryOptions(str(tmp_path / "all.npz"), **where))

@@ -57,6 +57,26 @@ def read_arrays(source: str | Path) -> dict[str, Tensor]:
     return {name: _checked(array, f"{file}:{name}" if len(arrays) > 1 else str(file)) for name, array in arrays.items()}
 
 
+def read_matrix(source: str | Path) -> Tensor:
+    """Read the one matrix of a file, or of an archive by `FILE:NAME` -> [rows, columns]; see `read_arrays`.
+
+    Raises:
+        InputError: besides those of `read_arrays`, there are several matrices.
+    """
+    return only(read_arrays(source), source)
+
+
+def only(found: dict[str, Tensor], source: str | Path) -> Tensor:
+    """Return the one matrix that `read_arrays` found in a file.
+
+    Raises:
+        InputError: there are several.
+    """
+    if len(found) > 1:
+        raise InputError(f"{source}: holds {', '.join(found)}; choose one by {source}:NAME")
+    return next(iter(found.values()))
+
+
 def _load(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
         try:

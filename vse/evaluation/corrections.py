@@ -86,7 +86,12 @@ def sinkhorn(bank: Bank, temperature: float = 0.05, iterations: int = 5) -> Corr
 
     Rows and columns are normalised in turn, `iterations` times; what a column has been divided by is the item's
     penalty. Without the rows it would be the inverted softmax.
+
+    Raises:
+        InputError: more than 1,000 iterations, each of which reads the whole bank.
     """
+    if iterations > 1000:
+        raise InputError(f"sinkhorn: iterations {iterations}; expected at most 1000, it converges in tens")
     log_divisor: Tensor | None = None
     for _ in range(iterations):
         total: Tensor | None = None

@@ -22,7 +22,6 @@ from vse.distributed import add_up, rank_and_size
 from vse.errors import InputError
 from vse.evaluation.halving import Halving
 from vse.files import write_atomically
-from vse.formats.array_files import read_npy
 from vse.nn.network import CaptionsT, Encoding, ImagesT, Network, PairwiseNetwork, WordSet
 from vse.nn.precision import full_float32
 
@@ -316,21 +315,3 @@ def ensemble(matrices: Sequence[Tensor]) -> Tensor:
 def save_similarities(path: str | Path, scores: Tensor) -> None:
     """Write scores [N, M] as float32 `.npy`; the file appears whole or not at all."""
     write_atomically(path, lambda file: np.save(file, scores.float().cpu().numpy(), allow_pickle=False))
-
-
-def load_similarities(path: str | Path) -> Tensor:
-    """Read what `save_similarities` wrote -> float32 [N, M].
-
-    Raises:
-        InputError: there is no such file, or it does not hold a float32 matrix.
-    """
-    remedy = "expected float32 [images, captions] as --save_similarities writes it"
-    try:
-        scores = read_npy(Path(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {remedy}") from None
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: not a readable .npy file ({problem}); {remedy}") from None
-    if scores.ndim != 2 or scores.dtype != np.float32:
-        raise InputError(f"{path}: not a float32 matrix; {remedy}")
-    return torch.from_numpy(scores)

@@ -95,6 +95,9 @@ def _of_features(model: Model, path: Path) -> ItemSource:
     array = open_features(path)
     key = str(path.resolve())
     items = [Item(f"{key}:{row}", f"{path.name} row {row}", _digest(array[row])) for row in range(len(array))]
+    empty = sum(not row.any() for row in array)
+    if empty:
+        warn(f"{path}: {empty} of {len(array)} rows are all zero and mean nothing; extract those features again")
     features = Features(path, array)
     return ItemSource(
         "images",

@@ -25,7 +25,7 @@ from vse.data.ids import (
 from vse.data.index import read_ids
 from vse.distributed import choose_device
 from vse.errors import InputError
-from vse.evaluation.arrays import Measure, holds_arrays, infinite, read_arrays, refuse, similarities
+from vse.evaluation.arrays import Measure, holds_arrays, infinite, only, read_arrays, refuse, similarities
 from vse.evaluation.banks import (
     TRANSDUCTIVE,
     Banks,
@@ -155,7 +155,7 @@ def _read(options: EvaluateOptions) -> Evaluated:
             f"{options.inputs[0]}: holds {', '.join(found)}; expected one matrix of scores, or images and captions: "
             "choose by FILE:NAME"
         )
-    images, captions = (_only(found, source) for found, source in zip(arrays, options.inputs, strict=True))
+    images, captions = (only(found, source) for found, source in zip(arrays, options.inputs, strict=True))
     return _embedded(images, captions, options.measure)
 
 
@@ -172,12 +172,6 @@ def _scored(options: EvaluateOptions) -> Evaluated:
     )
     models = open_models(None, settings)
     return Evaluated(ensemble([score(model, settings) for model in models]), models=models)
-
-
-def _only(found: dict[str, Tensor], source: str) -> Tensor:
-    if len(found) > 1:
-        raise InputError(f"{source}: holds {', '.join(found)}; choose one by {source}:NAME")
-    return next(iter(found.values()))
 
 
 def _embedded(images: Tensor, captions: Tensor, measure: Measure) -> Evaluated:

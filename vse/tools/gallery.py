@@ -16,8 +16,8 @@ from vse.data.datasets import Split, locate_data_set
 from vse.data.images import CropTransform, features_or_pictures
 from vse.data.shown import ShownPictures
 from vse.errors import InputError
+from vse.evaluation.arrays import holds_arrays, read_matrix
 from vse.evaluation.ranking import Ranks, evaluate, nearest, ranks
-from vse.evaluation.scoring import load_similarities
 from vse.evaluation.script import evaluation_folder, open_models, score
 from vse.files import check_writable
 from vse.networks import Trained
@@ -77,14 +77,14 @@ def _open(options: GalleryOptions) -> tuple[Tensor, Split, Trained | None]:
         split=options.split,
         device=options.device,
     )
-    if not options.source.endswith(".npy"):
+    if not holds_arrays(options.source):
         if options.model_path is not None:
             raise InputError(
-                f"--model_path: {options.source} is a checkpoint already; the flag is for a .npy of scores"
+                f"--model_path: {options.source} is a checkpoint already; the flag is for a file of scores"
             )
         [model] = open_models(None, wanted)
         return score(model, wanted), model.data.split, model.trained
-    scores = load_similarities(options.source)
+    scores = read_matrix(options.source)
     trained = None if options.model_path is None else networks.load(options.model_path)
     if trained is None:
         folder = locate_data_set(options.data_path, options.data_name)

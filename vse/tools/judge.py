@@ -13,7 +13,7 @@ from vse.data.ids import SplitIds, find_folder, open_split_ids
 from vse.descriptions import sentence
 from vse.descriptions.kinds import read_vectors
 from vse.errors import InputError
-from vse.evaluation.arrays import read_arrays
+from vse.evaluation.arrays import read_matrix
 from vse.evaluation.judgments import description_scores, judge, nearest_is_sibling, read_split_judgments
 from vse.evaluation.reports import save_json
 from vse.text.captions import read_captions
@@ -29,7 +29,7 @@ def main(options: JudgeOptions) -> None:
     if (options.scores is None) == (options.descriptions is None):
         raise InputError("give either SCORES or --descriptions to judge")
     folder = find_folder(options.data)
-    scores = None if options.scores is None else _scores(options.scores)
+    scores = None if options.scores is None else read_matrix(options.scores).numpy()
     split = open_split_ids(folder, options.split, None if scores is None else len(scores))
     judgments = read_split_judgments(options.annotations, folder, split.name, split.images, split.caption_image)
     metrics: dict[str, Any] = {}
@@ -53,13 +53,6 @@ def main(options: JudgeOptions) -> None:
     say(_table(metrics, f"{options.scores or options.descriptions} on {split.title}, {Path(options.annotations).name}"))
     if options.json is not None:
         save_json(options.json, metrics)
-
-
-def _scores(source: str) -> np.ndarray:
-    arrays = read_arrays(source)
-    if len(arrays) > 1:
-        raise InputError(f"{source}: holds {', '.join(arrays)}; choose the scores by {source}:NAME")
-    return next(iter(arrays.values())).numpy()
 
 
 def _vectors(options: JudgeOptions, folder: Path, split: SplitIds) -> np.ndarray:

@@ -227,9 +227,9 @@ class GalleryOptions:
     """Show what a model retrieves and where it goes wrong: a page of queries, answers and pictures."""
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """Checkpoint, which is evaluated now, or the .npy file of an evaluation's --save_similarities."""
+    """Checkpoint, which is evaluated now, or a file of scores: .npy (--save_similarities), .npz or .safetensors."""
     model_path: str | None = None
-    """With a .npy file: the checkpoint that gave the scores; the page then says what it was trained on."""
+    """With a file of scores: the checkpoint that gave the scores; the page then says what it was trained on."""
     data_path: str | None = None
     """Folder that holds the data set folders; default: where the checkpoint's training data was, or the repository's
     data/ folder."""
