@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vse.errors import InputError
-from vse.evaluation.corrections import CORRECTIONS, Bank, correct, in_blocks, sinkhorn
+from vse.evaluation.corrections import CORRECTIONS, Bank, correct, in_blocks
 
 GENERATOR = np.random.default_rng(0)
 SCORES = GENERATOR.uniform(-1, 1, (9, 12))
@@ -120,4 +120,4 @@ def test_one_sinkhorn_iteration_is_the_inverted_softmax() -> None:
 
 def test_endless_iterations_are_refused() -> None:
     with pytest.raises(InputError, match="sinkhorn: iterations 1000000000; expected at most 1000"):
-        sinkhorn(in_blocks(torch.rand(3, 4)), iterations=10**9)
+        CORRECTIONS["sinkhorn"](in_blocks(torch.rand(3, 4)), iterations=10**9)
