@@ -63,6 +63,13 @@ class _CudnnGRU(torch.autograd.Function):
         return None, None, None, *(None if gradient is None else put(gradient, "cuda") for gradient in result)
 
 
+def pin_memory(tensor: Tensor, *_: Any) -> Tensor:
+    """A method of its own, for the threads of loaders, to which no mode applies."""
+    if label(tensor) == "cuda":
+        raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
+    return tensor.clone()
+
+
 class Functions(TorchFunctionMode):
     def __init__(self, seen: Seen) -> None:
         super().__init__()
@@ -140,11 +147,6 @@ class Functions(TorchFunctionMode):
 
     def tensor_type_as(self, func: Any, args: Any, kwargs: Any) -> Any:
         return self.move(args[0], label(args[1]), args[1].dtype, False)
-
-    def tensor_pin_memory(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if label(args[0]) == "cuda":
-            raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
-        return args[0].clone()
 
     def tensor_numpy(self, func: Any, args: Any, kwargs: Any) -> Any:
         if label(args[0]) == "cuda":

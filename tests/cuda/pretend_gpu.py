@@ -28,7 +28,7 @@ from unittest import mock
 import torch
 import torch.utils.checkpoint
 
-from tests.cuda.functions import Functions
+from tests.cuda.functions import Functions, pin_memory
 from tests.cuda.labels import CPU, GPU, Seen, label, tensors_in
 from tests.cuda.operations import Operations
 
@@ -52,6 +52,7 @@ def pretend_gpu(*roots: str | Path) -> Iterator[Seen]:
             ("torch.cuda.device_count", lambda: 1),
             ("torch.cuda.mem_get_info", lambda *_: (MEMORY, MEMORY)),
             ("torch.cuda.synchronize", lambda *_: None),
+            ("torch.Tensor.pin_memory", pin_memory),
             ("torch.cuda.get_device_name", lambda *_: "pretend GPU"),
             ("torch.backends.cudnn.is_acceptable", lambda *_: False),  # so that GRUs need not flatten their weights
         ):

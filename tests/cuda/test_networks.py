@@ -6,13 +6,16 @@ The fast part is one run for each folder; `pytest -m cuda_whole tests/cuda` runs
 from __future__ import annotations
 
 import signal
+import threading
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 
 from tests.cuda.pretend_gpu import pretend_gpu
 from tests.cuda.runs import NETWORKS, ROOT, evaluate, train, write_data
+from vse.data.batches import PairDataset
 from vse.losses.table import OBJECTIVES
 from vse.training import loop
 
@@ -85,8 +88,15 @@ def test_objective_of_hardest_negatives_trains(network: str, loss: str, data: Pa
     "network", [marked(name == "hal-bank", name) for name in (*FACETED, "hal", "hal-bank", "vsrn")]
 )
 def test_features_may_stay_on_the_host(network: str, data: Path, tmp_path: Path) -> None:
-    with pretend_gpu(ROOT):
+    readers, read = set(), PairDataset.read
+
+    def watched(*given: Any) -> Any:
+        readers.add(threading.current_thread())
+        return read(*given)
+
+    with pretend_gpu(ROOT), mock.patch.object(PairDataset, "read", watched):
         train(network, data, tmp_path / "run", "--no_features_on_device")
+    assert readers - {threading.main_thread()}, "batches are read ahead"
 
 
 @pytest.mark.parametrize("network", [marked(name == "sgr", name) for name in NETWORKS if name.startswith(ORDERED)])

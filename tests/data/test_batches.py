@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from vse.data.batches import (
     ImageBatch,
     PairBatch,
     PairDataset,
+    ahead,
     iterate,
     pair_loader,
 )
@@ -195,6 +198,31 @@ def test_a_workers_error_is_one_sentence(split: Split, tokens: TokenIds, workers
     with pytest.raises(InputError) as caught:
         list(iterate(loader))
     assert str(caught.value) == "train_ims.npy: row 3 holds NaN"
+
+
+def test_one_item_is_read_ahead_of_the_one_in_use() -> None:
+    begun = [Event() for _ in range(4)]
+
+    def items() -> Iterator[int]:
+        for number, event in enumerate(begun):
+            event.set()
+            yield number
+
+    for number in ahead(items()):
+        assert all(event.wait(10) for event in begun[: number + 2])
+        assert not any(event.is_set() for event in begun[number + 2 :])
+    assert number == 3
+
+
+def test_an_error_of_reading_ahead_is_raised_in_its_place() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise InputError("broken")
+
+    got = ahead(items())
+    assert next(got) == 1
+    with pytest.raises(InputError, match="broken"):
+        next(got)
 
 
 def test_networks_of_fixed_regions_refuse_different_numbers(adaptive: Split) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from types import FrameType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from vse.data.datasets import Extra, Split
 from vse.data.features import Features
 from vse.data.noise import Noise
 from vse.errors import InputError
+
+Item = TypeVar("Item")
 
 
 @dataclass(kw_only=True)
@@ -291,6 +294,15 @@ def iterate(loader: DataLoader[CaptionBatch]) -> Iterator[CaptionBatch]:
         raise RuntimeError("DataLoader worker exited unexpectedly") from problem
     except InputError as problem:
         raise InputError(str(problem).strip().splitlines()[-1].removeprefix("vse.errors.InputError: ")) from None
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Iterate while a thread reads the next item; what it raises is raised in the item's place."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
 
 
 def image_batches(split: Split, batch_size: int) -> Iterator[ImageBatch]:

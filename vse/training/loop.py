@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vse.console import say, warn
-from vse.data.batches import CaptionBatch, PairBatch, PairDataset, iterate, pair_loader
+from vse.data.batches import CaptionBatch, PairBatch, PairDataset, ahead, iterate, pair_loader
 from vse.distributed import leave
 from vse.errors import InputError
 from vse.evaluation.ranking import evaluate
@@ -188,12 +188,15 @@ def run_epoch(session: Session, log: RunLog) -> None:
     if bank is not None and progress.epoch > 0 and progress.position == 0:
         fill_bank(bank, session.network, data, progress.epoch, session.run.device)
     sampler = session.sampler(progress.epoch, progress.position)
-    loader = pair_loader(data, sampler, session.options.data.workers, session.run.device.type == "cuda")
+    workers, on_gpu = session.options.data.workers, session.run.device.type == "cuda"
+    batches = iterate(pair_loader(data, sampler, workers, pin_memory=on_gpu))
+    if on_gpu and not workers:
+        batches = ahead(batches)
     session.network.train()
     clock = _Clock()
-    if session.options.data.workers:
+    if workers:
         session.writer.wait()  # a loader process forked meanwhile could inherit a lock that nobody gives back
-    for batch in iterate(loader):
+    for batch in batches:
         clock.data_ready()
         on_device = data.with_images(batch.to(session.run.device))
         result = take_step(session, on_device, batch.caption_ids)
