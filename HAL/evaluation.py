@@ -11,14 +11,14 @@ from HAL.network import FOLDER, Tokeniser
 from vse.cli import run
 from vse.errors import InputError
 from vse.networks import Trained
-from vse.options import EvaluationOptions
+from vse.options import EvaluationOptions, Maybe
 
 
 @dataclass
 class Options(EvaluationOptions):
     """What to evaluate, and what to write."""
 
-    tokeniser: Tokeniser | None = None
+    tokeniser: Maybe[Tokeniser] = None
     """How a checkpoint of the original code reads captions; default: bytes-repr for HAL's, punkt for others."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from vse.errors import InputError
-from vse.options import NetworkDefaults, ObjectiveOptions
+from vse.options import Maybe, NetworkDefaults, ObjectiveOptions
 
 DEFAULTS = NetworkDefaults(loss="hal")
 """The constants of HAL in the library are those that its original code has for MS-COCO."""
@@ -23,7 +23,7 @@ class HALOptions(ObjectiveOptions):
 
     loss: str = "hal"
     """Training objective; see docs/objectives.md, or your own as FILE.py:ClassName."""
-    max_violation: bool | None = None
+    max_violation: Maybe[bool] = None
     """hal: the max of hinges instead, like --loss lmh; lseh, sam, soft_margin: hardest negatives only."""
     sum_violation: bool = False
     """hal: the sum of hinges instead (as --loss sum_hinge), unless --max_violation is given as well."""

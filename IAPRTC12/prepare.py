@@ -28,6 +28,7 @@ from vse.data.index_writer import require_no_other_features, write_index
 from vse.data.pictures import Pictures, inside, seeded_splits
 from vse.errors import InputError
 from vse.files import read_bytes, read_text, writable_folder, write_atomically
+from vse.options import Maybe
 from vse.ranges import AtLeast0
 from vse.text.tokens import tokenise
 from vse.text.vocabulary import Vocabulary
@@ -43,15 +44,15 @@ class Options:
 
     raw: Annotated[Path, tyro.conf.Positional]
     """Folder of the unpacked archive, or of its English annotations."""
-    out: Path | None = None
+    out: Maybe[Path] = None
     """Data set folder to write; default: data/IAPRTC12_precomp with id lists, data/IAPRTC12_seedN_precomp without."""
-    images: Path | None = None
+    images: Maybe[Path] = None
     """Folder of the pictures; default: RAW/images. Without it pictures are not looked for."""
-    train_ids: Path | None = None
+    train_ids: Maybe[Path] = None
     """Ids of the training images, one a line (25, 00/25 or images/00/25.jpg); needs the other two lists."""
-    dev_ids: Path | None = None
+    dev_ids: Maybe[Path] = None
     """Ids of the validation images."""
-    test_ids: Path | None = None
+    test_ids: Maybe[Path] = None
     """Ids of the test images."""
     dev: AtLeast0 = 1000
     """Without lists: images drawn for validation."""
@@ -61,7 +62,7 @@ class Options:
     """Without lists: the seed they are drawn with."""
     clauses: bool = False
     """Every clause of a description is a caption of its own. Not the benchmark, whose images have one caption each."""
-    vocabulary: Path | None = None
+    vocabulary: Maybe[Path] = None
     """Report how much of the captions this vocabulary knows (published entry points read Flickr30K's)."""
 
 

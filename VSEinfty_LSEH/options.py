@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vse.options import Switch, TrainingOptions
+from vse.options import Maybe, Switch, TrainingOptions
 from vse.ranges import AtLeast0, AtLeast1, NonNegative
 
 
@@ -27,7 +27,7 @@ class ScheduleOptions(TrainingOptions):
     """Grids: first epochs, with the whole CNN frozen."""
     backbone_warmup_epochs: AtLeast0 = 5
     """Grids: number of epochs between unfreezing one block of the CNN and the one before it."""
-    bert_lr_factor: NonNegative | None = None
+    bert_lr_factor: Maybe[NonNegative] = None
     """BERT: fraction of the learning rate that it gets; default: 0.1, or 1 with sgd, as in the original code."""
     backbone_lr_factor: NonNegative = 0.01
     """Grids: fraction of the learning rate that the CNN gets."""

@@ -19,6 +19,7 @@ from vse.console import say
 from vse.data.preparing import prepare_data_set
 from vse.extras import library
 from vse.files import writable_folder
+from vse.options import Maybe
 from vse.ranges import AtLeast0, AtLeast1
 from vse.text.captions import read_captions
 
@@ -29,9 +30,9 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 class Options:
     """Which captions, and how large a BERT."""
 
-    data_path: str | None = None
+    data_path: Maybe[str] = None
     """Folder that holds the data set folders; default: the repository's data/ folder."""
-    data_name: str | None = None
+    data_name: Maybe[str] = None
     """Data set whose training captions are read; without --data_path and --data_name the built-in demo."""
     output: str = "small_bert"
     """Folder to write config.json, vocab.txt and model.safetensors to."""

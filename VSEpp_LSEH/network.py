@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vse.errors import InputError
 from vse.networks import NetworkFolder, scores_are_cosines
-from vse.options import DataOptions, EmbeddingOptions, Switch
+from vse.options import DataOptions, EmbeddingOptions, Maybe, Switch
 from vse.ranges import AtLeast1
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
@@ -24,7 +24,7 @@ class NetworkOptions(EmbeddingOptions):
 
     cnn_type: str = "vgg19"
     """Pictures: torchvision network that reads them; the original code has vgg19 and resnet152."""
-    cnn_weights: str | None = None
+    cnn_weights: Maybe[str] = None
     """Pictures: state dict file of that network; default: torchvision's ImageNet weights."""
     finetune: Switch = False
     """Pictures: train the CNN as well."""

@@ -66,6 +66,8 @@ def test_help_describes_the_script(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "Bake a cake." in shown
     assert "--num_epochs INT>=1" in shown
+    assert "(default: 7)" in shown
+    assert "None" not in shown  # where None stands for another default, the text of the option says it
 
 
 @pytest.mark.parametrize("script", ["train.py", "evaluation.py"])

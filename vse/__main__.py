@@ -21,7 +21,8 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ("", "-h", "--help"):
         lines = [f"  {command:10} {summary(options)}" for command, options in COMMANDS.items()]
-        print("\n".join(["usage: python -m vse COMMAND [OPTIONS]", *lines]), file=sys.stdout if name else sys.stderr)
+        usage = "usage: python -m vse COMMAND [OPTIONS]; python -m vse COMMAND --help lists a command's options"
+        print("\n".join([usage, *lines]), file=sys.stdout if name else sys.stderr)
         sys.exit(0 if name else 2)
     if name not in COMMANDS:
         advice = meant(name, COMMANDS) or f"; expected one of {', '.join(COMMANDS)}"

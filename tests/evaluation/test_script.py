@@ -59,7 +59,9 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         open_models(folder_of("HAL"), EvaluationOptions(str(path)))
 
 
-def test_judgments_are_measured_in_every_evaluation(tmp_path: Path, root: Path) -> None:
+def test_judgments_are_measured_in_every_evaluation(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = root / "second_precomp"
     names = [f"{number}.jpg" for number in range(8)]
     (folder / "dev_names.txt").write_text("\n".join(names) + "\n")
@@ -76,6 +78,7 @@ def test_judgments_are_measured_in_every_evaluation(tmp_path: Path, root: Path) 
     )
     run_evaluation(folder_of("VSEpp"), options)
     assert -1 <= load_evaluation(out).metrics["graded_spearman"] <= 1
+    assert capsys.readouterr().out.endswith(f"metrics, ranks and record: {out}\n")
 
 
 def test_a_result_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:

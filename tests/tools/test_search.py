@@ -59,6 +59,12 @@ def test_the_prompt_answers_until_an_empty_line(
     assert "never read" not in printed
 
 
+def test_missing_pictures_of_a_page_are_counted(tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.html"
+    search.main(SearchOptions(str(made), ("a dog",), k=2, page=str(page), device="cpu"))
+    assert f"page: {page}, without the pictures of 2 images" in capsys.readouterr().out
+
+
 def test_own_pictures_are_searched_by_sentence_and_picture(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "model.pth.tar", shape=(3, 224, 224), cnn_type="resnet18")
     folder = tmp_path / "own"

@@ -66,7 +66,7 @@ def test_a_plateau_is_named_in_the_first_epoch(capsys: pytest.CaptureFixture[str
     said = told(MaxHinge(0.2), nearly_equal(), capsys)
     assert said.count("plateau") == 1
     assert "stands at 0.40" in said
-    assert "near the 0.400" in said
+    assert "close to the 0.400" in said
     assert "--warmup_epochs 1" in said
 
 

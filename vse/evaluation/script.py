@@ -162,6 +162,7 @@ def report(
         described = [model.trained.describe() for model in models]
         record = evaluation_record(described, describe_split(split), choose_device(options.device), protocol)
         save_evaluation(options.json, metrics, scores, split.caption_image, record)
+        say(f"metrics, ranks and record: {options.json}")
     return metrics
 
 

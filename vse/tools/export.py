@@ -28,7 +28,7 @@ tags: [image-text-retrieval, visual-semantic-embeddings, {{ network }}]
 # {{ network }} on {{ data_name }}
 
 {{ network }} scores how well an image and a caption fit.
-{%- if pairwise %} Its scores need image and caption at once.{% else %} An item is one vector of {{ size }} numbers.
+{%- if pairwise %} Its scores need image and caption at once.{% else %} Both become vectors of {{ size }} numbers.
 {%- endif %} It reads {{ images }}.
 
 ```python
@@ -46,15 +46,14 @@ captions = model.encode_text(["a dog on the grass"])
 | vocabulary | {{ words }} |
 | score on dev | {{ score }} |
 | images | {{ images }} |
-| made of pictures by | {{ extraction }} |
+| features extracted by | {{ extraction }} |
 | commit of the training | {{ commit }} |
 | weights (SHA-256) | `{{ digest }}` |
 
 ## Limits
 
-The model knows the data set that it was trained on and the words of its vocabulary; it reads other words as one unknown
-word. The licence above is that of this folder's weights as the exporter states it; the pictures and captions of the
-training data have their owners and their licences.
+The model knows only the words of its vocabulary and reads all others as one unknown word. The exporter stated the licence
+above for the weights in this folder; the pictures and captions of the training data have their own licences.
 """
 
 
@@ -108,7 +107,7 @@ def model_card(model: Model, licence: str) -> str:
             data=captions,
             words=f"{len(model.text)} ids",
             score=_score(record),
-            extraction="nothing says" if made is None else f"{made['model']} (`python -m vse features`)",
+            extraction="not recorded" if made is None else f"{made['model']} (`python -m vse features`)",
             commit=(record.get("environment") or {}).get("commit") or "not recorded",
             digest=model.digest,
         )

@@ -140,7 +140,7 @@ def _vocabulary(folder: Path, parts: Iterable[_Part], findings: Findings) -> Voc
     except InputError as problem:
         findings.notes.append(f"unknown words: training would build no vocabulary, {problem}")
         return None
-    findings.notes.append("unknown words: by the vocabulary that training would build, there is none yet")
+    findings.notes.append("unknown words: by the vocabulary that training would build")
     return vocabulary
 
 

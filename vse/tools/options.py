@@ -8,17 +8,17 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from vse.options import Switch
+from vse.options import Maybe, Switch
 from vse.ranges import AtLeast0, AtLeast1, Cosine, Workers
 
 
 @dataclass
 class CheckOptions:
-    """Check a data set: counts, captions per image, unknown words, duplicates, broken rows, what was made from what."""
+    """Check a data set: counts, captions per image, unknown words, duplicates, broken rows and sources."""
 
     path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
     """Folder of the data set, or the folder that holds it; nothing is written into it."""
-    data_name: str | None = None
+    data_name: Maybe[str] = None
     """Data set under PATH, when PATH holds several."""
     json: bool = False
     """Print the findings as JSON."""
@@ -28,18 +28,18 @@ class CheckOptions:
 class PrepareOptions:
     """Make the index of a raw data set, the vocabulary, token ids and description vectors, as training would."""
 
-    path: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[PATH]")] = None
+    path: Annotated[Maybe[str], tyro.conf.Positional, tyro.conf.arg(metavar="[PATH]")] = None
     """Folder of the data set, or the folder that holds it; default: the repository's data/ folder."""
-    data_name: str | None = None
+    data_name: Maybe[str] = None
     """Data set under PATH, when PATH holds several; without both the built-in demo."""
-    vocab_path: str | None = None
+    vocab_path: Maybe[str] = None
     """Folder of the vocabulary files; default: the data set's own folder."""
     tokeniser: Literal["punkt", "ascii-lower", "bytes-repr"] = "punkt"
     """How captions are read; HAL's original code has bytes-repr."""
     descriptions: bool = True
     """Make the description vectors, which the objective lseh reads."""
-    resize: AtLeast1 | None = None
-    """Keep all pictures as squares of so many pixels a side, which image towers read without decoding JPEGs."""
+    resize: Maybe[AtLeast1] = None
+    """Cache all pictures as squares of this many pixels a side, which image towers read without decoding JPEGs."""
     workers: AtLeast1 = 1
     """Threads that decode pictures for --resize."""
 
@@ -53,38 +53,38 @@ class FeaturesOptions:
     captions: Path
     """Caption table, JSON file or folder, in any form that docs/data.md lists."""
     out: Path
-    """Data set folder to write; an extraction that was interrupted there goes on."""
+    """Data set folder to write; an interrupted extraction resumes."""
     model: str = "fasterrcnn_resnet50_fpn_v2"
-    """Regions: a detector of torchvision; tokens: torchvision:NAME, timm:NAME, hf:FOLDER or efficientnet_lite0, 1, 2;
+    """Regions: a torchvision detector. Tokens: torchvision:NAME, timm:NAME, hf:FOLDER or efficientnet_lite0, 1, 2.
     none: captions and ids only."""
-    weights: Path | None = None
+    weights: Maybe[Path] = None
     """File of the network's weights; default: the library's own."""
     regions: AtLeast1 = 36
     """Regions per image, of a detector."""
-    grid: AtLeast1 | None = None
-    """Cells per side that the tokens of a tower are averaged to; default: all its tokens."""
+    grid: Maybe[AtLeast1] = None
+    """Average a tower's tokens over this many cells per side; default: keep all tokens."""
     pooled: bool = False
-    """Keep a tower's one vector of the whole picture, which VSE++ and HAL read, in place of its tokens."""
-    image_size: AtLeast1 | None = None
+    """Write a tower's single vector of the picture, which VSE++ and HAL read, instead of its tokens."""
+    image_size: Maybe[AtLeast1] = None
     """Side of the square that a tower reads, in pixels; default: what it was trained on."""
     dtype: Literal["float32", "float16"] = "float16"
     """Precision of the features."""
-    captions_per_image: AtLeast1 | None = None
+    captions_per_image: Maybe[AtLeast1] = None
     """Keep this many captions of each image and leave out images with fewer; default: keep all captions."""
-    dev: AtLeast0 | None = None
+    dev: Maybe[AtLeast0] = None
     """Validation images to draw for a table that names no splits; default: a tenth, at most 1,000."""
-    test: AtLeast0 | None = None
+    test: Maybe[AtLeast0] = None
     """Test images to draw likewise."""
     seed: AtLeast0 = 0
-    """Seed of that drawing."""
+    """Random seed of that split."""
     skip_broken: bool = False
     """Leave out pictures that are missing or cannot be decoded, with their captions, and count them."""
     batch_size: AtLeast1 = 8
     """Pictures in the network at a time."""
     workers: Workers = 0
     """Processes that decode pictures."""
-    device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is there."""
+    device: Maybe[str] = None
+    """cuda, mps or cpu; default: the first that is available."""
 
 
 @dataclass
@@ -95,56 +95,55 @@ class ConvertOptions:
     """Feature files or folders of them: TSV, HDF5, LMDB, .npy, .npz, a folder with a .npz or .npy for each image."""
     out: Path
     """Data set folder to write."""
-    captions: Path | None = None
+    captions: Maybe[Path] = None
     """Captions with the splits: a file or a data set folder; without it all images make one split, in order."""
-    images: Path | None = None
-    """Folder of the pictures, only noted for later; default: where the captions lie."""
+    images: Maybe[Path] = None
+    """Folder of the pictures, recorded for later use; default: the folder of the captions."""
     split: str = "train"
     """Name of the one split, without --captions."""
     match: Literal["auto", "name", "stem", "id", "id_number", "number"] = "auto"
-    """What ids in the sources are to --captions: file name, the same without suffix, image id, name that ends in it,
-    name that ends in the same number as the file name."""
-    ids: Path | None = None
+    """How ids in the sources match --captions: by file name, file name without suffix, image id, a name that ends in
+    the image id, or a name that ends in the same number as the file name."""
+    ids: Maybe[Path] = None
     """File with the id of each row, for arrays that have none: text, .json, .npy, or .pkl (a list or id: row)."""
     dtype: Literal["float32", "float16"] = "float32"
-    """Precision of the features that are written; boxes stay float32."""
-    dtype_in: Literal["float32", "float16", "float64"] | None = None
-    """Precision of the features in TSV, and in LMDB with --dim; default: found out from their bytes."""
+    """Precision of the written features; boxes stay float32."""
+    dtype_in: Maybe[Literal["float32", "float16", "float64"]] = None
+    """Precision of the features in TSV, and in LMDB with --dim; default: inferred from their bytes."""
     axes: Literal["auto", "rd", "dr", "hwd", "dhw"] = "auto"
-    """Order of an image's axes: regions r, dimensions d, rows and columns h w; default: found out from all images."""
-    regions: AtLeast1 | None = None
-    """Keep at most so many regions of each image, the first ones; images with fewer are padded."""
-    captions_per_image: AtLeast1 | None = None
-    """Keep so many captions of each image, the first ones, and leave images with fewer out; default: all captions."""
+    """Order of an image's axes: regions r, dimensions d, rows and columns h w; default: inferred from all images."""
+    regions: Maybe[AtLeast1] = None
+    """Keep at most the first N regions of each image; images with fewer are padded."""
+    captions_per_image: Maybe[AtLeast1] = None
+    """Keep the first N captions of each image and leave out images with fewer; default: keep all captions."""
     drop_missing: bool = False
-    """Leave images of --captions without features out, with their captions, and name them."""
-    fields: str | None = None
-    """Columns of a TSV file, in order; default: by their number. Others than image_id,image_w,... are ignored."""
-    features_key: str | None = None
+    """Leave out images of --captions that have no features, with their captions, and name them."""
+    fields: Maybe[str] = None
+    """Columns of a TSV file, in order; unknown names are ignored; default: by the number of columns."""
+    features_key: Maybe[str] = None
     """Name of the features in HDF5 or .npz; default: one of the usual names."""
-    dim: AtLeast1 | None = None
-    """LMDB values are bare numbers, so many for each region."""
+    dim: Maybe[AtLeast1] = None
+    """LMDB values are raw numbers, this many per region."""
     trust: bool = False
     """Keep values beyond 1e6 and boxes outside their picture."""
     seed: AtLeast0 = 0
     """Seed of the splits, for a caption table that names none."""
     overwrite: bool = False
-    """Replace feature files that are there."""
+    """Replace existing feature files."""
 
 
 @dataclass
 class CompareOptions:
-    """Compare evaluations: mean and deviation over seeds, and whether differences are real."""
+    """Compare evaluations: mean and deviation over seeds, and significance of differences."""
 
     results: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULT ...")]
-    """Files that evaluation scripts write with --json, or folders of them. The record in each file tells which row it
-    belongs to."""
-    against: str | None = None
-    """Row that the others are compared with: its number, or a part of its name that no other has."""
+    """Files that evaluation scripts write with --json, or folders of them; their records assign them to rows."""
+    against: Maybe[str] = None
+    """Row to compare the others with: its number or a unique part of its name."""
     metric: Literal["rsum", "r1", "r5", "r10", "r1i", "r5i", "r10i"] = "rsum"
-    """What --against compares; the i is text to image."""
+    """What --against compares; a final i means text to image."""
     fold5: Switch = False
-    """Compare the means over five folds (MS-COCO 1K) instead of the full split; of results made with --fold5."""
+    """Compare the means over five folds (MS-COCO 1K) instead of the full split, for results made with --fold5."""
     format: Literal["markdown", "latex", "csv"] = "markdown"
     """Form of the tables."""
 
@@ -155,19 +154,19 @@ class EvaluateOptions:
 
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT ...")]
     """SCORES [images, captions]; or IMAGES [images, D] and CAPTIONS [captions, D]; or one archive that holds either
-    (.npy, .npz or .safetensors; FILE:NAME chooses one array of an archive); or a checkpoint of this repository, or a
-    folder of python -m vse export, or several, whose scores are averaged."""
-    data: str | None = None
-    """Data set folder, or the name of a data set under data/; default: of a checkpoint the one it was trained on, of
-    scores none, and the captions belong evenly to the images."""
-    split: str | None = None
-    """Split that is evaluated; default: test (with --coco testall where there is one)."""
-    caption_image: str | None = None
-    """File (.npy or integers, one a line) with the row of each caption's image, from 0; without --data."""
-    image_ids: str | None = None
-    """File with the id of each image, a line an image or a caption; default: {split}_ids.txt of --data."""
-    caption_ids: str | None = None
-    """File with the id of each caption, one a line; default: {split}_cap_ids.txt of --data."""
+    (.npy, .npz or .safetensors; FILE:NAME selects one array of an archive);
+    or one or more checkpoints or exported folders, whose scores are averaged."""
+    data: Maybe[str] = None
+    """Data set folder, or the name of a data set under data/. Default: for a checkpoint, the one it was trained on;
+    for scores none, so every image has the same number of consecutive captions."""
+    split: Maybe[str] = None
+    """Split to evaluate; default: test, or with --coco testall if there is one."""
+    caption_image: Maybe[str] = None
+    """Instead of --data: file (.npy, or one integer per line) with the row of each caption's image, from 0."""
+    image_ids: Maybe[str] = None
+    """File with the id of each image, one line per image or caption; default: {split}_ids.txt of --data."""
+    caption_ids: Maybe[str] = None
+    """File with the id of each caption, one per line; default: {split}_cap_ids.txt of --data."""
     measure: Literal["cosine", "dot"] = "cosine"
     """How embeddings are compared."""
     fold5: Switch = False
@@ -175,16 +174,16 @@ class EvaluateOptions:
     coco: Switch = False
     """MS-COCO's test split: also the mean of five 1K folds, CxC and ECCV Caption (needs the extra [eval])."""
     correct: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--rerank"])] = ()
-    """Hubness corrections beside the raw scores: csls, inverted_softmax, qbnorm, nnn, sinkhorn; constants as in
-    csls:k=20. They need a --bank."""
-    bank: str | None = None
-    """Queries by which corrections know hubs: train, for a checkpoint; an archive (.npz, .safetensors) with `images`
-    and `captions` of the training split, as embeddings or, if scores are evaluated, as scores [bank images, captions]
-    and [images, bank captions]; or test, which makes the numbers transductive."""
-    json: str | None = None
-    """Write all numbers, the rank of every query and how they were made to this file, for `python -m vse compare`."""
-    device: str | None = None
-    """Device of checkpoints: cuda, mps or cpu; default: the first of them that is available."""
+    """Hubness corrections to evaluate beside the raw scores: csls, inverted_softmax, qbnorm, nnn, sinkhorn.
+    Constants as in csls:k=20; needs --bank."""
+    bank: Maybe[str] = None
+    """Queries from which corrections estimate hubness: train, for a checkpoint; or an archive (.npz, .safetensors) with
+    `images` and `captions` of the training split: embeddings or, if scores are evaluated, scores
+    [bank images, captions] and [images, bank captions]; or test, which makes the numbers transductive."""
+    json: Maybe[str] = None
+    """Write all metrics, the rank of every query and the run record to this file, for python -m vse compare."""
+    device: Maybe[str] = None
+    """Device of checkpoints: cuda, mps or cpu; default: the first that is available."""
 
 
 @dataclass
@@ -192,17 +191,17 @@ class ExperimentOptions:
     """Train and evaluate a grid of configurations from a plan, and report means, plots and differences."""
 
     plan: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PLAN")]
-    """Plan, a TOML file; benchmarks/plans holds some, docs/evaluation.md describes it."""
-    out: str | None = None
+    """Plan, a TOML file; docs/evaluation.md describes it, and benchmarks/plans has examples."""
+    out: Maybe[str] = None
     """Folder of the runs and the report; default: the plan's own."""
     jobs: AtLeast1 = 1
-    """Runs side by side, or jobs in a cluster's queue. On this machine they share the CPU's threads."""
-    cluster: Literal["slurm", "local"] | None = None
-    """Submit runs as jobs (needs submitit); the plan's [cluster] holds its parameters. local: jobs on this machine."""
+    """Runs side by side, which share the CPU's threads, or jobs in a cluster's queue."""
+    cluster: Maybe[Literal["slurm", "local"]] = None
+    """Submit runs as jobs (needs submitit), with the parameters of the plan's [cluster]; local: on this machine."""
     dry_run: bool = False
     """Print the commands and do nothing."""
     report: bool = False
-    """Train nothing; report what is finished."""
+    """Train nothing; report the finished runs."""
 
 
 @dataclass
@@ -215,75 +214,71 @@ class ExportOptions:
     """Folder to write; files of an earlier export in it are replaced."""
     license: str = "other"
     """Licence of the weights, as the model card states it; the data set's licence may bind you."""
-    features: str | None = None
-    """Data set folder, or its features.json, that says how features are made of pictures; default: the training
-    data's."""
+    features: Maybe[str] = None
+    """Data set folder, or its features.json, that describes how to extract features; default: the training data's."""
     onnx: Switch = False
     """Write the encoders of an embedding network as images.onnx and captions.onnx as well (pip install 'vse[onnx]')."""
 
 
 @dataclass
 class GalleryOptions:
-    """Show what a model retrieves and where it goes wrong: a page of queries, answers and pictures."""
+    """Make a page of queries, answers and pictures, which shows what a model retrieves and where it fails."""
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """Checkpoint, which is evaluated now, or a file of scores: .npy (--save_similarities), .npz or .safetensors."""
-    model_path: str | None = None
-    """With a file of scores: the checkpoint that gave the scores; the page then says what it was trained on."""
-    data_path: str | None = None
-    """Folder that holds the data set folders; default: where the checkpoint's training data was, or the repository's
-    data/ folder."""
-    data_name: str | None = None
+    """Checkpoint to evaluate, or a file of scores: .npy (of --save_similarities), .npz or .safetensors."""
+    model_path: Maybe[str] = None
+    """With a file of scores: the checkpoint that computed them; the page then shows its run record."""
+    data_path: Maybe[str] = None
+    """Folder that holds the data set folders; default: that of the checkpoint's training data, or data/."""
+    data_name: Maybe[str] = None
     """Data set; default: the one the checkpoint was trained on; for scores alone the built-in demo."""
     split: str = "test"
-    """Split that is evaluated."""
-    pictures: str | None = None
-    """Folder of the picture files; default: where the data set says."""
+    """Split to evaluate."""
+    pictures: Maybe[str] = None
+    """Folder of the picture files; default: that of the data set."""
     order: Literal["worst", "random"] = "worst"
-    """Queries whose right answer is farthest down come first, or queries are drawn at random."""
+    """worst: queries with the worst ranks first; random: queries drawn at random."""
     seed: AtLeast0 = 0
-    """Of --order random."""
+    """Random seed of --order random."""
     failures: Switch = False
-    """Only queries whose best answer is wrong."""
+    """Show only queries whose best answer is wrong."""
     queries: AtLeast1 = 20
-    """Queries in each direction."""
+    """Number of queries in each direction."""
     answers: AtLeast1 = 5
-    """Best answers to each query."""
-    descriptions: Literal["svd", "sentence", "none"] | None = None
-    """Description vectors that tell what is similar in meaning; default: the kind that the model was trained with, or
-    svd."""
-    similar: Cosine | None = None
-    """Cosine of description vectors from which captions are similar in meaning; default: svd 0.75, sentence 0.65."""
+    """Number of best answers to each query."""
+    descriptions: Maybe[Literal["svd", "sentence", "none"]] = None
+    """Description vectors that measure similarity in meaning; default: the kind used in training, or svd."""
+    similar: Maybe[Cosine] = None
+    """Lowest cosine of description vectors that counts as similar in meaning; default: svd 0.75, sentence 0.65."""
     out: str = "gallery.html"
-    """The page; it holds its pictures and needs no other file."""
-    device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is available."""
+    """Page to write; it contains its pictures and needs no other file."""
+    device: Maybe[str] = None
+    """cuda, mps or cpu; default: the first that is available."""
 
 
 @dataclass
 class IndexOptions:
-    """Make an index of pictures or of a data set, to be searched by sentences and pictures."""
+    """Make an index of pictures or of a data set, to search by sentences and pictures."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """Checkpoint, folder of python -m vse export, or hf:owner/name."""
     data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """Folder of pictures, which need no captions; a picture; a data set folder, or its name under data/; or features
-    [images, ...] in a .npy file."""
+    """Folder of pictures (captions are not needed), a picture, a data set folder or its name under data/,
+    or a .npy file of features [images, ...]."""
     out: str
-    """Folder of the index; in one that is there, new items are added, changed ones replaced, deleted ones removed."""
+    """Folder of the index; in an existing one, new items are added, changed ones replaced and deleted ones removed."""
     split: str = "test"
     """Split of a data set."""
-    features: str | None = None
-    """Data set folder, or its features.json, that says how the features that the network reads are made of pictures;
-    default: the training data's."""
-    faiss: Literal["flat", "ivfpq", "hnsw"] | None = None
-    """Add a FAISS index (extra [search]): flat, ivfpq for tens of thousands or more, or hnsw."""
+    features: Maybe[str] = None
+    """Data set folder, or its features.json, that describes how to extract features; default: the training data's."""
+    faiss: Maybe[Literal["flat", "ivfpq", "hnsw"]] = None
+    """Add a FAISS index (extra [search]): flat, hnsw, or ivfpq for tens of thousands of vectors or more."""
     skip_broken: Switch = False
     """Leave out pictures that cannot be decoded, and name them."""
     batch_size: AtLeast1 = 128
     """Items encoded at a time."""
-    device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is available."""
+    device: Maybe[str] = None
+    """cuda, mps or cpu; default: the first that is available."""
 
 
 @dataclass
@@ -291,20 +286,20 @@ class JudgeOptions:
     """Compare scores, or description vectors, with human judgments of pictures and captions (Flickr8k)."""
 
     annotations: str
-    """ExpertAnnotations.txt or CrowdFlowerAnnotations.txt of Flickr8k, or a file of either form."""
+    """Flickr8k's ExpertAnnotations.txt or CrowdFlowerAnnotations.txt, or a file of either form."""
     data: str
-    """Data set folder of the split that was judged, with {split}_names.txt; or the name of a data set under data/."""
-    scores: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[SCORES]")] = None
-    """Scores [images, captions] of the split: .npy, .npz or .safetensors; FILE:NAME chooses an array."""
-    descriptions: str | None = None
-    """Judge vectors of the captions in place of scores: svd, sentence, or a .npy file [captions, D]."""
-    sentence_encoder: str | None = None
-    """Folder or hub name of the encoder of --descriptions sentence; default: the one of the extra [sentence]."""
+    """Data set folder of the judged split, with {split}_names.txt, or the name of a data set under data/."""
+    scores: Annotated[Maybe[str], tyro.conf.Positional, tyro.conf.arg(metavar="[SCORES]")] = None
+    """Scores [images, captions] of the split: .npy, .npz or .safetensors; FILE:NAME selects an array."""
+    descriptions: Maybe[str] = None
+    """Judge description vectors of the captions instead of scores: svd, sentence, or a .npy file [captions, D]."""
+    sentence_encoder: Maybe[str] = None
+    """Folder or hub name of the encoder for --descriptions sentence; default: that of the extra [sentence]."""
     split: str = "test"
-    """Split that was judged."""
+    """Judged split."""
     resamples: AtLeast1 = 1000
-    """Of the bootstrap behind the 95 % intervals."""
-    json: str | None = None
+    """Number of bootstrap samples for the 95 % intervals."""
+    json: Maybe[str] = None
     """Write all numbers to this file."""
 
 
@@ -314,15 +309,15 @@ class ParseOptions:
 
     path: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATH")]
     """Folder of the data set, or the folder that holds it."""
-    data_name: str | None = None
+    data_name: Maybe[str] = None
     """Data set under PATH, when PATH holds several."""
-    model: str | None = None
-    """spaCy model; default: en_core_web_sm, however it was installed."""
+    model: Maybe[str] = None
+    """spaCy model; default: en_core_web_sm."""
 
 
 @dataclass
 class SearchOptions:
-    """Search an index by a sentence or a picture; without either, sentences are read from a prompt."""
+    """Search an index by a sentence or a picture; without either, prompt for sentences."""
 
     index: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INDEX")]
     """Folder that python -m vse index wrote."""
@@ -330,26 +325,25 @@ class SearchOptions:
     """Sentences, each in quotes."""
     image: tuple[str, ...] = ()
     """Picture files to search by."""
-    find: Literal["images", "captions"] | None = None
-    """What is searched; default: images by a sentence; by a picture captions, or images if the index has no
-    captions."""
+    find: Maybe[Literal["images", "captions"]] = None
+    """What to find; default: images for a sentence; for a picture captions, or images if the index has no captions."""
     k: AtLeast1 = 10
-    """Best items that are shown."""
+    """Number of items to show."""
     candidates: AtLeast1 = 200
-    """Items that the network scores where a cheaper comparison chooses them (FAISS, or the global vectors of SGRAF)."""
+    """Number of items to score if a cheaper comparison (FAISS, or SGRAF's global vectors) chooses them."""
     exact: Switch = False
     """Score every item."""
-    model: str | None = None
-    """The model that the index was made with, if it is no longer where it was."""
-    features: str | None = None
-    """Data set folder, or its features.json, that says how the features that the network reads are made of pictures;
-    default: what the index says, or the training data's."""
-    json: str | None = None
+    model: Maybe[str] = None
+    """The index's model, if it has moved."""
+    features: Maybe[str] = None
+    """Data set folder, or its features.json, that describes how to extract features.
+    Default: as the index records, or the training data's."""
+    json: Maybe[str] = None
     """Write the answers to this file."""
-    page: str | None = None
+    page: Maybe[str] = None
     """Write an HTML page with the pictures to this file."""
-    device: str | None = None
-    """cuda, mps or cpu; default: the first of them that is available."""
+    device: Maybe[str] = None
+    """cuda, mps or cpu; default: the first that is available."""
 
 
 COMMANDS: dict[str, type[Any]] = {

@@ -49,9 +49,12 @@ def main(options: SearchOptions) -> None:
     if options.json is not None:
         content = [{**answer, "hits": [_plain(hit) for hit in answer["hits"]]} for answer in answers]
         save_json(options.json, {"index": options.index, "weights_sha256": model.digest, "answers": content})
+        say(f"answers: {options.json}")
     if options.page is not None:
-        _save_page(options.page, f"Search in {Path(options.index).name}", answers)
-        say(f"page: {options.page}")
+        missing = _save_page(options.page, f"Search in {Path(options.index).name}", answers)
+        say(
+            f"page: {options.page}{f', without the pictures of {missing} images, which were not found' * bool(missing)}"
+        )
 
 
 def _queries(options: SearchOptions) -> Iterator[tuple[str, bool]]:
@@ -60,7 +63,7 @@ def _queries(options: SearchOptions) -> Iterator[tuple[str, bool]]:
         yield from ((query, False) for query in options.query)
         yield from ((path, True) for path in options.image)
         return
-    say("a sentence a line; an empty line or the end of the input ends the search")
+    say("one sentence per line; an empty line ends the search")
     while True:
         sys.stdout.write("> ")
         sys.stdout.flush()
@@ -103,8 +106,8 @@ def _plain(hit: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hit.items() if value is not None}
 
 
-def _save_page(path: str, title: str, answers: list[dict[str, Any]]) -> None:
-    """Write the page; a picture that is gone is shown by its name alone."""
+def _save_page(path: str, title: str, answers: list[dict[str, Any]]) -> int:
+    """Write the page, and return how many images it shows by their names alone, because their pictures are gone."""
     album = Album()
     numbers: dict[str, int] = {}
 
@@ -127,3 +130,4 @@ def _save_page(path: str, title: str, answers: list[dict[str, Any]]) -> None:
         album=album,
         answers=listed,
     )
+    return sum(hit["shown"] is None for answer in listed if answer["find"] == "images" for hit in answer["hits"])

@@ -66,9 +66,9 @@ class CollapseGuard:
             stands = stands if objective.averaged else stands / len(scores)
             self._tell(
                 "plateau",
-                f"plateau: since step {self.plateau_since} the loss stands at {stands:.3f} a pair, near the "
-                f"{loss_at_equal_scores(objective, pairs, mean):.3f} that it has when all pairs score alike; begin "
-                f"with sums over all negatives: --warmup_epochs {2 if warmup else 1} or more",
+                f"plateau: since step {self.plateau_since} the loss stands at {stands:.3f} per pair, close to the "
+                f"{loss_at_equal_scores(objective, pairs, mean):.3f} of equal scores; begin with sums over all "
+                f"negatives: --warmup_epochs {2 if warmup else 1} or more",
             )
 
     def _tell(self, kind: str, sentence: str) -> None:
