@@ -52,8 +52,8 @@ captions = model.encode_text(["a dog on the grass"])
 
 ## Limits
 
-The model knows only the words of its vocabulary and reads all others as one unknown word. The exporter stated the licence
-above for the weights in this folder; the pictures and captions of the training data have their own licences.
+The model knows only the words of its vocabulary and reads all others as one unknown word. The licence above is the
+exporter's for the weights in this folder; the pictures and captions of the training data have their own licences.
 """
 
 
