@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from measuring import PROCEDURES
+from measuring import PROCEDURES, adam_of, with_grus_of
 from nltk.tokenize import NLTKWordTokenizer
 from tabulate import tabulate
 from torch import Tensor
@@ -134,7 +134,12 @@ ORIGINALS: dict[str, Callable[[Tensor], Tensor]] = {"LUWM": luwm_by_elements, "H
 
 
 def seconds_of(name: str, procedure: str) -> float:
-    """CPU seconds of an objective, forward and backward from scores: the mean of some calls, the best of ten rounds."""
+    """CPU seconds of an objective, forward and backward from scores, or of a training step of VSE++.
+
+    An objective's are the mean of some calls in the best of ten rounds, a step's the best of two.
+    """
+    if name == "VSE++":
+        return race(2, 1, step=vsepp_step(procedure, random_pairs(BATCH), 36, FEATURES))["step"]
     scores = (torch.randn(BATCH, BATCH) / 5 + 0.3 * torch.eye(BATCH)).clamp(-1, 0.99).requires_grad_()
     pairs = random_pairs(BATCH)
     ours, original = {"LUWM": LUWM, "HAL": HAL}[name](), ORIGINALS[name]
@@ -303,15 +308,14 @@ def bank(rounds: int, folder: Path) -> list[list[object]]:
     ]
 
 
-def shares_of_a_step(rounds: int) -> list[list[object]]:
-    """Measure the share of a VSE++ step that each objective takes."""
-    network = VSEpp((FEATURES,), VOCABULARY)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+def vsepp_step(procedure: str, pairs: Pairs, *image_shape: int) -> Callable[[], None]:
+    """Make a VSE++ network and return its training step on a batch of images [BATCH, *image_shape]."""
+    network = VSEpp(image_shape, VOCABULARY)
+    optimizer = adam_of(procedure, network.parameter_groups(1e-4))
     lengths = torch.randint(9, 17, (BATCH,)).sort(descending=True).values
     tokens = torch.randint(4, VOCABULARY, (BATCH, int(lengths[0])))
-    pairs = random_pairs(BATCH)
     batch = PairBatch(
-        images=torch.rand(BATCH, FEATURES),
+        images=torch.rand(BATCH, *image_shape),
         captions=tokens,
         lengths=lengths,
         image_ids=pairs.image_ids,
@@ -321,12 +325,20 @@ def shares_of_a_step(rounds: int) -> list[list[object]]:
     objective = MaxHinge()
 
     def step() -> None:
-        optimizer.zero_grad()
-        images, captions = network.encode_images(batch), network.encode_captions(batch)
-        objective(network.similarity(images, captions), pairs).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimizer.step()
+        with with_grus_of(procedure):
+            optimizer.zero_grad()
+            images, captions = network.encode_images(batch), network.encode_captions(batch)
+            objective(network.similarity(images, captions), pairs).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+            optimizer.step()
 
+    return step
+
+
+def shares_of_a_step(rounds: int) -> list[list[object]]:
+    """Measure the share of a VSE++ step that each objective takes."""
+    pairs = random_pairs(BATCH)
+    step = vsepp_step("ours", pairs, FEATURES)
     pairs.images, pairs.captions = unit(BATCH), unit(BATCH)
     scores = (pairs.images @ pairs.captions.T).requires_grad_()
     objectives = {name: backward_from_scores(kind(), scores, pairs) for name, kind in OBJECTIVES.items()}
@@ -347,7 +359,7 @@ def main() -> None:
     """Print the tables of objectives."""
     parser = argparse.ArgumentParser(description="CPU time of the objectives.")
     parser.add_argument("--rounds", type=int, default=60, help="rounds of the short measurements")
-    parser.add_argument("--one", nargs=2, metavar=("OBJECTIVE", "PROCEDURE"), help=f"LUWM or HAL; {PROCEDURES}")
+    parser.add_argument("--one", nargs=2, metavar=("WHAT", "PROCEDURE"), help=f"LUWM, HAL or VSE++; {PROCEDURES}")
     given = parser.parse_args()
     rounds = given.rounds
     torch.set_num_threads(1)
