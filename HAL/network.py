@@ -22,7 +22,7 @@ class NetworkOptions(network.NetworkOptions):
     """The network."""
 
     tokeniser: Tokeniser = "punkt"
-    """bytes-repr reads captions as the original code does, with a slip (see README.md); ascii-lower as VSE++'s."""
+    """How captions are read: bytes-repr as in HAL's original code (see README.md), ascii-lower as in VSE++'s."""
 
 
 def reader(options: NetworkOptions) -> Reader:

@@ -32,7 +32,7 @@ class NetworkOptions(EncoderOptions):
     backbone_path: str = ""
     """Grids: file of the CNN's weights; default: random for the detector, downloaded for the others."""
     input_scale_factor: Positive = 1.0
-    """Grids: pictures are squeezed into a square of 256 times so many pixels."""
+    """Grids: resize pictures to squares of this factor times 256 pixels."""
     text_encoder: Literal["bert", "bigru"] = "bert"
     """bert: word pieces; bigru: words and a GRU in both directions."""
     bert: str = "bert-base-uncased"

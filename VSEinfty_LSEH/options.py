@@ -18,13 +18,13 @@ class ScheduleOptions(TrainingOptions):
     lr_update: AtLeast1 = 10
     """Epoch at which the learning rate is divided by ten (counted from 0)."""
     lr_update2: AtLeast1 = 20
-    """Epoch at which it is divided by ten once more."""
+    """Epoch at which the learning rate is divided by ten again."""
     optim: Literal["adam", "sgd"] = "adam"
-    """adam is AdamW."""
+    """Optimizer; adam is AdamW."""
     vse_mean_warmup_epochs: AtLeast0 = 0
     """The original name of --warmup_epochs with --warmup_form sum."""
     embedding_warmup_epochs: AtLeast0 = 2
-    """Grids: first epochs, with the whole CNN frozen."""
+    """Grids: number of first epochs with the whole CNN frozen."""
     backbone_warmup_epochs: AtLeast0 = 5
     """Grids: number of epochs between unfreezing one block of the CNN and the one before it."""
     bert_lr_factor: Maybe[NonNegative] = None
@@ -32,6 +32,6 @@ class ScheduleOptions(TrainingOptions):
     backbone_lr_factor: NonNegative = 0.01
     """Grids: fraction of the learning rate that the CNN gets."""
     warmup: Literal["loss", "learning_rate"] = "loss"
-    """Grids: what grows from 0 in the epoch that unfreezes the CNN: the loss (original) or the learning rate."""
+    """Grids: grow the loss (original) or the learning rate from 0 in the epoch that unfreezes the CNN."""
     reset_start_epoch: Switch = False
-    """With --resume: take the weights only, like --init_model, and start at epoch 0."""
+    """With --resume: load only the weights, like --init_model, and start at epoch 0."""

@@ -35,7 +35,7 @@ class PrepareOptions:
     vocab_path: Maybe[str] = None
     """Folder of the vocabulary files; default: the data set's own folder."""
     tokeniser: Literal["punkt", "ascii-lower", "bytes-repr"] = "punkt"
-    """How captions are read; HAL's original code has bytes-repr."""
+    """How captions are read; bytes-repr as in HAL's original code."""
     descriptions: bool = True
     """Make the description vectors, which the objective lseh reads."""
     resize: Maybe[AtLeast1] = None
