@@ -5,7 +5,8 @@
     python benchmarks/run.py --captions train_caps.txt              # with the row of the description vectors
 
 Both procedures of a row take turns, each time in a process of its own on one thread. A row states the medians of their
-CPU seconds and of the ratios of the turns. The original procedures are written from the description of the original
+CPU seconds, of the ratios of the turns, and, where the script measures it, of the memory beyond network, optimizer and
+data. The original procedures are written from the description of the original
 code, as the scripts that are run state; `original` is what the reader would otherwise run, not the fastest that exists.
 Nothing is printed if other work made the machine's load exceed its cores.
 """
@@ -71,8 +72,8 @@ def refuse_other_work() -> None:
         )
 
 
-def seconds(row: Row, procedure: str) -> float:
-    """CPU seconds of a procedure, in a process of its own on one thread."""
+def take(row: Row, procedure: str) -> dict[str, float]:
+    """Run a procedure in a process of its own on one thread and return what it prints: `cpu_s` and perhaps more."""
     script, *arguments = row.command.format(procedure).split()
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     done = subprocess.run(
@@ -84,24 +85,30 @@ def seconds(row: Row, procedure: str) -> float:
     )
     if done.returncode:
         raise SystemExit(f"error: {row.command.format(procedure)} failed:\n{done.stderr}")
-    return float(json.loads(done.stdout.splitlines()[-1])["cpu_s"])
+    printed: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return printed
 
 
 def measure(row: Row, rounds: int) -> dict[str, Any]:
-    """Let both procedures take turns: their seconds, medians and ratios."""
-    taken: dict[str, list[float]] = {procedure: [] for procedure in PROCEDURES}
+    """Let both procedures take turns: what each printed in every turn, and the ratios of their seconds."""
+    taken: dict[str, list[dict[str, float]]] = {procedure: [] for procedure in PROCEDURES}
     for turn in range(rounds):
         for procedure in PROCEDURES if turn % 2 == 0 else reversed(PROCEDURES):
-            taken[procedure].append(seconds(row, procedure))
+            taken[procedure].append(take(row, procedure))
             refuse_other_work()
-    ratios = [original / ours for original, ours in zip(taken["original"], taken["ours"], strict=True)]
-    return {
-        "task": row.task,
-        "command": row.command,
-        **{f"{procedure}_seconds": values for procedure, values in taken.items()},
-        "ratio": median(ratios),
-        "ratios": ratios,
-    }
+    ratios = [theirs["cpu_s"] / ours["cpu_s"] for theirs, ours in zip(taken["original"], taken["ours"], strict=True)]
+    return {"task": row.task, "command": row.command, "ratios": ratios, **taken}
+
+
+def line(result: dict[str, Any]) -> list[str]:
+    """Lay a row's medians out for the table."""
+    ratios = result["ratios"]
+    cells = [result["task"]]
+    for procedure in reversed(PROCEDURES):
+        turns = result[procedure]
+        memory = f", {median(turn['memory_mb'] for turn in turns):,.0f} MB" if "memory_mb" in turns[0] else ""
+        cells.append(shown(median(turn["cpu_s"] for turn in turns)) + memory)
+    return [*cells, f"{median(ratios):.1f}", f"{min(ratios):.1f} to {max(ratios):.1f}"]
 
 
 def shown(value: float) -> str:
@@ -127,18 +134,8 @@ def main() -> None:
     machine = environment(torch.device("cpu"))
     if options.json is not None:
         options.json.write_text(json.dumps({"machine": machine, "rows": results}, indent=1) + "\n", encoding="utf-8")
-    table = [
-        [
-            result["task"],
-            shown(median(result["ours_seconds"])),
-            shown(median(result["original_seconds"])),
-            f"{result['ratio']:.1f}",
-            f"{min(result['ratios']):.1f} to {max(result['ratios']):.1f}",
-        ]
-        for result in results
-    ]
     heads = ["task", "ours", "original procedure", "ratio", "of the turns"]
-    print(tabulate(table, headers=heads, tablefmt="github", disable_numparse=True))
+    print(tabulate(map(line, results), headers=heads, tablefmt="github", disable_numparse=True))
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     print(f"\n{machine['device_name']}, one thread of {os.cpu_count()}; {versions}; commit {machine['commit']}")
 

@@ -94,11 +94,11 @@ def test_the_runner_takes_turns_and_states_the_ratio(
 ) -> None:
     turns: list[str] = []
 
-    def seconds(row: object, procedure: str) -> float:
+    def take(row: object, procedure: str) -> dict[str, float]:
         turns.append(procedure)
-        return {"original": 3.0, "ours": 0.5}[procedure]
+        return {"cpu_s": {"original": 3.0, "ours": 0.5}[procedure], "memory_mb": 1500.0}
 
-    monkeypatch.setattr(benchmark, "seconds", seconds)
+    monkeypatch.setattr(benchmark, "take", take)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.setattr(
         "sys.argv", ["run.py", "--only", "HAL", "--rounds", "3", "--json", str(tmp_path / "speed.json")]
@@ -106,7 +106,7 @@ def test_the_runner_takes_turns_and_states_the_ratio(
     benchmark.main()
     assert turns == ["original", "ours", "ours", "original", "original", "ours"]
     assert json.loads((tmp_path / "speed.json").read_text())["rows"][0]["ratios"] == [6.0, 6.0, 6.0]
-    assert "| 0.500 s | 3.00 s               | 6.0     |" in capsys.readouterr().out
+    assert "| 0.500 s, 1,500 MB | 3.00 s, 1,500 MB     | 6.0     |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("benchmark", ["run"], indirect=True)
