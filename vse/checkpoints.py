@@ -29,7 +29,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class RunState:
-    """What a run needs besides the network to resume to equal bits."""
+    """State that a run needs, besides the network, to resume to equal bits."""
 
     objective: dict[str, Any]
     """As `state_dict` of the objective gives it."""
@@ -45,7 +45,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network and all that is needed to use it. This class alone says what a checkpoint holds."""
+    """A trained network and all that is needed to use it. Only this class defines the content of a checkpoint."""
 
     network: str
     """Name of the network; empty in a checkpoint of the original code, which does not say."""
@@ -73,7 +73,7 @@ Entries = TypeVar("Entries", Checkpoint, RunState)
 
 
 class Importing(Protocol):
-    """A network that knows the original code's names of its weights."""
+    """A network that can import weights by the original code's names."""
 
     def import_published(self, parts: list[State], options: Mapping[str, Any]) -> State:
         """Return a state dict of this network."""

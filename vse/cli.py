@@ -1,4 +1,4 @@
-"""Command lines: option groups shared by every script, parsing, and how a user's mistake ends."""
+"""Command lines: parse the option groups of a script, and report mistakes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vse.options import as_dict, on_iaprtc12, with_values
 Options = TypeVar("Options")
 
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
-"""Flags without the prefix of their group; `--flag` and `--no_flag` also where neither is the default."""
+"""Flags without the prefix of their group; both `--flag` and `--no_flag` for booleans."""
 
 
 def run(
@@ -52,7 +52,7 @@ def run_on_iaprtc12(main: Callable[[Any], None], options_type: type[Any], defaul
 
 @contextmanager
 def _one_process_speaks() -> Iterator[None]:
-    """Leave what tyro prints to the first of torchrun's processes; all of them have the same command line.
+    """Let only the first of torchrun's processes print tyro's output; all have the same command line.
 
     `--help | head` may close the pipe before all is printed: then the exit status is that of `vse.console.finish`.
     """
@@ -82,7 +82,7 @@ def parse(
     """Parse the command line (or `arguments`) into an `options_type`; see `run`.
 
     Args:
-        description: what `--help` says above the options; default: the script's docstring.
+        description: text that `--help` prints above the options; default: the script's docstring.
     """
     description = description or sys.modules["__main__"].__doc__ or options_type.__doc__ or ""
 

@@ -1,4 +1,4 @@
-"""What scripts print; a terminal that cannot take it never ends a run."""
+"""Output of scripts; a terminal that cannot take it never ends a run."""
 
 from __future__ import annotations
 

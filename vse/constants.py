@@ -1,4 +1,4 @@
-"""Constants of the networks' own objectives for `--help`, which answers without torch, and so without their classes."""
+"""Constants of the networks' own objectives, for `--help`, which must not import torch and so not their classes."""
 
 CONSTANTS = {
     "lseh": {

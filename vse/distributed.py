@@ -1,9 +1,9 @@
-"""Several processes under torchrun: joining them, agreeing, waiting for one another, and noticing one that is lost.
+"""Several processes under torchrun: join, agree, wait for each other, and notice a lost one.
 
-A collective operation with a process that was killed fails; with one that is stopped (SIGSTOP, a machine that hangs) it
-waits. Each process therefore shows in torchrun's store, once a second, that it lives, and ends when another one has not
-done so for `SILENCE` seconds. What takes as long as it takes (the first process prepares data or writes a checkpoint)
-is waited for in a group of CPU tensors without a limit.
+A collective operation fails if a process was killed, and hangs if one is stopped (SIGSTOP, a hanging machine). Each
+process therefore reports once a second in torchrun's store that it is alive, and ends when another has been silent for
+`SILENCE` seconds. Waiting for work of unknown length (the first process prepares data or writes a checkpoint) uses a
+group of CPU tensors without a time limit.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def gather_objects(own: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]
 
 
 class _Pulse(threading.Thread):
-    """Shows the other processes that this one lives, and ends this one if another does not."""
+    """Tells the other processes that this one is alive, and ends this one if another is not."""
 
     def __init__(self, store: dist.Store, rank: int, world_size: int) -> None:
         super().__init__(daemon=True, name="pulse")

@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake, and what a mistyped name meant."""
+"""The exception for a user's mistake, and suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from difflib import get_close_matches
 
 
 class InputError(Exception):
-    """Something the user gave (file, option, data) cannot be used.
+    """Something that the user gave (file, option, data) cannot be used.
 
-    The message is one sentence: which file (and line or shape), what was expected, how to mend it. Scripts print it
+    The message is one sentence: which file (and line or shape), what was expected, how to fix it. Scripts print it
     to stderr as `error: ...` without a traceback and exit with status 2
     (see `vse.exits.run_to_end`).
     """

@@ -1,4 +1,4 @@
-"""Find the folder of a data set and open its splits: captions, images, and which caption is whose."""
+"""Find the folder of a data set and open its splits: captions, images, and each caption's image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEV_IMAGES = 1000
 
 
 class Images(Protocol):
-    """The images of a split: memory-mapped features or pictures that are decoded on reading."""
+    """The images of a split: memory-mapped features, or pictures that are decoded when read."""
 
     def __len__(self) -> int:
         """Count the images."""

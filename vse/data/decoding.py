@@ -35,7 +35,7 @@ SPARE = 2
 
 @dataclass(frozen=True)
 class PictureInput:
-    """What a network reads: the whole picture squeezed into a square of `size` pixels, normalised by channel.
+    """Input of a network: the whole picture resized to a square of `size` pixels and normalised by channel.
 
     `mean` and `std` are red, green, blue on the scale 0 ... 1.
     """
@@ -54,7 +54,7 @@ class PictureInput:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """How training changes pictures at random: a crop of `smallest` ... 1 of the area, and a flip of every second."""
+    """Random augmentation in training: a crop of `smallest` ... 1 of the area, and a flip with probability 1/2."""
 
     smallest: float = 0.6
 
@@ -144,11 +144,11 @@ class TowerPictures(RawImages):
 
 
 class TowerTransform(Transform):
-    """Pictures as a tower reads them: they stay uint8, for the tower to normalise.
+    """Pictures as a tower reads them: uint8, because the tower normalises them.
 
     Args:
         picture_input: what the tower reads.
-        crop: what training changes at random.
+        crop: augmentation in training.
     """
 
     def __init__(self, picture_input: PictureInput, crop: RandomCrop = RandomCrop()) -> None:

@@ -1,4 +1,4 @@
-"""Digests that tell whether a split is the one that a run was made with: its captions, its images, their order."""
+"""Digests of a split's captions, images and their order, by which a resumed run recognises its data."""
 
 from __future__ import annotations
 

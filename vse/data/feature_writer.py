@@ -1,4 +1,4 @@
-"""Feature files of a data set folder: rows in any order, in bounded memory, in their place only when complete."""
+"""Write feature files of a data set folder: rows in any order, in bounded memory, moved into place when complete."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SIZE = np.dtype([("image_w", np.float32), ("image_h", np.float32)])
 
 
 class RowFile:
-    """A .npy file under a temporary name beside its place; `finish` moves it there.
+    """A .npy file that is written under a temporary name; `finish` moves it into place.
 
     Rows are written to the file itself, not to a memory map, whose pages would count as the process's memory.
 
     Args:
-        rows: how many there will be, or None: known at `finish`.
-        resume: go on with the temporary file of an interrupted process; where the file is in its place already,
-            `finish` has nothing to do.
+        rows: number of rows, or None if it is known only at `finish`.
+        resume: continue the temporary file of an interrupted process; if the file is already in place, `finish`
+            does nothing.
 
     Raises:
         InputError: the folder cannot be written, or the disk has no room for the rows.
@@ -123,14 +123,14 @@ def _unwritable(path: Path, problem: OSError) -> InputError:
 
 
 class SplitFiles:
-    """`{split}_ims.npy` and what goes with it: boxes `_ims_bbx.npy`, sizes `_ims_size.npy`, regions `_ims_len.npy`.
+    """`{split}_ims.npy` and the files beside it: boxes `_ims_bbx.npy`, sizes `_ims_size.npy`, regions `_ims_len.npy`.
 
-    Files of these names that an earlier conversion left are removed at `finish`, where they are not written again.
+    `finish` removes files of these names from an earlier conversion unless they are rewritten.
 
     Args:
         shape: (R, D) or (D,), of one image's features.
         rows, resume: see `RowFile`.
-        lengths: images differ in their number of regions; `_ims_len.npy`, int32, will say how many each has.
+        lengths: images differ in their number of regions; `_ims_len.npy`, int32, will hold the numbers.
     """
 
     def __init__(

@@ -134,7 +134,7 @@ class Features:
     """The images of a split as memory-mapped features.
 
     `array` is [images * repeat, R, D] or [images * repeat, D]; image i is row i * repeat. `{split}_ims_len.npy` beside
-    it says how many regions each row has, if they differ.
+    it holds the number of regions of each row, if they differ.
 
     Raises:
         InputError: those numbers do not fit the features.

@@ -1,4 +1,4 @@
-"""Which caption of a split belongs to which image, and their ids; neither features nor pictures are opened."""
+"""The image of each caption of a split, and their ids; neither features nor pictures are opened."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vse.text.captions import read_captions
 
 @dataclass(frozen=True)
 class SplitIds:
-    """The captions and ids of one split: all that the evaluation of somebody else's scores needs of it."""
+    """The captions and ids of one split, which suffice to evaluate another program's scores."""
 
     name: str
     folder: Path | None  # None where the split is known by files of ids alone

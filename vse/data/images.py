@@ -26,7 +26,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 """What is decoded; Pillow would start other programs for some further formats."""
 
 LONGEST = 200
-"""Largest ratio of a picture's sides: the published resizing to 256 would blow a longer strip up beyond measure."""
+"""Largest ratio of a picture's sides: the published resizing to 256 would make a longer strip enormous."""
 
 SKIP = "with --skip_broken of training, features or index"
 """How messages say that pictures can be left out; other commands have no such flag."""
@@ -54,7 +54,7 @@ class Transform:
 
 
 class CropTransform(Transform):
-    """VSE++'s: a random resized crop and flip to train, a centre crop of 224 from a short side of 256 to evaluate."""
+    """VSE++'s: in training, a random resized crop and flip; else a centre crop of 224 from a short side of 256."""
 
     size = 224
 
@@ -84,7 +84,7 @@ def _torch_seed(seed: int) -> Iterator[None]:
 
 
 class SquareTransform(Transform):
-    """VSE-infinity's: the whole picture squeezed into a square; to train, a random crop of equal shape and a flip.
+    """VSE-infinity's: the whole picture resized to a square; in training, a random crop of equal shape and a flip.
 
     The ratio of the crop is uniform in [0.6, 1), the same for both sides; interpolation is bilinear without
     antialiasing, as OpenCV's. The random numbers are drawn in the published order: ratio, x, y, flip.

@@ -1,8 +1,8 @@
-"""Read the index of a data set folder: captions, ids and names of each split, whose caption is whose, the record of it.
+"""Read the index of a data set folder: captions, ids and names of each split, each caption's image, and its record.
 
 Files: `{split}_caps.txt`, `{split}_ids.txt`, `{split}_cap_ids.txt`, `{split}_names.txt`, `{split}_caption_image.npy`,
-`id_mapping.json` (id -> file name), `pictures.json` (where the pictures are) and `index.json`, which says what each
-split was made from.
+`id_mapping.json` (id -> file name), `pictures.json` (where the pictures are) and `index.json`, which records the
+source of each split.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the index of a data set folder, and the record of what each of its splits was made from."""
+"""Write the index of a data set folder, and the record of the source of each split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find out in which form pictures and captions are listed, in a file or in a raw data set, and read them."""
+"""Recognise the form in which a file or a raw data set lists pictures and captions, and read it."""
 
 from __future__ import annotations
 

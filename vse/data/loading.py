@@ -31,7 +31,7 @@ OpenSplit = Callable[..., Split]
 
 
 class Text(Protocol):
-    """What turns captions into ids: the words of a vocabulary, or word pieces."""
+    """A map from captions to ids: the words of a vocabulary, or word pieces."""
 
     def __len__(self) -> int:
         """Return the number of ids."""
@@ -83,7 +83,7 @@ class Reader:
 
 @dataclass
 class TrainingData:
-    """What a network trains on: the training pairs, the dev split, and the text that both are read with."""
+    """Training pairs, dev split, and the text that reads both."""
 
     pairs: PairDataset
     dev: EvaluationData

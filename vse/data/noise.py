@@ -1,4 +1,4 @@
-"""Noisy correspondence: training captions that are paired with images which they do not describe."""
+"""Noisy correspondence: training captions paired with images that they do not describe."""
 
 from __future__ import annotations
 

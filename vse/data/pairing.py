@@ -1,4 +1,4 @@
-"""Which picture an id in a feature file means: by name, stem, id or number, and never by guessing between two."""
+"""Match the ids of a feature file to pictures by name, stem, id or number, without guessing between two readings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", "
 
 @dataclass(frozen=True)
 class Reading:
-    """The pictures that ids mean, if they are of one kind."""
+    """The pictures that ids refer to under one reading."""
 
     kind: Kind
     picture: dict[int, int]

@@ -1,4 +1,4 @@
-"""Pictures and their captions as a source lists them, and what is common to all sources: splits, names, folders."""
+"""Pictures and their captions as a source lists them, and what all sources share: splits, names, folders."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ NAMED = 10
 class Pictures:
     """The pictures of one split and their captions, as a source lists them; no picture is opened.
 
-    The captions of an image are neighbours, and images stand in the order of their captions. Where a source tells only
-    ids, the names are the ids.
+    The captions of an image are consecutive, and images are in the order of their captions. If a source has only ids,
+    the names are the ids.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""Make what training needs of a data set: the demo, the index of a raw data set. Everything here writes and says so."""
+"""Make the files that training needs: the demo, the index of a raw data set. Everything here writes and says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records beside derived files: the SHA-256 of what a file was made from, and by which parameters."""
+"""Records beside derived files: the SHA-256 of a file's source, and the parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a caption source, of whatever form, made into splits: grouped by image, checked, counted."""
+"""Turn the rows of any caption source into splits: grouped by image, checked, counted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CaptionRow:
 
 @dataclass(frozen=True)
 class Draw:
-    """How many images to draw for dev and test, where a source names no splits; None: a tenth, at most 1,000."""
+    """Number of images to draw for dev and test if a source names no splits; None: a tenth, at most 1,000."""
 
     dev: int | None = None
     test: int | None = None

@@ -15,11 +15,11 @@ from vse.files import read_text
 
 
 class ShownPictures:
-    """The pictures of a split's images: those it is read from, or those that the names beside its features lead to.
+    """The pictures of a split's images: those that it reads, or those named beside its features.
 
     Args:
         split: of features or of pictures.
-        folder: where the pictures lie; None: where the data set says.
+        folder: folder of the pictures; None: that of the data set.
 
     Raises:
         InputError: no such folder, or the names are not those of this split.

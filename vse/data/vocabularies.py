@@ -1,4 +1,4 @@
-"""The vocabulary of a data set: found under the names that it goes by, or built and kept."""
+"""The vocabulary of a data set: found under its usual names, or built and stored."""
 
 from __future__ import annotations
 

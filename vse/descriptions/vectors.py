@@ -16,7 +16,7 @@ NOISE = 1e-12
 
 @dataclass
 class Descriptions:
-    """Description vectors of n captions and what they were made by."""
+    """Description vectors of n captions and their origin."""
 
     vectors: np.ndarray  # [n, K] float32: the captions' TF-IDF in the basis of K right singular vectors
     singular_values: np.ndarray  # [K] float64, descending

@@ -1,9 +1,9 @@
 """The embedded data set: drawn scenes, five captions each, 36 regions with features computed from the pixels.
 
-It replaces Flickr30K where nothing can be downloaded: same files and shapes, a thirtieth of the size. Scenes are
-composed (who stands where, in what colour), drawn, and described; then the labels are forgotten, and regions and
-features are taken from the pictures alone. Captions of different pictures resemble each other to different degrees
-(the same objects elsewhere, other colours, "animal" for "dog"), which is what LSEH looks at.
+It replaces Flickr30K without a download, with the same files and shapes and a thirtieth of the size. Scenes are
+composed, drawn and described. Regions and features are then computed from the pictures alone, without the labels.
+Captions of different pictures resemble each other to different degrees (the same objects elsewhere, other colours,
+"animal" for "dog"), as LSEH needs.
 """
 
 from __future__ import annotations

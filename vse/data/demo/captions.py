@@ -1,4 +1,4 @@
-"""Demo scenes described: five differently worded captions, from full to vague."""
+"""Describe demo scenes in five differently worded captions, from detailed to vague."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What demo scenes are made of: colours, kinds of objects with their words and looks, settings."""
+"""Parts of demo scenes: colours, kinds of objects with their words and looks, and settings."""
 
 from __future__ import annotations
 

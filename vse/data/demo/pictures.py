@@ -1,4 +1,4 @@
-"""Demo scenes drawn as pictures."""
+"""Draw demo scenes as pictures."""
 
 from __future__ import annotations
 

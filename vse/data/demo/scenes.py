@@ -1,4 +1,4 @@
-"""Demo scenes: who stands where, in which colour and size."""
+"""Compose demo scenes: objects with their positions, colours and sizes."""
 
 from __future__ import annotations
 

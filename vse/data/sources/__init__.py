@@ -1,1 +1,1 @@
-"""Files in which others publish image features: one module per form, nothing in them can run."""
+"""Formats in which image features are published: one module per format; no file can run code."""

@@ -1,4 +1,4 @@
-"""What every form of feature file has in common: entries that are listed first, features that are read afterwards."""
+"""Common interface of all feature files: entries are listed first, and features are read afterwards."""
 
 from __future__ import annotations
 

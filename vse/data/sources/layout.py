@@ -1,4 +1,4 @@
-"""Which axis of stored features is which: decided over all images of a source, never by one of them."""
+"""Order of the axes of stored features, decided over all images of a source, never by one of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def turned(shape: tuple[int, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the features of each image of a source are stored."""
+    """Storage of the features of each image of a source."""
 
     axes: str  # "d", "rd", "dr", "hwd" or "dhw"
     dropped: tuple[int, ...]

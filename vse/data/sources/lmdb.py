@@ -1,4 +1,4 @@
-"""LMDB: key = image id, value = the bytes of a .npy or .npz file, or bare numbers."""
+"""LMDB: key = image id, value = the bytes of a .npy or .npz file, or raw numbers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SAMPLE = 64
 class LmdbSource:
     """An LMDB file, or a folder with `data.mdb`.
 
-    Pickled values are refused: reading them would run what they hold.
+    Pickled values are refused, because reading them would run their code.
 
     Args:
         key: name of the features in .npz values.
-        dim: values are bare numbers, so many for each region.
-        dtype: their precision; None: it is found out, see `decide_dtype`.
+        dim: values are raw numbers, this many per region.
+        dtype: their precision; None: inferred, see `decide_dtype`.
 
     Raises:
         InputError: lmdb is missing, or the file is damaged or cut off.

@@ -1,4 +1,4 @@
-"""Find out what form a feature file has, by its content, and open it."""
+"""Recognise the form of a feature file by its content, and open it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bare numbers without a header: which precision they were written in."""
+"""Raw numbers without a header: infer their precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bottom-up attention's table: a line an image, numbers as base64, as Python 2 and Python 3 wrote it."""
+"""Bottom-up attention's table: one line per image, numbers as base64, as written by Python 2 and Python 3."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SAMPLE = 64
 
 
 class _Line(NamedTuple):
-    """What a line says, its features still encoded."""
+    """Content of a line, its features still encoded."""
 
     image: str
     where: str
