@@ -1,4 +1,4 @@
-"""How scripts end: with one sentence and an exit status, whatever stops them."""
+"""End scripts with one sentence and an exit status, whatever stops them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def run_to_end(work: Callable[[], None]) -> NoReturn:
 
 
 class _Stop:
-    """Handler of signals: raises `Stopped`, and ends the process at once if that was not enough or all is done."""
+    """Handler of signals: raises `Stopped`, and ends the process at once on a second signal or when all is done."""
 
     def __init__(self) -> None:
         self.received = 0

@@ -1,4 +1,4 @@
-"""Libraries of optional extras, and models of the Hugging Face hub, which one of them fetches."""
+"""Libraries of optional extras, and models of the Hugging Face Hub."""
 
 from __future__ import annotations
 

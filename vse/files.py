@@ -153,7 +153,7 @@ def remove_leftovers(folder: Path, name: str = "") -> None:
 
 
 class _Recorder(io.RawIOBase):
-    """A file that remembers the first error of writing to it; libraries that write tend to lose what it was."""
+    """A file that remembers the first error of writing to it, because libraries tend to lose it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""Lack of memory: told from other errors, and put into words."""
+"""Recognise out-of-memory errors, and describe them."""
 
 from __future__ import annotations
 

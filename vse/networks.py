@@ -1,4 +1,4 @@
-"""The networks of this repository by name, and checkpoints made into networks."""
+"""The networks of this repository by name, and networks from checkpoints."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def scores_are_cosines(options: EmbeddingOptions) -> bool:
 
 @dataclass(frozen=True)
 class NetworkFolder:
-    """What training, evaluation and search ask of a network's folder; `network.py` defines one as `FOLDER`."""
+    """Interface of a network's folder to training, evaluation and search; `network.py` defines it as `FOLDER`."""
 
     name: str
     """As checkpoints carry it."""
@@ -79,7 +79,7 @@ def folder(name: str) -> NetworkFolder:
 
 @dataclass
 class Trained:
-    """A checkpoint that was read but not yet made into a network."""
+    """A loaded checkpoint, from which a network can be built."""
 
     path: Path
     folder: NetworkFolder

@@ -1,4 +1,4 @@
-"""Ranges of numeric options, stated once, in their types: `--help` shows them and `check` refuses what lies outside."""
+"""Ranges of numeric options, stated once, in their types: `--help` shows them and `check` refuses other values."""
 
 from __future__ import annotations
 

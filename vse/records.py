@@ -1,4 +1,4 @@
-"""Where and with what a result was made: command line, commit, versions, host and device, as every record states it."""
+"""Origin of a result, as every record states it: command line, commit, versions, host and device."""
 
 from __future__ import annotations
 

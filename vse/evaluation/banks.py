@@ -1,4 +1,4 @@
-"""Banks of queries in general, by which hubness corrections know hubs: from the training split, as they should be."""
+"""Banks of queries from which hubness corrections estimate hubness: from the training split, as they should be."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRANSDUCTIVE = "transductive, not comparable"
 
 @dataclass(frozen=True)
 class Banks:
-    """The queries of both directions that a correction measures hubs by."""
+    """Queries of both directions, from which a correction estimates hubness."""
 
     images: Bank  # blocks [b, M] of the scores of images of the bank and the split's captions
     captions: Bank  # blocks [b, N] of the scores of captions of the bank and the split's images

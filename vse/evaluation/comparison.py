@@ -1,4 +1,4 @@
-"""Results side by side: which belong into one row, whether rows may stand beside each other, and how they differ."""
+"""Compare results: group them into rows, check that rows are comparable, and compute their differences."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def metrics_cells(rows: Sequence[Row], form: Format = "markdown") -> tuple[list[
 
 
 class Difference(NamedTuple):
-    """How a row differs from the one that it is compared with."""
+    """Difference of a row from the row that it is compared with."""
 
     name: str
     seeds: list[Seed]  # that both rows have

@@ -1,8 +1,8 @@
-"""Hubness corrections at test time: every item of the gallery pays for how close it is to queries in general.
+"""Hubness corrections at test time: each item of the gallery is penalised by how close it is to queries in general.
 
-The queries in general are a *bank*, from the training split. With the test queries as their own bank the answer to one
-query depends on the others: such numbers are transductive and do not compare with ordinary ones. A correction serves
-one direction of retrieval: it changes the order of the gallery for a query and says nothing of other queries.
+The queries in general are a *bank* from the training split. With the test queries as the bank, the answer to a query
+depends on the other queries: such numbers are transductive and not comparable with ordinary ones. A correction applies
+to one direction of retrieval: it reorders the gallery for each query.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BLOCK_BYTES = 2**26
 
 @dataclass(frozen=True)
 class Correction:
-    """What each item of a gallery pays, in units of the scores."""
+    """Penalty of each item of a gallery, in units of the scores."""
 
     penalty: Tensor  # [G] float32
     hubs: Tensor | None = None  # [G] bool: only queries whose best item is one of these are corrected; None: all are

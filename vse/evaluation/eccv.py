@@ -1,4 +1,4 @@
-"""MS-COCO's other ground truths: Crisscrossed Captions and ECCV Caption, with many right answers a query, and COCO 1K.
+"""MS-COCO's other ground truths: CxC and ECCV Caption, with many right answers per query, and COCO 1K.
 
 CxC (Parekh et al., EACL 2021) and ECCV Caption (Chun et al., ECCV 2022) name right answers by MS-COCO's image and
 caption ids, for the 5,000 images and 25,000 captions of Karpathy's test split. The package `eccv-caption` (extra

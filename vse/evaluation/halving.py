@@ -1,4 +1,4 @@
-"""Go on in halves where memory is not enough."""
+"""Halve the number of items per call when memory runs out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vse.memory import asked_for, is_lack_of_memory
 
 
 class Halving:
-    """Calls a function on many items at once; when memory is not enough for that, on half as many from then on."""
+    """Calls a function on many items at once, and on half as many from then on when memory runs out."""
 
     def __init__(self) -> None:
         self.times = 0

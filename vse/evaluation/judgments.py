@@ -1,7 +1,7 @@
 """Human judgments of pairs of a caption and a picture: how well scores agree with graded relevance.
 
-Two public files of Flickr8k (Hodosh et al., JAIR 2013) are read. Lists are condensed (Sakai, SIGIR 2007): pairs that
-nobody judged are taken out of a query's ranking, not counted as wrong.
+Two public files of Flickr8k (Hodosh et al., JAIR 2013) are read. Lists are condensed (Sakai, SIGIR 2007): unjudged
+pairs are removed from a query's ranking, not counted as wrong.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ranks by counting, and what follows from them: recall, median and mean rank, folds, R-precision, mAP@R, hubness.
+"""Ranks by counting, and metrics of them: recall, median and mean rank, folds, R-precision, mAP@R, hubness.
 
 Ties: the rank of an item is its position in a *stable descending* sort, i.e. among equal scores the lower index comes
 first. A network that scores everything alike is therefore ranked like chance. (The original code reverses an
@@ -33,7 +33,7 @@ class Ranks:
     """0-based ranks and best hits of both directions, int64.
 
     `image_to_text` and `best_captions` are [I], one entry for every image that has a caption, in the order of the
-    images: an image without captions has nothing to find and is left out. `text_to_image` and `best_images` are [M].
+    images: an image without captions is no query and is left out. `text_to_image` and `best_images` are [M].
     """
 
     image_to_text: np.ndarray  # rank of the best placed of the image's own captions

@@ -1,4 +1,4 @@
-"""What an evaluation prints and saves: the recall table; metrics, per-query ranks and record as JSON."""
+"""Output of an evaluation: the recall table, and metrics, per-query ranks and record as JSON."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def save_json(path: str | Path, metrics: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A result of an evaluation as its file holds it."""
+    """Content of a result file."""
 
     path: Path
     metrics: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Names of the rows of a comparison: what a user set that tells them apart, and which row a user means."""
+"""Names of the rows of a comparison, from the options that distinguish them; find the row that a user means."""
 
 from __future__ import annotations
 

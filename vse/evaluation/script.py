@@ -1,4 +1,4 @@
-"""From checkpoints to scores, tables and files: what every evaluation script does."""
+"""From checkpoints to scores, tables and files: the work of every evaluation script."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Adapt = Callable[[Trained], Trained]
 
 @dataclass
 class EvaluatedModel:
-    """A network with its weights, and the split that it is evaluated on as it reads it."""
+    """A network with its weights, and the split to evaluate, as the network reads it."""
 
     trained: Trained
     network: Network

@@ -1,4 +1,4 @@
-"""Is a difference between two rows of a table real? Queries and seeds are both samples; each has its own test.
+"""Test the difference of two rows. Queries and seeds are both samples; each has its own test.
 
 Queries: a bootstrap and a permutation test over the images of the split, each with its captions, because captions of
 one image are not independent. They ask whether these trained models differ on other queries of the kind. Seeds: a
@@ -29,10 +29,10 @@ _BLOCK = 2**21
 
 @dataclass(frozen=True)
 class QueryHits:
-    """What each image of a split contributes to a metric: its own query, and the queries of its captions.
+    """Contribution of each image of a split to a metric: its own query, and the queries of its captions.
 
-    The metric is 100 * (images.sum() / image_queries.sum() + captions.sum() / caption_queries.sum()), a direction that
-    it does not have left out.
+    The metric is 100 * (images.sum() / image_queries.sum() + captions.sum() / caption_queries.sum()), without the
+    direction that it does not have.
     """
 
     images: np.ndarray  # [I] hits of the image's query, summed over the k

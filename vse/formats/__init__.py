@@ -1,1 +1,1 @@
-"""Files from anywhere, read without running code: arrays, tensors, pickles and exported folders."""
+"""Read untrusted files without running code: arrays, tensors, pickles and exported folders."""

@@ -1,4 +1,4 @@
-"""Files that numpy wrote: checked before anything of the size that they state is read; nothing in them can run."""
+"""NumPy files: their stated size is checked before anything of that size is read, and nothing in them can run."""
 
 from __future__ import annotations
 

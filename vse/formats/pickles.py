@@ -1,4 +1,4 @@
-"""Pickles from strangers: a file can name nothing but what its reader offers, and reading it costs little."""
+"""Untrusted pickles: a file can name only what its reader offers, and reading is bounded in time and memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Names = Mapping[tuple[str, str], Any]
 
 
 class Refused(pickle.UnpicklingError):
-    """The pickle is damaged, or holds something that its reader does not take; the message says what."""
+    """The pickle is damaged, or contains something that its reader does not accept; the message names it."""
 
 
 class ForeignName(Refused):
@@ -22,7 +22,7 @@ class ForeignName(Refused):
 
 
 class StandIn:
-    """An instance that a pickle asks for: it keeps its state and does nothing."""
+    """Placeholder for an instance that a pickle asks for: it keeps its state and does nothing."""
 
     state: Any = None
 

@@ -1,4 +1,4 @@
-"""Files that `torch.save` wrote: tensors and plain values; nothing in them can run, and time and memory are bounded.
+"""Files of `torch.save`: tensors and plain values; nothing in them can run, and time and memory are bounded.
 
 `torch.load(weights_only=True)` runs nothing either, but a small hostile file may make it unpack gigabytes, and tensors
 without memory behind them end the program later. Both formats of PyTorch are read: the archive of today and the

@@ -1,1 +1,1 @@
-"""A trained network as a thing to use: encode, score, rank, and how features are made of pictures."""
+"""Use a trained network: encode, score, rank, and extract features from pictures as its training data's were."""

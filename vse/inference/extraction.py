@@ -1,4 +1,4 @@
-"""How the features of a data set were made of pictures, found again, so that other pictures become such features."""
+"""Find how the features of a data set were extracted, and extract those of other pictures in the same way."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BY_NAME = "by name"
 
 @dataclass
 class _Asked:
-    """What an extraction was asked for, as far as other pictures need it."""
+    """Settings of an extraction that other pictures need."""
 
     regions: AtLeast1
     grid: AtLeast1 | None

@@ -1,4 +1,4 @@
-"""A trained network as a thing to use: encode captions and images, score them, rank them; no training data needed."""
+"""Use a trained network: encode, score and rank captions and images, without the training data."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ class Model:
 
     Args:
         trained: what was read from a checkpoint or an exported folder.
-        device: cuda, mps or cpu; default: the first of them that is available.
+        device: cuda, mps or cpu; default: the first that is available.
         batch_size: items that are encoded at a time.
-        features: data set folder or `features.json` that says how features are made of pictures; default: what the
-            exported folder or the folder of the training data says.
-        vocab_path: folder of the vocabulary of a checkpoint of the original code, which carries none.
+        features: data set folder, or its `features.json`, that describes how to extract features; default: that of
+            the exported folder or of the training data.
+        vocab_path: folder of the vocabulary for a checkpoint of the original code, which contains none.
 
     Raises:
         InputError: the checkpoint does not state the shape of its images, or its weights do not fit.

@@ -1,4 +1,4 @@
-"""Training objectives, one a file, and how options choose and bind one."""
+"""Training objectives, one per file, and their choice by options."""
 
 from vse.losses.crcl import CRCL
 from vse.losses.dcl import DCL

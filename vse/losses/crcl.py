@@ -1,4 +1,4 @@
-"""CRCL: learn from a pair as far as the network itself believes it, and from what is surely wrong."""
+"""CRCL: learn from a pair in proportion to the network's belief in it, and from wrong answers always."""
 
 from __future__ import annotations
 

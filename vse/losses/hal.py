@@ -1,4 +1,4 @@
-"""HAL: hubness-aware loss, all negatives weighted softly, by the batch alone or by a memory bank as well."""
+"""HAL: hubness-aware loss, which weights all negatives softly by the batch and, optionally, by a memory bank."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class HAL(Objective):
 
     Liu et al., "HAL: Improved text-image matching by mitigating visual semantic hubs", AAAI 2020. With
     X = exp(local_alpha * (S - local_ep)) off the diagonal, a pair costs [log(1 + its row of X) + log(1 + its column)]
-    / local_alpha - log(1 + max(0, positive)): a hub, which scores high with many, is pushed hardest. The defaults are
-    MS-COCO's; Flickr30K has local_alpha 60 and local_ep 0.7.
+    / local_alpha - log(1 + max(0, positive)): a hub, which scores high with many queries, is pushed hardest. The
+    defaults are MS-COCO's; Flickr30K has local_alpha 60 and local_ep 0.7.
 
     With `Pairs.bank` the exponents are weighted by how much of the neighbourhood of a pair is in the bank's nearest
     rows, and the positive by how much is not (global weighting). No gradient flows through weights or bank.

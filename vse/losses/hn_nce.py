@@ -1,4 +1,4 @@
-"""HN-NCE: InfoNCE whose harder negatives weigh more."""
+"""HN-NCE: InfoNCE with larger weights on harder negatives."""
 
 from __future__ import annotations
 

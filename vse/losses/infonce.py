@@ -1,4 +1,4 @@
-"""InfoNCE: each query picks its partner out of the batch."""
+"""InfoNCE: each query classifies its partner among the items of the batch."""
 
 from __future__ import annotations
 

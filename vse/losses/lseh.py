@@ -19,8 +19,8 @@ class LSEH(Objective):
     """Semantically enhanced hard negatives: margin[i, j] = margin + semantic_weight * similarity of captions i and j.
 
     Gong & Cosma, "Improving visual-semantic embeddings by learning semantically-enhanced hard negatives for
-    cross-modal information retrieval", Pattern Recognition 137, 2023. The nearer a negative is in meaning, the further
-    it must stay behind. The same margins [image, caption] serve both directions. The defaults compute what the
+    cross-modal information retrieval", Pattern Recognition 137, 2023. The closer a negative is in meaning, the lower it
+    must score. The same margins [image, caption] serve both directions. The defaults compute what the
     original code computes, for any number of captions per image.
 
     Args:

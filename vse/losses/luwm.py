@@ -22,7 +22,7 @@ class LUWM(QueryObjective):
     """Universal weighting metric learning: mean over the batch of max(0, P(positive)) + max(0, N(hardest negative)).
 
     Wei et al., "Universal weighting metric learning for cross-modal matching", CVPR 2020. A query counts only while
-    its hardest negative comes within `margin` of its positive; the margin decides nothing else. The published
+    its hardest negative is within `margin` of its positive; the margin has no other effect. The published
     coefficients are Flickr30K's. N falls below its root at 0.096, so an active negative that scores less is pulled up
     to there, as published. A perfect positive, at which the original code stops, is skipped.
 

@@ -19,7 +19,7 @@ class MaxHinge(Objective):
     of the same image are negatives like any other, as published.
 
     Args:
-        margin: by how much the positive must outscore the negative.
+        margin: amount by which the positive must outscore the negative.
     """
 
     margin: float = 0.2

@@ -1,4 +1,4 @@
-"""Tensors that an objective remembers from step to step and that a checkpoint holds."""
+"""Tensors that an objective keeps between steps and in checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Memory(nn.Module):
-    """A module whose named tensors are saved, loaded and moved with it, whatever their size is by then.
+    """A module whose named tensors are saved, loaded and moved with it, whatever their current size.
 
     They are extra state instead of buffers: a buffer cannot change its size between saving and loading, and
     DistributedDataParallel would send it to every process at every step.
@@ -42,7 +42,7 @@ class CaptionMemory(Memory):
     """One number for every training caption, 1 until it is changed.
 
     Args:
-        value: what a caption has at first.
+        value: initial value.
     """
 
     def __init__(self, value: float = 1.0) -> None:

@@ -16,12 +16,12 @@ from vse.losses.pairs import BankScores, Pairs
 class MemoryBank(Memory):
     """Remembers M embedded pairs and scores batches against them by inner products.
 
-    Whoever trains draws the captions to remember at the start of an epoch, encodes them in eval mode and hands the
-    embeddings over; they stay as they are (and grow stale) until the next time. Its state dict holds them, so that a
-    resumed run goes on with the same bank. Liu et al., "HAL", AAAI 2020, section 3.3.
+    At the start of an epoch, training draws the captions to remember, encodes them in eval mode and stores their
+    embeddings here, where they stay fixed (and grow stale) until the next fill. The state dict holds them, so a
+    resumed run continues with the same bank. Liu et al., "HAL", AAAI 2020, section 3.3.
 
     Args:
-        rate: share of the training captions to remember.
+        rate: fraction of the training captions to remember.
         exclude: which rows do not count for a batch: those of its `captions` (published), or of its `images`, so that
             the other captions of an image are not taken for negatives.
     """

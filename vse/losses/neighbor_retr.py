@@ -1,4 +1,4 @@
-"""NeighborRetr: weigh hubs, learn from good neighbours, and let every item be retrieved equally often."""
+"""NeighborRetr: weight hubs, learn from good neighbours, and encourage every item to be retrieved equally often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an objective is: scores of a batch and what is known of its pairs -> a scalar to minimise."""
+"""Objectives: scores of a batch and information on its pairs -> a scalar to minimise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives from a user's own file."""
+"""Objectives from a user's file."""
 
 from __future__ import annotations
 

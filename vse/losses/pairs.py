@@ -1,4 +1,4 @@
-"""What is known of the pairs behind a batch of scores."""
+"""Information on the pairs behind a batch of scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BankScores:
 
 @dataclass
 class Pairs:
-    """What an objective may ask about the B pairs behind scores [B, B]; row i and column i are a pair."""
+    """Information on the B pairs behind scores [B, B]; row i and column i are a pair."""
 
     image_ids: Tensor  # [B] int64; equal ids mean the same image
     caption_ids: Tensor  # [B] int64, rows of the training captions

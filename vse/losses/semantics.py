@@ -1,4 +1,4 @@
-"""How alike the captions of a batch are, from their semantic description vectors."""
+"""Similarity of the captions of a batch, from their description vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SigLIP: every pair is a yes-or-no question of its own."""
+"""SigLIP: every pair is a binary classification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Soft labels: InfoNCE, and a distribution over the batch that follows what the captions mean."""
+"""Soft labels: InfoNCE, and a target distribution over the batch from the captions' similarity in meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Soft-margin triplet: the hinge's smooth relative, which never stops pulling."""
+"""Soft-margin triplet: a smooth hinge, whose gradient never vanishes."""
 
 from __future__ import annotations
 

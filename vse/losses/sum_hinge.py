@@ -12,7 +12,7 @@ from vse.losses.objective import Objective, Pairs
 
 @dataclass(eq=False, repr=False)
 class SumHinge(Objective):
-    """Make every negative that comes within `margin` of the positive cost what it lacks, summed over the batch.
+    """Sum the hinges of all negatives within `margin` of the positive over the batch.
 
     Kiros et al., "Unifying visual-semantic embeddings", 2014; VSE0 of Faghri et al., "VSE++", BMVC 2018, eq. 5.
     Other captions of the same image are negatives like any other.

@@ -1,4 +1,4 @@
-"""TAL: a hinge against all negatives at once, whose limit is the hardest."""
+"""TAL: a hinge on the smooth maximum of the negatives."""
 
 from __future__ import annotations
 

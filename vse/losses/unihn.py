@@ -1,4 +1,4 @@
-"""UniHN: one formula between the hardest negative and InfoNCE."""
+"""UniHN: an objective between the hardest negative and InfoNCE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives around another one: of rescaled scores, after a warm-up, with gradients that grow from nothing."""
+"""Objectives that wrap another one: rescale scores, warm up, or let gradients grow from 0."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vse.options import WarmupForm
 
 
 class Wrapper(Objective):
-    """Base of the objectives that hand their work to another one and need what it needs."""
+    """Base of the objectives that delegate to another one and have its needs."""
 
     def __init__(self, objective: Objective) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Warmup(Wrapper):
 
 
 class GrowingGradient(Wrapper):
-    """Let the gradient of an objective grow linearly from nothing during one epoch; its values stay as they are.
+    """Let the gradient of an objective grow linearly from 0 during one epoch, without changing its values.
 
     The warm-up of a CNN that was just unfrozen in VSE-infinity's original code, which scales the loss.
 

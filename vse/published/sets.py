@@ -1,4 +1,4 @@
-"""The published data sets: the names they go by, and how many images and captions they hold."""
+"""The published data sets: their names, and their numbers of images and captions."""
 
 from __future__ import annotations
 

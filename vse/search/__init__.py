@@ -1,1 +1,1 @@
-"""Search in what a network encoded once: an index on disk (`store`), finding in it (`find`), FAISS (`approximate`)."""
+"""Search in stored encodings: an index on disk (`store`), search (`find`), FAISS (`approximate`)."""

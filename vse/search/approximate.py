@@ -1,4 +1,4 @@
-"""FAISS beside an index: candidates of inner products faster than by comparing with every vector, not always the best.
+"""FAISS beside an index: approximate candidates by inner product, without comparing with every vector.
 
 Johnson, Douze, Jégou, "Billion-scale similarity search with GPUs", IEEE Transactions on Big Data 2021.
 """

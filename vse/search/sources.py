@@ -1,4 +1,4 @@
-"""What can be indexed: pictures, the split of a data set, an array of features; as items, and how to encode them."""
+"""Sources of an index: pictures, the split of a data set, or an array of features."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@
     images-00000.lines.npy      where each line begins, and the end, so that one is read without the others
     images-00000.vectors.npy    one file for each tensor of the encoding, row i is item i
 
-A shard is never changed: new items make new shards, a shard with changed items is written again without them under a
-new name, and index.json, written again after that, says which shards count.
+A shard is never changed. New items go into new shards, a shard with changed items is rewritten without them under a new
+name, and index.json, which lists the valid shards, is written last.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SHARD_ROWS = 65_536
 
 
 class Item(NamedTuple):
-    """What an index knows of an image or a caption besides its encoding."""
+    """What an index stores of an image or a caption besides its encoding."""
 
     key: str
     """What it is known by when it comes again: the path of a picture, or folder, split and number."""
@@ -51,7 +51,7 @@ class Item(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What an update did to the items that it was given; the three sum to their number."""
+    """Effect of an update on the given items; the three numbers sum to theirs."""
 
     added: int
     replaced: int

@@ -1,4 +1,4 @@
-"""Caption files: one caption a line, in the order of the caption ids."""
+"""Caption files: one caption per line, in the order of the caption ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captions as token ids: encoded, kept between runs, cut into batches, and the share of unknown words among them."""
+"""Captions as token ids: encoded, cached between runs, cut into batches, with their fraction of unknown words."""
 
 from __future__ import annotations
 

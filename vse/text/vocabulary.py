@@ -16,7 +16,7 @@ from vse.text.tokens import TOKENISERS, tokenise
 
 
 class Vocabulary:
-    """Words and their ids, and the tokeniser that makes words of captions.
+    """Words and their ids, and the tokeniser that splits captions into words.
 
     Calling it gives a word's id, that of `<unk>` for a word it does not hold. The ids of the special words are `pad`,
     `start`, `end` and `unknown`: 0 to 3 in every vocabulary that is built here, anything in one that was read.
@@ -25,7 +25,7 @@ class Vocabulary:
         words: in the order of their ids, the four special words among them.
         tokeniser: one of `vse.text.tokens.TOKENISERS`.
         made_from: name of each caption file that the vocabulary was built from -> its SHA-256; empty: not known.
-        threshold: how often a word occurs at least in those files; None: not known.
+        threshold: minimum number of occurrences of a word in those files; None: not known.
 
     Raises:
         InputError: a special word missing, no other words, a word twice, or an unknown tokeniser.

@@ -1,4 +1,4 @@
-"""A page that shows what a cross-attention network makes of an image and a caption.
+"""A page that shows how a cross-attention network scores an image and a caption.
 
 A network's own script calls `draw` with an `Explain` of its own: SGRAF_LSEH/visualize.py, GSMN_LSEH/visualize.py.
 """

@@ -1,4 +1,4 @@
-"""Draw where each word of a caption looks in an image: a tile for each word, and a sheet of all of them."""
+"""Draw where each word of a caption attends in an image: one tile per word, and a sheet of all tiles."""
 
 from __future__ import annotations
 

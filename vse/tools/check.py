@@ -1,4 +1,4 @@
-"""`python -m vse check PATH`: what a data set folder holds, what is wrong with it, and how to mend it."""
+"""`python -m vse check PATH`: content and problems of a data set folder, and how to fix them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m vse convert`: features that others published, in any of their forms, into a data set folder."""
+"""`python -m vse convert`: convert published features of any form into a data set folder."""
 
 from __future__ import annotations
 

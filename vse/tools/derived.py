@@ -1,4 +1,4 @@
-"""Files that were made from other files of a data set: from which, and whether these have changed since."""
+"""Derived files of a data set: their sources, and whether these have changed since."""
 
 from __future__ import annotations
 

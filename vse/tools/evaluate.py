@@ -52,7 +52,7 @@ from vse.tools.options import EvaluateOptions
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What is evaluated: scores, and the embeddings or the models that they come from, if they do."""
+    """Scores to evaluate, and the embeddings or models that they come from, if any."""
 
     scores: Tensor  # [N, M]
     images: Tensor | None = None  # [N, D]

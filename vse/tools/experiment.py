@@ -1,4 +1,4 @@
-"""`python -m vse experiment PLAN.toml`: train and evaluate a grid of configurations, and report what came out."""
+"""`python -m vse experiment PLAN.toml`: train and evaluate a grid of configurations, and report the results."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def run_task(task: Task, threads: int) -> None:
 
 
 class Future(Protocol):
-    """What a pool of threads and submitit's executors give back."""
+    """Result of a pool of threads or of submitit's executors."""
 
     def done(self) -> bool:
         """Whether it has ended."""

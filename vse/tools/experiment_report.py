@@ -82,7 +82,7 @@ class Result:
 
 @dataclass
 class Section:
-    """What is told of one data set."""
+    """Part of the report on one data set."""
 
     data: str
     heads: list[str]

@@ -1,4 +1,4 @@
-"""`python -m vse export MODEL --out FOLDER`: a trained model as a folder to give to others, in the Hub's form."""
+"""`python -m vse export MODEL --out FOLDER`: export a trained model as a folder in the Hub's form."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def _save_progress(folder: Path, plan: dict[str, Any], rank: int, done: list[int
 
 @dataclass
 class _Share:
-    """What a process does of an extraction."""
+    """Part of an extraction that one process does."""
 
     folder: Path
     plan: dict[str, Any]
@@ -195,7 +195,7 @@ class _Share:
 
 
 class _Inputs(Dataset[Any]):
-    """Pictures as the network wants them, with their size; a broken one comes as the error that says so."""
+    """Pictures as the network reads them, with their size; a broken one is represented by its error."""
 
     def __init__(self, paths: list[Path], extractor: Extractor) -> None:
         self.paths, self.read = paths, extractor.read

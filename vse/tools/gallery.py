@@ -1,4 +1,4 @@
-"""`python -m vse gallery MODEL`: a page that shows what a model retrieves, and where and how it goes wrong."""
+"""`python -m vse gallery MODEL`: a page that shows what a model retrieves, and where and how it fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m vse index MODEL DATA --out INDEX`: encode images and captions once, to be searched."""
+"""`python -m vse index MODEL DATA --out INDEX`: encode images and captions once, for search."""
 
 from __future__ import annotations
 

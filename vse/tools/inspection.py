@@ -35,7 +35,7 @@ MOST_SHARED = 0.5
 
 @dataclass
 class Findings:
-    """What a folder holds, and what is wrong with it."""
+    """Content and problems of a folder."""
 
     splits: list[dict[str, Any]] = field(default_factory=list)
     """Facts of each split; the keys are those of `_facts`."""

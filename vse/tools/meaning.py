@@ -1,4 +1,4 @@
-"""Captions that mean nearly the same: what tells a false negative from a failure of the network."""
+"""Captions of nearly the same meaning, which distinguish false negatives from failures of the network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLED = 100_000
 
 @dataclass(frozen=True)
 class Meaning:
-    """Description vectors of a split's captions and the cosine from which two are similar in meaning."""
+    """Description vectors of a split's captions, and the cosine above which two are similar in meaning."""
 
     split: Split
     vectors: np.ndarray  # [M, K] float32 of norm 1, or 0 for a caption without a known word

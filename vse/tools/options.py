@@ -1,4 +1,4 @@
-"""The options of every command, apart from what it does: torch takes a second to import, and --help answers without."""
+"""The options of every command, in a module of their own, because --help must not wait for torch."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ MOST_RUNS = 10_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What a plan file says; `docs/evaluation.md` describes the file."""
+    """Content of a plan file, which `docs/evaluation.md` describes."""
 
     title: str
     folder: Path

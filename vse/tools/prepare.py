@@ -1,4 +1,4 @@
-"""`python -m vse prepare DATA`: make what training makes of a data set before it starts, and say what was written."""
+"""`python -m vse prepare DATA`: make the files that training makes before it starts, and list them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m vse search INDEX "a dog on the grass"`: the pictures that fit a sentence, or what fits a picture."""
+"""`python -m vse search INDEX "a dog on the grass"`: find images for a sentence, captions or images for a picture."""
 
 from __future__ import annotations
 

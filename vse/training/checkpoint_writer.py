@@ -19,7 +19,7 @@ SAVE_EVERY = 180.0
 
 
 class CheckpointWriter:
-    """Write one checkpoint after the other from copies in the host's memory; a failure is raised by the next call."""
+    """Write checkpoints in order from copies in the host's memory; the next call raises a failure."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")

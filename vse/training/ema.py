@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights, to evaluate with (`--ema`)."""
+"""An exponential moving average of a network's weights, for evaluation (`--ema`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vse.errors import InputError
 class WeightAverage:
     """Average of the weights after every step: average <- d average + (1 - d) weights.
 
-    In the n-th update d is min(decay, n / (n + 9)), so that the first weights are soon forgotten. BatchNorm's
+    In the n-th update, d is min(decay, n / (n + 9)), which soon forgets the first weights. BatchNorm's
     statistics are averaged too; integers are not. Make it once the network is on its device.
 
     Args:

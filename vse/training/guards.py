@@ -1,4 +1,4 @@
-"""Warnings of a training that has gone wrong."""
+"""Warnings about failing training runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ negatives that are nearer than this to their positives score alike."""
 
 
 class CollapseGuard:
-    """Warn once, in one sentence, of a plateau, a collapse, or what the objective finds wrong."""
+    """Warn once, in one sentence, about a plateau, a collapse, or a problem that the objective diagnoses."""
 
     def __init__(self) -> None:
         self.alike = 0

@@ -1,8 +1,8 @@
-"""Run folders that one process writes at a time.
+"""Locks that let one process at a time write a run folder.
 
-A lock is the operating system's (`flock`) on the file `.lock` in the folder, so that it ends with its process, however
-that ends. The file says who holds it. Where the system's locks do not reach the other machines of a network file
-system, the holder's sign of life does: it touches the file every few seconds.
+A lock is an operating system lock (`flock`) on the file `.lock` in the folder, so it ends with its process, however
+that ends. The file names the holder. Because such locks may not reach other machines of a network file system, the
+holder also touches the file every few seconds as a sign of life.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PATIENCE = 8.0
 
 
 class RunLock:
-    """A lock that this process holds on a folder; made by `hold`, given back by `release` or at the end of a `with`."""
+    """A lock that this process holds on a folder; `hold` acquires it, `release` or the end of a `with` releases it."""
 
     def __init__(self, folder: Path, descriptor: int) -> None:
         self.folder, self._descriptor = folder, descriptor

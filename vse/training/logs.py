@@ -1,4 +1,4 @@
-"""What a run tells: progress on the terminal, metrics.jsonl, TensorBoard, and a tracking service if asked."""
+"""Logs of a run: progress on the terminal, metrics.jsonl, TensorBoard, and optionally a tracking service."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class _Step(NamedTuple):
 class RunLog:
     """The log of a training run, written by the first process only.
 
-    metrics.jsonl has one JSON object a line. `kind` is "train", "dev" or "noise"; `step` counts batches from 1; `epoch`
-    is the epoch that this step belongs to, from 1. Training rows hold `loss` and its parts per pair, `lr`,
+    metrics.jsonl has one JSON object per line. `kind` is "train", "dev" or "noise"; `step` counts batches from 1;
+    `epoch` is the epoch that this step belongs to, from 1. Training rows hold `loss` and its parts per pair, `lr`,
     `pairs_per_second` and `data_share`; dev rows hold the metrics, `ends_epoch`, `best` and `selected_by`; noise rows
     hold `auc` and the number of `pairs` behind it.
     `pandas.read_json("metrics.jsonl", lines=True)` reads it.
@@ -49,8 +49,8 @@ class RunLog:
     A log that cannot be written costs a warning, never the run.
 
     Args:
-        step: step at which the run goes on; what an interrupted run logged after it is dropped.
-        validated: step of the last validation that the run knows of; default: `step`. Later ones are made again.
+        step: step at which the run continues; rows that an interrupted run logged after it are dropped.
+        validated: step of the run's last validation; default: `step`. Later ones are repeated.
         pairs_per_step: pairs of a full batch, over all processes.
         window: steps that a training row's losses are averaged over (`--log_step`).
         selected_by: name of the score that chooses the best model.

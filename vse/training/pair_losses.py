@@ -1,4 +1,4 @@
-"""How well the losses of training pairs tell mismatched pairs from matching ones."""
+"""Measure how well the losses of training pairs separate mismatched pairs from matching ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vse.data.noise import Noise
 
 
 class PairLosses:
-    """The loss of every training pair when it was last trained on, kept on the device.
+    """The latest loss of every training pair, kept on the device.
 
     Args:
         noise: which pairs do not match.

@@ -1,4 +1,4 @@
-"""What one network's training does differently from the others'."""
+"""Peculiarities of a network's training."""
 
 from __future__ import annotations
 

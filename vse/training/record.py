@@ -31,7 +31,7 @@ ABSENT = "not recorded"
 
 
 class OptionChange(NamedTuple):
-    """What a resumed run would do differently."""
+    """An option that a resumed run would change."""
 
     name: str
     before: Any
@@ -103,8 +103,8 @@ class RunRecord:
     """A run's record while it runs: its times, memory and best model are kept up to date.
 
     Args:
-        content: what `make_record` gave.
-        earlier: the record of the checkpoint that the run goes on from; times are added to its times.
+        content: result of `make_record`.
+        earlier: record of the checkpoint that the run resumes from; times are added to its times.
     """
 
     def __init__(self, content: dict[str, Any], earlier: Mapping[str, Any] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A training run around its loop: folder, device, seeds, signals, where it stands, and how it goes on."""
+"""A training run around its loop: folder, device, seeds, signals, progress and resuming."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from vse.training.record import check_resumable, describe_start
 
 @dataclass
 class Run:
-    """A training run: where it writes, where it computes, which of torchrun's processes this is."""
+    """A training run: its folder, its device, and this process's place under torchrun."""
 
     folder: Path
     device: torch.device
@@ -149,7 +149,7 @@ def resumes_own(options: TrainingOptions, run: Run) -> bool:
 
 @dataclass
 class Progress:
-    """Where a run stands; saved with every checkpoint."""
+    """Progress of a run; saved with every checkpoint."""
 
     epoch: int = 0
     position: int = 0  # batches done in this epoch
@@ -159,7 +159,7 @@ class Progress:
 
 
 class Resumed(NamedTuple):
-    """What a run goes on from."""
+    """State from which a run resumes."""
 
     progress: Progress
     record: Mapping[str, Any] | None = None
@@ -170,7 +170,7 @@ class Resumed(NamedTuple):
 class Interrupt:
     """A signal that asks to stop: remembered until the step is done, raised at once while nothing can be lost.
 
-    Under torchrun any process may receive one, at any time; they stop at the step on which they agree.
+    Under torchrun any process may receive a signal at any time; all stop at a step on which they agree.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""When a run is saved, and how a resumed one finds what it had saved."""
+"""Save a run, and find what a resumed run has saved."""
 
 from __future__ import annotations
 

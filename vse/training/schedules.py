@@ -1,4 +1,4 @@
-"""How learning rates change over a run."""
+"""Schedules of learning rates."""
 
 from __future__ import annotations
 

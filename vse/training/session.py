@@ -1,4 +1,4 @@
-"""A run in progress, and how it is opened: data, network, optimizer and the checkpoint to start from."""
+"""Open a run: data, network, optimizer and the checkpoint to start from."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TakenStep(NamedTuple):
 
 @dataclass
 class Session:
-    """A run in progress: what it trains, on what, and where it stands."""
+    """A run in progress: its network, data and progress."""
 
     folder: NetworkFolder
     options: RunOptions

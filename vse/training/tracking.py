@@ -1,4 +1,4 @@
-"""Tracking services that a run's numbers can be sent to: one small adapter for each, imported when it is used."""
+"""Tracking services for a run's metrics: one small adapter for each, which is imported when it is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROJECT = "vse"
 
 
 class Tracker(Protocol):
-    """Where numbers go."""
+    """A tracking service."""
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Send the numbers of a step."""
