@@ -68,6 +68,7 @@ def test_help_describes_the_script(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--num_epochs INT>=1" in shown
     assert "(default: 7)" in shown
     assert "None" not in shown  # where None stands for another default, the text of the option says it
+    assert "default: )" not in shown
 
 
 @pytest.mark.parametrize("script", ["train.py", "evaluation.py"])

@@ -31,12 +31,12 @@ Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """A flag without a `--no_` form."""
 
 
-def _hint(default: str) -> str:
-    return "" if default == "None" else f"(default: {default})"
+_hint = tyro.conf.arg(help_behavior_hint=lambda value: "" if value in ("", "None") else f"(default: {value})")
 
-
-Maybe = Annotated[Value | None, tyro.conf.arg(help_behavior_hint=_hint)]
+Maybe = Annotated[Value | None, _hint]
 """An option that is None unless it is given; its help text says what None means, so `--help` does not show it."""
+Many = Annotated[tuple[Value, ...], _hint]
+"""An option of any number of values, none unless it is given."""
 
 
 @dataclass
@@ -123,7 +123,7 @@ class TrainingOptions:
     """Weight decay of all parameters, with an --optimizer other than original."""
     schedule: Literal["original", "step", "cosine"] = "original"
     """original: the original code's, see --lr_update; step: see --lr_milestones; cosine: to 0 at the end."""
-    lr_milestones: tuple[Positive, ...] = ()
+    lr_milestones: Many[Positive] = ()
     """Where --schedule step multiplies the rates by --lr_decay: epochs (4 4.5) or, below 1, fractions of the run."""
     lr_decay: PositiveShare = 0.1
     """Factor at each milestone."""
@@ -198,7 +198,7 @@ class EvaluationOptions:
 
     model_path: str = "runs/runX/model_best.pth.tar"
     """Checkpoint to evaluate, ours or the original code's."""
-    ensemble: tuple[str, ...] = ()
+    ensemble: Many[str] = ()
     """Further checkpoints; the mean of all models' scores is evaluated."""
     data_path: Maybe[str] = None
     """Folder that holds the data set folders; default: where the checkpoint's training data was."""

@@ -38,7 +38,7 @@ def captions(tmp_path: Path) -> Path:
 
 
 def convert(*sources: Path, out: Path, **options: Any) -> None:
-    main(ConvertOptions(list(sources), out, **options))
+    main(ConvertOptions(tuple(sources), out, **options))
 
 
 def leftovers(folder: Path) -> list[str]:

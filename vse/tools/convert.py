@@ -225,7 +225,7 @@ def _record(options: ConvertOptions) -> bytes:
     """Record what `python -m vse check` compares and shows: the sources by content, and the flags that were given."""
     files = [path / "data.mdb" if path.is_dir() else path for path in options.sources]
     flags = ("match", "axes", "dtype_in", "regions", "captions_per_image", "drop_missing", "trust", "dtype")
-    default = ConvertOptions([], options.out)
+    default = ConvertOptions((), options.out)
     return orjson.dumps(
         {
             "made_from": {str(file.resolve()): sha256(file) for file in files if file.is_file()},

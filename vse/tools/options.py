@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from vse.options import Maybe, Switch
+from vse.options import Many, Maybe, Switch
 from vse.ranges import AtLeast0, AtLeast1, Cosine, Workers
 
 
@@ -91,7 +91,7 @@ class FeaturesOptions:
 class ConvertOptions:
     """Convert features (TSV, HDF5, LMDB, .npz or .npy files) to memory-mapped .npy files with ids and boxes."""
 
-    sources: Annotated[list[Path], tyro.conf.Positional]
+    sources: Annotated[Many[Path], tyro.conf.Positional]
     """Feature files or folders of them: TSV, HDF5, LMDB, .npy, .npz, a folder with a .npz or .npy for each image."""
     out: Path
     """Data set folder to write."""
@@ -136,7 +136,7 @@ class ConvertOptions:
 class CompareOptions:
     """Compare evaluations: mean and deviation over seeds, and significance of differences."""
 
-    results: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RESULT ...")]
+    results: Annotated[Many[str], tyro.conf.Positional, tyro.conf.arg(metavar="RESULT ...")]
     """Files that evaluation scripts write with --json, or folders of them; their records assign them to rows."""
     against: Maybe[str] = None
     """Row to compare the others with: its number or a unique part of its name."""
@@ -152,7 +152,7 @@ class CompareOptions:
 class EvaluateOptions:
     """Evaluate any model, a checkpoint or its scores or embeddings, by every protocol."""
 
-    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT ...")]
+    inputs: Annotated[Many[str], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT ...")]
     """SCORES [images, captions]; or IMAGES [images, D] and CAPTIONS [captions, D]; or one archive that holds either
     (.npy, .npz or .safetensors; FILE:NAME selects one array of an archive);
     or one or more checkpoints or exported folders, whose scores are averaged."""
@@ -173,7 +173,7 @@ class EvaluateOptions:
     """Also the mean over five folds of consecutive images."""
     coco: Switch = False
     """MS-COCO's test split: also the mean of five 1K folds, CxC and ECCV Caption (needs the extra [eval])."""
-    correct: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--rerank"])] = ()
+    correct: Annotated[Many[str], tyro.conf.arg(aliases=["--rerank"])] = ()
     """Hubness corrections to evaluate beside the raw scores: csls, inverted_softmax, qbnorm, nnn, sinkhorn.
     Constants as in csls:k=20; needs --bank."""
     bank: Maybe[str] = None
@@ -321,9 +321,9 @@ class SearchOptions:
 
     index: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INDEX")]
     """Folder that python -m vse index wrote."""
-    query: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[SENTENCE ...]")] = ()
+    query: Annotated[Many[str], tyro.conf.Positional, tyro.conf.arg(metavar="[SENTENCE ...]")] = ()
     """Sentences, each in quotes."""
-    image: tuple[str, ...] = ()
+    image: Many[str] = ()
     """Picture files to search by."""
     find: Maybe[Literal["images", "captions"]] = None
     """What to find; default: images for a sentence; for a picture captions, or images if the index has no captions."""
@@ -341,7 +341,7 @@ class SearchOptions:
     json: Maybe[str] = None
     """Write the answers to this file."""
     page: Maybe[str] = None
-    """Write an HTML page with the pictures to this file."""
+    """Write an HTML page with pictures to this file."""
     device: Maybe[str] = None
     """cuda, mps or cpu; default: the first that is available."""
 
