@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
 
 @dataclass
 class Options(evaluation.Options):
-    """What to evaluate, and what to keep."""
+    """What to evaluate, and what to write."""
 
     save_embeddings: bool = False
     """Write the embeddings to RUN_img_and_cap_embeddings.npz, RUN being the checkpoint's folder."""
@@ -36,7 +36,7 @@ class Options(evaluation.Options):
 
 
 def main(options: Options) -> None:
-    """Print the recall table; write what is asked for."""
+    """Print the recall table; write the requested files."""
     from vse.evaluation.script import joined, open_models, report, score
 
     with joined(options.device) as first:

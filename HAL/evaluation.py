@@ -1,4 +1,4 @@
-"""Evaluate trained HAL networks: recall of caption and image retrieval on a test split, and how many hubs they have."""
+"""Evaluate trained HAL networks: recall of caption and image retrieval, and hubness, on a test split."""
 
 # What `python train.py` saves; any checkpoint of ours or of the original code.
 MODEL_PATH = "runs/runX/model_best.pth.tar"
@@ -19,11 +19,11 @@ class Options(EvaluationOptions):
     """What to evaluate, and what to write."""
 
     tokeniser: Maybe[Tokeniser] = None
-    """How a checkpoint of the original code reads captions; default: bytes-repr for HAL's, punkt for others."""
+    """Tokeniser for a checkpoint of the original code; default: bytes-repr for HAL's, punkt for others."""
 
 
 def with_tokeniser(trained: Trained, options: Options) -> Trained:
-    """Let `--tokeniser` decide how a checkpoint of the original code reads captions; ours know.
+    """Let `--tokeniser` set the tokeniser of a checkpoint of the original code; ours contain theirs.
 
     Raises:
         InputError: it contradicts a checkpoint of ours.

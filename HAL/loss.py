@@ -1,4 +1,4 @@
-"""HAL is this network's objective, and two switches put the hinges in its place that it is compared with."""
+"""HAL is this network's objective; two switches replace it by the hinges that it is compared with."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from vse.errors import InputError
 from vse.options import Maybe, NetworkDefaults, ObjectiveOptions
 
 DEFAULTS = NetworkDefaults(loss="hal")
-"""The constants of HAL in the library are those that its original code has for MS-COCO."""
+"""The library's constants of HAL are those of its original code for MS-COCO."""
 
 DEMO = NetworkDefaults(
     loss="hal", warmup_epochs=5, warmup_form="mean", constants={"hal": {"local_alpha": 60.0, "local_ep": 0.7}}
 )
-"""As VSE++'s, which has the same network. From random weights HAL stays where all pairs score alike."""
+"""As for VSE++, which has the same network. From random weights, HAL stays where all pairs score alike."""
 
 
 @dataclass

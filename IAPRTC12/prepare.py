@@ -1,4 +1,4 @@
-"""IAPR TC-12 from its raw distribution to a data set folder: captions, ids, picture names, splits.
+"""Turn the raw distribution of IAPR TC-12 into a data set folder: captions, ids, picture names, splits.
 
 python IAPRTC12/prepare.py RAW                          # data/IAPRTC12_seed0_precomp: a split of our own
 python IAPRTC12/prepare.py RAW --train_ids train.txt --dev_ids dev.txt --test_ids test.txt    # data/IAPRTC12_precomp
@@ -47,27 +47,27 @@ class Options:
     out: Maybe[Path] = None
     """Data set folder to write; default: data/IAPRTC12_precomp with id lists, data/IAPRTC12_seedN_precomp without."""
     images: Maybe[Path] = None
-    """Folder of the pictures; default: RAW/images. Without it pictures are not looked for."""
+    """Folder of the pictures; default: RAW/images. Without it, images are not checked for pictures."""
     train_ids: Maybe[Path] = None
-    """Ids of the training images, one a line (25, 00/25 or images/00/25.jpg); needs the other two lists."""
+    """Ids of the training images, one per line (25, 00/25 or images/00/25.jpg); needs the other two lists."""
     dev_ids: Maybe[Path] = None
     """Ids of the validation images."""
     test_ids: Maybe[Path] = None
     """Ids of the test images."""
     dev: AtLeast0 = 1000
-    """Without lists: images drawn for validation."""
+    """Without lists: number of images to draw for validation."""
     test: AtLeast0 = 1000
-    """Without lists: images drawn for test; all others are for training."""
+    """Without lists: number of images to draw for test; all others are for training."""
     seed: AtLeast0 = 0
-    """Without lists: the seed they are drawn with."""
+    """Without lists: random seed of the split."""
     clauses: bool = False
-    """Every clause of a description is a caption of its own. Not the benchmark, whose images have one caption each."""
+    """Make each clause of a description a caption; the benchmark has one caption per image instead."""
     vocabulary: Maybe[Path] = None
-    """Report how much of the captions this vocabulary knows (published entry points read Flickr30K's)."""
+    """Report how many tokens and words this vocabulary covers (the original scripts read Flickr30K's)."""
 
 
 class Annotation(NamedTuple):
-    """What an annotation file says of its image."""
+    """Content of an annotation file."""
 
     image_id: int
     picture: str  # relative to the folder of the pictures
@@ -107,7 +107,7 @@ def main(options: Options) -> None:
 
 
 def parse_annotation(text: str, source: Path) -> Annotation:
-    """Read an `.eng` file's text; a field ends where any known tag follows, for the files are not reliably well-formed.
+    """Read an `.eng` file's text; a field ends where any known tag follows, because not all files are well-formed.
 
     Args:
         source: the file, NN/ID.eng: it gives the id, and the picture where the IMAGE field does not.
@@ -225,7 +225,7 @@ def _splits(kept: list[Annotation], options: Options) -> tuple[dict[str, list[An
 
 
 def read_id_list(path: Path) -> set[int]:
-    """Image ids of a list file: 25, 00/25 or images/00/25.jpg, one a line.
+    """Image ids of a list file: 25, 00/25 or images/00/25.jpg, one per line.
 
     Raises:
         InputError: the line that is none of these.

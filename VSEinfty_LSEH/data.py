@@ -64,10 +64,10 @@ def prepare_words(data: DataOptions, folder: Path) -> MaskedWords:
 
 
 def words_of_state(state: Mapping[str, Any]) -> MaskedWords:
-    """Return the words that a checkpoint carries."""
+    """Return the words of a checkpoint."""
     return MaskedWords(Vocabulary.from_state(state))
 
 
 def word_pieces_of_state(state: Mapping[str, Any]) -> WordPieces:
-    """Return the word pieces that a checkpoint carries."""
+    """Return the word pieces of a checkpoint."""
     return WordPieces(state["tokenizer"], state["shape"])

@@ -1,4 +1,4 @@
-"""Evaluate trained VSE-infinity networks: the published name of evaluation.py, which has MODEL_PATH and DATA_PATH."""
+"""Evaluate trained VSE-infinity networks: the published name of evaluation.py, which holds MODEL_PATH and DATA_PATH."""
 
 from vse.cli import run
 from VSEinfty_LSEH.evaluation import DEFAULTS, Options, main

@@ -22,7 +22,7 @@ class Options(EvaluationOptions):
     """What to evaluate, and what to write."""
 
     bert: str = "bert-base-uncased"
-    """Folder or hub name of the BERT whose word pieces a checkpoint of the original code reads; ours carry theirs."""
+    """Folder or hub name of the BERT of a checkpoint of the original code; ours contain their word pieces."""
 
 
 def main(options: Options) -> None:

@@ -24,10 +24,10 @@ from vse.nn.transfer import send
 from VSEinfty_LSEH.pooling import GeneralisedPooling
 
 DROPPED = 0.2
-"""Share of regions that training drops; of grid cells, at most this share."""
+"""Fraction of regions that training drops; for grid cells, the maximum fraction."""
 
 BERT_FACTOR = 0.1
-"""BERT is fine-tuned with this share of the learning rate."""
+"""Fraction of the learning rate for fine-tuning BERT."""
 
 
 class RegionMLP(nn.Module):

@@ -1,4 +1,4 @@
-"""How VSE-infinity's training goes: optimizer, learning rates, and the stages in which a CNN is unfrozen."""
+"""VSE-infinity's optimizer, learning rates, and the stages in which a CNN is unfrozen."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def learning_rate_factor(options: ScheduleOptions, grids: bool) -> Callable[[flo
 
 
 def fixed_blocks(epoch: int, options: ScheduleOptions) -> int:
-    """How many of the CNN's blocks are frozen in an epoch: 4 (all of it), 3, 2, 1, then 0."""
+    """Count the CNN's blocks that are frozen in an epoch: 4 (all), 3, 2, 1, then 0."""
     opened = epoch - options.embedding_warmup_epochs
     if opened < 0:
         return 4

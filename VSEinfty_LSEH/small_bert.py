@@ -1,4 +1,4 @@
-"""Make a small BERT: words and letters of a data set's captions as its pieces, random weights.
+"""Make a small BERT with random weights, whose pieces are words and letters of a data set's captions.
 
     python small_bert.py --data_path $DATA_PATH --data_name f30k --output small_bert
     python train.py --data_path $DATA_PATH --data_name f30k --bert small_bert
@@ -28,7 +28,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 @dataclass
 class Options:
-    """Which captions, and how large a BERT."""
+    """The captions, and the size of the BERT."""
 
     data_path: Maybe[str] = None
     """Folder that holds the data set folders; default: the repository's data/ folder."""
@@ -37,15 +37,15 @@ class Options:
     output: str = "small_bert"
     """Folder to write config.json, vocab.txt and model.safetensors to."""
     pieces: AtLeast1 = 4000
-    """Pieces at most: letters first, then the most frequent words; other words are spelled."""
+    """Maximum number of pieces: letters, then the most frequent words; other words are spelled."""
     hidden_size: AtLeast1 = 128
-    """Size of the states."""
+    """Size of the hidden states."""
     layers: AtLeast1 = 2
     """Transformer layers."""
     heads: AtLeast1 = 4
     """Attention heads."""
     seed: AtLeast0 = 0
-    """Seed of the weights."""
+    """Random seed of the weights."""
 
 
 def choose_pieces(words: Iterable[str], most: int) -> list[str]:

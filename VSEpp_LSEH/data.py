@@ -7,7 +7,7 @@ from vse.data.loading import Reader
 
 
 def reader(crop_size: int, use_restval: bool, skip_broken: bool) -> Reader:
-    """Read precomputed features where a data set has any, else pictures.
+    """Read precomputed features if a data set has any, else pictures.
 
     Args:
         crop_size: side of the training crop of a picture.

@@ -5,4 +5,4 @@ from vse.options import NetworkDefaults
 DEFAULTS = NetworkDefaults()
 
 DEMO = NetworkDefaults(warmup_epochs=5, warmup_form="mean", constants={"hal": {"local_alpha": 60.0, "local_ep": 0.7}})
-"""Whatever is not a sum over all negatives begins with one; HAL's constants are Flickr30K's, the smaller data set."""
+"""Objectives other than sums over all negatives begin with one; HAL's constants are Flickr30K's."""

@@ -29,9 +29,9 @@ class NetworkOptions(EmbeddingOptions):
     finetune: Switch = False
     """Pictures: train the CNN as well."""
     crop_size: AtLeast1 = 224
-    """Pictures: side of the training crop; evaluation always crops 224."""
+    """Pictures: side of the training crop in pixels; evaluation always crops 224."""
     use_restval: Switch = False
-    """Pictures: train on MS-COCO's restval images too."""
+    """Pictures: also train on MS-COCO's restval images."""
 
 
 def resolve(options: NetworkOptions, data: DataOptions) -> NetworkOptions:
