@@ -39,7 +39,7 @@ def summary(options: type[Any]) -> str:
 
 
 def command_line() -> None:
-    """Be the console command `vse`."""
+    """Run the console command `vse`."""
     run_to_end(main)
 
 

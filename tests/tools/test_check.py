@@ -153,4 +153,4 @@ def test_rows_that_say_nothing_are_left_out_of_the_table(tmp_path: Path, capsys:
     shown = capsys.readouterr().out
     assert "missing pictures" in shown
     assert "NaN rows" not in shown
-    assert "no file in it says what it was made from" in shown
+    assert "no derived file records its source" in shown

@@ -45,7 +45,7 @@ def _print(folder: Path, findings: Findings, counts: dict[str, tuple[int, int]])
     if findings.derived:
         say("\n" + tabulate(findings.derived, headers="keys", disable_numparse=True) + "\n")
     else:
-        say("no file in it says what it was made from")
+        say("no derived file records its source")
     for sentence in findings.problems:
         say(f"problem: {sentence}")
     if not findings.problems:
@@ -71,13 +71,13 @@ def _facts(split: dict[str, Any]) -> dict[str, str]:
         "split": split["split"],
         "images": f"{split['images']:,}",
         "captions": f"{split['captions']:,}",
-        "per image": f"{per_image['min']} / {per_image['median']:g} / {per_image['max']}",
-        "empty": str(split["empty_captions"]),
+        "per image, min / median / max": f"{per_image['min']} / {per_image['median']:g} / {per_image['max']}",
+        "empty captions": str(split["empty_captions"]),
         "unknown words": "?" if unknown is None else f"{unknown:.1%}",
         "captions also in train": "" if split["captions_in_train"] is None else f"{split['captions_in_train']:,}",
-        "images also elsewhere": ", ".join(f"{count:,} in {other}" for other, count in split["shared_images"].items())
+        "images in other splits": ", ".join(f"{count:,} in {other}" for other, count in split["shared_images"].items())
         or "0",
-        "one image is": f"{features['shape']} {features['dtype']}" if features else "a picture",
+        "shape of an image": f"{features['shape']} {features['dtype']}" if features else "a picture",
         "regions": "{min} ... {max}".format(**features["regions"]) if features.get("regions") else "",
         "NaN rows": str(features.get("not_finite", "")),
         "zero rows": str(features.get("zero", "")),
