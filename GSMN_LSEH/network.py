@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vse.errors import InputError
 from vse.networks import NetworkFolder
-from vse.options import DataOptions, EncoderOptions, Switch
+from vse.options import DataOptions, EncoderOptions, Maybe, Switch
 from vse.ranges import AtLeast1, Positive
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
@@ -29,7 +29,7 @@ class NetworkOptions(EncoderOptions):
     """Factor of the attention logits (the authors use 20 for Flickr30K, 10 for MS-COCO)."""
     num_block: AtLeast1 = 16
     """Blocks of features that are compared separately; the size of a matching vector."""
-    feat_dim: AtLeast1 | None = None
+    feat_dim: Maybe[AtLeast1] = None
     """The original code's other name for --num_block; refused if they differ."""
     hid_dim: AtLeast1 = 32
     """Size of a convolved matching vector, a multiple of 8."""
@@ -41,7 +41,7 @@ class NetworkOptions(EncoderOptions):
     """reference: as in the original code, where no node sees another; propagate: neighbours are mixed."""
     legacy_boxes: Switch = False
     """Boxes shrink at every access and belong to other images in evaluation, as in the original code."""
-    memory_budget: Positive | None = None
+    memory_budget: Maybe[Positive] = None
     """GB that the temporaries of one block of images x captions may take; default: 0.25, on a GPU at most an eighth of
     its free memory."""
 

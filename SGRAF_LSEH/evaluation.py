@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from SGRAF_LSEH.network import FOLDER
 from vse.cli import run
 from vse.networks import Trained
-from vse.options import EvaluationOptions
+from vse.options import EvaluationOptions, Maybe
 from vse.ranges import AtLeast1
 
 
@@ -26,7 +26,7 @@ from vse.ranges import AtLeast1
 class Options(EvaluationOptions):
     """What to evaluate, and what to write."""
 
-    rerank: AtLeast1 | None = None
+    rerank: Maybe[AtLeast1] = None
     """Score each query's best K candidates by the cosine of global vectors only, the others follow in that order."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from vse.errors import InputError
-from vse.options import NetworkDefaults, ObjectiveOptions
+from vse.options import Maybe, NetworkDefaults, ObjectiveOptions
 from vse.ranges import NonNegative
 
 DEFAULTS = NetworkDefaults()
@@ -16,9 +16,9 @@ DEFAULTS = NetworkDefaults()
 class LossOptions(ObjectiveOptions):
     """The objective and its constants, with the original names --a and --b of two of them."""
 
-    a: NonNegative | None = None
+    a: Maybe[NonNegative] = None
     """lseh: original name of --margin; takes precedence over it."""
-    b: NonNegative | None = None
+    b: Maybe[NonNegative] = None
     """lseh: original name of --semantic_weight; takes precedence over it."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vse.errors import InputError
 from vse.networks import NetworkFolder, scores_are_cosines
-from vse.options import DataOptions, EmbeddingOptions, Switch
+from vse.options import DataOptions, EmbeddingOptions, Maybe, Switch
 from vse.ranges import AtLeast1, Probability
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
@@ -43,7 +43,7 @@ class NetworkOptions(EmbeddingOptions):
     """Caption generation: longest caption in tokens; a longer one is cut."""
     captioner_updates: Literal[1, 2] = 2
     """Updates per step of the caption-generation branch: 2, because the original code lists it twice, or 1 (repair)."""
-    dim_vid: AtLeast1 | None = None
+    dim_vid: Maybe[AtLeast1] = None
     """Caption generation: input size; only checked against --embed_size."""
     rnn_type: Literal["gru"] = "gru"
     """Caption generation: accepted for original command lines."""
