@@ -62,6 +62,20 @@ def test_without_its_best_model_a_run_chooses_again(
     assert "the best is chosen from here on" in capsys.readouterr().err
 
 
+def test_a_damaged_best_model_is_chosen_again(options: Options, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    saved(options, run, best=True)
+    run.best_model.write_bytes(run.best_model.read_bytes()[:-99])
+    assert resumed(options, "auto", run).progress.best == float("-inf")
+    assert "model_best.pth.tar: the best model so far is not there or damaged" in capsys.readouterr().err
+
+
+def test_a_run_goes_back_to_the_checkpoint_before(options: Options, run: Run) -> None:
+    saved(options, run, best=True)
+    session = resumed(options, str(checkpoints.previous_of(run.checkpoint)), run)
+    assert session.progress.step == 3
+    assert len(list(run.folder.parent.glob("run*/checkpoint.pth.tar"))) == 1
+
+
 @pytest.mark.parametrize(
     ("best", "files"), [(True, ["checkpoint.pth.tar", "model_best.pth.tar", "run.json"]), (False, ["run.json"])]
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from vse import checkpoints
 from vse.checkpoints import Checkpoint, RunState
 from vse.console import warn
 from vse.distributed import agree, wait_for_all
+from vse.errors import InputError
 from vse.options import as_dict
 from vse.training.runs import random_states
 from vse.training.session import Session
@@ -52,13 +54,22 @@ def settle(session: Session) -> None:
     if resumed is None or resumed.path is None:
         return
     wait_for_all()  # every process has read the checkpoint
-    if run.rank == 0 and resumed.path == checkpoints.previous_of(run.checkpoint):
+    earlier = resumed.path == checkpoints.previous_of(run.checkpoint)
+    if run.rank == 0 and earlier and resumed.path.exists():  # not if the folder was moved aside
         resumed.path.replace(os.path.realpath(run.checkpoint))  # else the next save kept the damaged one before it
     if session.best_elsewhere is not None and run.rank == 0:
         checkpoints.save_model(run.best_model, session.best_elsewhere)
-    lost = session.best_elsewhere is None and not run.best_model.exists() and progress.best > float("-inf")
+    lost = run.rank == 0 and progress.best > float("-inf") and not _is_whole(run.best_model)
     if agree(int(lost)):
         if run.rank == 0:
-            warn(f"{run.best_model}: the best model so far is not there; the best is chosen from here on")
+            warn(f"{run.best_model}: the best model so far is not there or damaged; the best is chosen from here on")
         progress.best, progress.validated = float("-inf"), -1
         session.record.forget_best()
+
+
+def _is_whole(model: Path) -> bool:
+    try:
+        checkpoints.load(model)
+    except InputError:
+        return False
+    return True
