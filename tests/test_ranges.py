@@ -144,6 +144,15 @@ def test_an_empty_value_is_taken_for_an_unset_variable() -> None:
     ranges.check(Words(path=""), "old.pth.tar")
 
 
+def test_an_empty_value_among_several_is_refused_too() -> None:
+    @dataclass
+    class Files:
+        files: tuple[str, ...] = ()
+
+    with pytest.raises(InputError, match="--files a : expected a value; it is empty"):
+        ranges.check(Files(("a", "")))
+
+
 def test_workers_beyond_any_machine_are_refused() -> None:
     with pytest.raises(InputError, match="--workers 100000: expected a whole number, at least 0 and at most 1024"):
         ranges.check(DataOptions(workers=100_000))

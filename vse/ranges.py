@@ -90,7 +90,8 @@ def check(options: Any, source: str = "") -> None:
             check(value, source)
             continue
         expected = _expected(hints[entry.name], value)
-        if value == "" != entry.default and not source:
+        empty = "" in value if isinstance(value, tuple) else value == "" != entry.default
+        if empty and not source:
             expected = "a value; it is empty, perhaps a variable of the shell that is not set"
         if expected is not None:
             shown = " ".join(map(str, value)) if isinstance(value, tuple) else value

@@ -37,7 +37,7 @@ def training_record(network: str = "VSEpp", seed: int = 0, **options: Any) -> di
         "vocabulary": {"words": 9, "sha256": "v" * 64},
         "descriptions": None,
         "started_from": None,
-        "environment": {"commit": "0" * 40, "dirty": False},
+        "environment": {"command": [], "commit": "0" * 40, "dirty": False},
     }
 
 
@@ -61,7 +61,7 @@ def write_result(
         "models": models,
         "data": data | changes.get("data", {}),
         "protocol": changes.get("protocol", {}),
-        "environment": {"commit": "0" * 40, "dirty": False},
+        "environment": {"command": [], "commit": "0" * 40, "dirty": False},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     metrics = evaluate(scores, CAPTION_IMAGE)

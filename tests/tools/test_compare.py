@@ -69,7 +69,7 @@ def test_models_from_the_warm_up_are_pointed_out(tmp_path: Path, capsys, best: i
 
 def test_results_of_two_commits_are_pointed_out(results: Path, capsys) -> None:
     record = training_record(seed=2)
-    record["environment"] = {"commit": "1" * 40, "dirty": True}
+    record["environment"] = {"command": [], "commit": "1" * 40, "dirty": True}
     write_result(results / "new.json", record)
     main(CompareOptions((str(results),)))
     assert "2 versions of the code: 00000000, 11111111 with changes" in capsys.readouterr().err

@@ -114,3 +114,24 @@ def test_data_sets_have_sections_of_their_own(tmp_path: Path) -> None:
     assert [row["data"] for row in table(plan)] == ["first", "second"]
     assert page.read_text().count('<h2 id="data') == 2
     assert "python train.py &#39;a b&#39;" in page.read_text()
+
+
+@pytest.mark.parametrize("damage", ["rsum", "epoch"])
+def test_a_damaged_log_is_named(tmp_path: Path, damage: str) -> None:
+    plan = plan_of(tmp_path)
+    done = finish(task(plan, "LMH", 0), 300.0)
+    log = done.folder / "metrics.jsonl"
+    log.write_text(log.read_text().replace(f'"{damage}"', '"x"'))
+    with pytest.raises(InputError, match=rf"metrics\.jsonl: {damage} of an epoch is None; expected a number"):
+        write_report(plan, [done])
+
+
+@pytest.mark.parametrize("rsum", [None, "high", [1]])
+def test_a_result_without_numbers_is_left_out(tmp_path: Path, rsum: object, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = plan_of(tmp_path)
+    tasks = [finish(task(plan, "LMH", seed), 300.0) for seed in (0, 1)]
+    content = json.loads(tasks[1].result.read_text())
+    tasks[1].result.write_text(json.dumps({**content, "rsum": rsum}))
+    write_report(plan, tasks)
+    assert table(plan)[0]["seeds"] == "0"
+    assert "test.json: rsum is" in capsys.readouterr().err

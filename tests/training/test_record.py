@@ -17,7 +17,14 @@ from vse.data.datasets import open_split
 from vse.data.noise import Noise
 from vse.errors import InputError
 from vse.text.vocabulary import SPECIAL_WORDS, Vocabulary
-from vse.training.record import RunRecord, check_resumable, describe_start, differences, make_record
+from vse.training.record import (
+    RunRecord,
+    check_resumable,
+    describe_start,
+    differences,
+    make_record,
+    read_record,
+)
 
 
 @dataclass
@@ -173,3 +180,22 @@ def test_a_record_from_before_noise_has_none(folder: Path) -> None:
     before = record_of(folder)
     del before["noise"]
     assert differences(before, record_of(folder)) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"environment": None},
+        {"environment": {}},
+        {"options": None},
+        {"cpu_seconds": "1"},
+        {"environment": {"command": [1], "commit": None, "dirty": None, "host": "here", "device_name": "cpu"}},
+    ],
+)
+def test_a_damaged_record_is_refused(folder: Path, tmp_path: Path, damage: dict[str, Any]) -> None:
+    record = RunRecord(record_of(folder))
+    record.save(tmp_path)
+    assert read_record(tmp_path / "run.json")["network"] == "VSEpp"
+    (tmp_path / "run.json").write_text(json.dumps({**record.current(), **damage}))
+    with pytest.raises(InputError, match=r"run\.json: not the record of a run, or damaged; move its folder away"):
+        read_record(tmp_path / "run.json")

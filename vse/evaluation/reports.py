@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vse.errors import InputError
 from vse.evaluation.ranking import HUB_NEIGHBOURS, fold_ranks, ranks
+from vse.evaluation.significance import METRICS
 from vse.files import read_bytes, write_atomically
 from vse.records import environment, now
 
@@ -164,6 +165,9 @@ def load_evaluation(path: str | Path, fold5: bool = False) -> Evaluation:
         raise InputError(f"{path}: its ranks do not fit its record; the file is damaged, evaluate again") from None
     if not _is_record(record):
         raise InputError(f"{path}: its record is incomplete; the file is damaged, evaluate again")
+    for name, value in found.metrics.items():
+        if name in METRICS and not isinstance(value, (int, float)):
+            raise InputError(f"{path}: {name} is {value}, which its ranks do not give; evaluate again")
     return found
 
 
@@ -172,7 +176,9 @@ def _is_record(record: Mapping[str, Any]) -> bool:
     models = record.get("models")
     return (
         isinstance(record.get("protocol"), dict)
-        and isinstance(record.get("environment"), dict)
+        and isinstance(made := record.get("environment"), dict)
+        and isinstance(command := made.get("command"), list)
+        and all(isinstance(word, str) for word in command)
         and isinstance(models, list)
         and len(models) > 0
         and all(isinstance(model, dict) and isinstance(model.get("record"), (dict, NoneType)) for model in models)

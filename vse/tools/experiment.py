@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import os
 import shlex
 import subprocess
@@ -28,6 +27,7 @@ from vse.tools.experiment_report import write_report
 from vse.tools.options import ExperimentOptions
 from vse.tools.plans import Plan, Task, read_plan, tasks_of, without_places
 from vse.training import locks
+from vse.training.record import read_record
 
 
 def main(options: ExperimentOptions) -> None:
@@ -299,17 +299,8 @@ def _arguments(record: Mapping[str, Any]) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read ({problem.strerror}); give another --out") from None
-    except ValueError as problem:
-        raise InputError(f"{path}: not JSON ({problem}); move its folder away to train it anew") from None
-    if not isinstance(content, dict) or "command" not in content.get("environment", {}):
-        raise InputError(f"{path}: not the record of a run; move its folder away to train it anew")
-    return content
+    there = path.exists() or path.parent.is_file()
+    return read_record(path) if there else None
 
 
 def _until(task: Task, epoch: int) -> tuple[str, ...]:

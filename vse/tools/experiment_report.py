@@ -24,11 +24,12 @@ from vse.evaluation.comparison import (
 from vse.evaluation.reports import Evaluation, load_evaluation
 from vse.evaluation.significance import METRICS
 from vse.evaluation.tables import Cell, format_table, plain_markdown, spread
-from vse.files import read_json, read_json_lines, write_atomically
+from vse.files import read_json_lines, write_atomically
 from vse.tools.experiment_page import PAGE
 from vse.tools.pages import save_page
 from vse.tools.plans import Plan, Task, slug, without_places
 from vse.tools.plots import draw_curves, draw_points
+from vse.training.record import read_record
 
 HEADS = {
     "r1": "i2t R@1",
@@ -136,7 +137,7 @@ def _finished(tasks: Sequence[Task]) -> Iterator[Result]:
             if task.result.exists():
                 warn(str(problem))
             continue
-        record = evaluation.record["models"][0]["record"] if not task.train else read_json(task.folder / "run.json")
+        record = evaluation.record["models"][0]["record"] if not task.train else read_record(task.folder / "run.json")
         made = [(task.evaluate, evaluation.record), *([(task.train, record)] if task.train else [])]
         if not all(_is_made_by(command, content) for command, content in made):
             warn(f"{task.folder}: made by other commands than this plan's, left out of the report")
@@ -148,8 +149,8 @@ def _finished(tasks: Sequence[Task]) -> Iterator[Result]:
             task,
             evaluation,
             record,
-            [row for row in _rows(task.folder / "metrics.jsonl") if row.get("kind") == "dev" and row["ends_epoch"]],
-            [read_json(path) for path in sorted(task.folder.glob("test_after_epoch_*.metrics"))],
+            _curve(task.folder / "metrics.jsonl"),
+            [load_evaluation(path).metrics for path in sorted(task.folder.glob("test_after_epoch_*.metrics"))],
         )
 
 
@@ -158,8 +159,15 @@ def _is_made_by(command: Sequence[str], record: Mapping[str, Any]) -> bool:
     return without_places(record["environment"]["command"][2:]) == without_places(command[1:])
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return read_json_lines(path) if path.exists() else []
+def _curve(path: Path) -> list[dict[str, Any]]:
+    """Read the metrics on dev after each epoch from a run's log, if there is one."""
+    rows = read_json_lines(path) if path.exists() else []
+    curve = [row for row in rows if row.get("kind") == "dev" and row.get("ends_epoch")]
+    for row in curve:
+        for name in ("epoch", *METRICS):
+            if not isinstance(row.get(name), (int, float)):
+                raise InputError(f"{path}: {name} of an epoch is {row.get(name)}; expected a number, remove that line")
+    return curve
 
 
 def _by_row(results: Sequence[Result]) -> dict[str, list[Result]]:

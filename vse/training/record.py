@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from vse import checkpoints
 from vse.checkpoints import Checkpoint
@@ -18,6 +19,7 @@ from vse.data.digests import describe_array, describe_split
 from vse.data.noise import Noise
 from vse.errors import InputError
 from vse.evaluation.reports import save_json
+from vse.files import read_json
 from vse.losses import read_saved
 from vse.losses.table import canonical_name
 from vse.options import as_dict
@@ -28,6 +30,24 @@ MAY_CHANGE = WITHOUT_EFFECT | {"num_epochs", "val_step", "early_stopping"}
 """Options that a resumed run may have other values of: how long it trains and how often it validates."""
 
 ABSENT = "not recorded"
+
+_READ: dict[str, Any] = {
+    "options": dict[str, Any],
+    "environment": dict[str, Any],
+    "selected_by": str,
+    "best_epoch": int | None,
+    "cpu_seconds": float,
+    "wall_seconds": float,
+    "peak_memory_mb": float,
+}
+_READ_OF_ENVIRONMENT: dict[str, Any] = {
+    "command": list[str],
+    "commit": str | None,
+    "dirty": bool | None,
+    "host": str,
+    "device_name": str,
+}
+"""Entries of `run.json` that reports read, and their types."""
 
 
 class OptionChange(NamedTuple):
@@ -134,6 +154,28 @@ class RunRecord:
     def save(self, folder: Path, ended: bool = False) -> None:
         """Write `run.json`; the file appears whole or not at all."""
         save_json(folder / "run.json", self.current(ended))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a `run.json`.
+
+    Raises:
+        InputError: it cannot be read, is not JSON, or lacks what a report needs.
+    """
+    record = read_json(path)
+    if not (_has(record, _READ) and _has(record["environment"], _READ_OF_ENVIRONMENT)):
+        raise InputError(f"{path}: not the record of a run, or damaged; move its folder away to train it anew")
+    return dict(record)
+
+
+def _has(content: Any, types: Mapping[str, Any]) -> bool:
+    """Return whether a mapping has entries of these types."""
+    try:
+        for name, kind in types.items():
+            check_type(content[name], kind, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+    except (TypeCheckError, TypeError, KeyError, IndexError):
+        return False
+    return True
 
 
 def differences(earlier: Mapping[str, Any], record: Mapping[str, Any]) -> list[OptionChange]:
