@@ -380,7 +380,7 @@ ATTACKS: dict[str, Callable[[], Row]] = {
     "growth": lambda: long_runs(10_000, list(runs.NETWORKS)),
     "kills": lambda: killed_runs(list(runs.NETWORKS), 34, 9),
     "signals": lambda: signalled_runs(300),
-    "torchrun": lambda: torchrun_runs(200),
+    "torchrun": lambda: torchrun_runs(104),
     "early": lambda: early_torchrun_runs(40),
 }
 """What `python -m tests.faults.campaign [NAME ...]` runs, in full."""
