@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from vse.errors import InputError
 from vse.networks import NetworkFolder
 from vse.options import DataOptions, EncoderOptions, Maybe, Switch
-from vse.ranges import AtLeast1, Positive
+from vse.ranges import AtLeast1, Gibibytes, Positive
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from GSMN_LSEH.model import GSMN
@@ -41,7 +41,7 @@ class NetworkOptions(EncoderOptions):
     """reference: as in the original code, where no node sees another; propagate: neighbours are mixed."""
     legacy_boxes: Switch = False
     """Boxes shrink at every access and belong to other images in evaluation, as in the original code."""
-    memory_budget: Maybe[Positive] = None
+    memory_budget: Maybe[Gibibytes] = None
     """GB that the temporaries of one block of images x captions may take; default: 0.25, on a GPU at most an eighth of
     its free memory."""
 

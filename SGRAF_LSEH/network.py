@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vse.networks import NetworkFolder
 from vse.options import EncoderOptions, Maybe, Switch
-from vse.ranges import AtLeast1, Positive
+from vse.ranges import AtLeast1, Gibibytes
 
 if TYPE_CHECKING:  # torch takes a second to import; --help answers without it
     from SGRAF_LSEH.model import SGRAF
@@ -30,7 +30,7 @@ class NetworkOptions(EncoderOptions):
     """Do not normalise words."""
     sgr_step: AtLeast1 = 3
     """SGR: steps of graph reasoning."""
-    memory_budget: Maybe[Positive] = None
+    memory_budget: Maybe[Gibibytes] = None
     """GB that the temporaries of one block of images x captions may take; default: 0.25, on a GPU at most an eighth of
     its free memory."""
 

@@ -47,6 +47,8 @@ class Group:
     """Name."""
     switch: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Switch."""
+    memory: ranges.Gibibytes = 1.0
+    """Memory."""
 
 
 @dataclass
@@ -81,6 +83,7 @@ def test_values_within_their_ranges_are_taken() -> None:
         ("--size None", "--size None: expected a whole number, at least 1"),
         ("--size x", "--size x: expected a whole number, at least 1"),
         ("--seed -1", "--seed -1: expected a whole number, at least 0"),
+        ("--memory 1e308", "--memory 1e+308: expected a number above 0, at most 1000000"),
         ("--rate 0", "--rate 0.0: expected a number above 0"),
         ("--rate nan", "--rate nan: expected a number above 0"),
         ("--rate inf", "--rate inf: expected a number above 0"),

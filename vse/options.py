@@ -13,6 +13,7 @@ from vse.ranges import (
     AtLeast0,
     AtLeast1,
     Finite,
+    Gibibytes,
     Layers,
     NonNegative,
     Pixels,
@@ -220,7 +221,7 @@ class EvaluationOptions:
     """Items encoded at a time."""
     max_words: AtLeast1 = 1000
     """Maximum number of words in a caption; longer ones are refused."""
-    memory_budget: Positive = 1.0
+    memory_budget: Gibibytes = 1.0
     """GB that a block of scores may take while it is computed."""
     device: Maybe[str] = None
     """cuda, mps or cpu; default: the first that is available."""

@@ -61,6 +61,9 @@ AtLeast1 = Annotated[int, Range("a whole number, at least 1", 1, LARGEST), _show
 Pixels = Annotated[int, Range("a whole number from 1 to 4096", 1, 4096), _shown(int, "1..4096")]
 Workers = Annotated[int, Range("a whole number, at least 0", 0, MOST_WORKERS), _shown(int, "INT>=0")]
 Positive = Annotated[float, Range("a number above 0", 0, least_excluded=True), _shown(float, "FLOAT>0")]
+Gibibytes = Annotated[
+    float, Range("a number above 0, at most 1000000", 0, 1e6, least_excluded=True), _shown(float, "0<GiB<=1e6")
+]
 NonNegative = Annotated[float, Range("a number, at least 0", 0), _shown(float, "FLOAT>=0")]
 Finite = Annotated[float, Range("a finite number"), _shown(float, "FLOAT")]
 Cosine = Annotated[float, Range("a number from -1 to 1", -1, 1), _shown(float, "-1..1")]

@@ -53,6 +53,14 @@ def test_boxes_that_leave_their_picture_are_a_problem(folder: Path, box: list[fl
     assert len(problems(folder, f"{wrong} images with boxes that are not within the picture")) == bool(wrong)
 
 
+@pytest.mark.parametrize(
+    "boxes", [np.zeros((8, 0, 4)), np.zeros(8), np.float32(1), np.full((8, 4, 4), "x"), np.zeros((8, 4, 4), complex)]
+)
+def test_boxes_that_are_none_are_a_problem(folder: Path, boxes: np.ndarray) -> None:
+    np.save(folder / "test_ims_bbx.npy", boxes)
+    assert problems(folder, "expected numbers [images, 4, 4], x1 y1 x2 y2")
+
+
 def test_ids_that_come_twice_in_a_split_are_a_problem(folder: Path) -> None:
     lines = [str(image) for image in range(8)]
     (folder / "test_ids.txt").write_text("".join(f"{line}\n" for line in ["3", *lines[1:]]))

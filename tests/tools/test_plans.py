@@ -107,6 +107,8 @@ def test_evaluating_every_epoch_needs_their_number(tmp_path: Path) -> None:
         tasks(tmp_path, "test_every_epoch = true\n" + PLAN)
     with pytest.raises(InputError, match="needs --num_epochs N"):
         tasks(tmp_path, 'test_every_epoch = true\ntrain = "--num_epochs \u00b2"\n' + PLAN)
+    with pytest.raises(InputError, match="--num_epochs 2000000000; expected at most 10000"):
+        tasks(tmp_path, 'test_every_epoch = true\ntrain = "--num_epochs 2000000000"\n' + PLAN)
     found = tasks(tmp_path, 'test_every_epoch = true\ntrain = "--num-epochs 7"\n' + PLAN)
     assert {task.epochs for task in found} == {7}
     found = tasks(tmp_path, 'test_every_epoch = true\ntrain = "--num_epochs 3 --num_epochs=7"\n' + PLAN)
@@ -156,6 +158,19 @@ def test_a_wrong_plan_is_refused_in_one_sentence(tmp_path: Path, change: tuple[s
     with pytest.raises(InputError, match=words) as refused:
         tasks(tmp_path, PLAN.replace(*change))
     assert "\n" not in str(refused.value)
+
+
+def test_rows_of_one_name_are_refused(tmp_path: Path) -> None:
+    text = PLAN.replace('VSRN = "', '"VSE++, LSEH" = "').replace("[objectives]", '[objectives]\nmine = ""')
+    with pytest.raises(InputError, match=r"several rows are called VSE\+\+, LSEH, mine"):
+        tasks(tmp_path, text)
+
+
+def test_a_plan_of_no_folder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text('folder = "a\\u0000"\n' + PLAN)
+    with pytest.raises(InputError, match="expected the name of a folder"):
+        read_plan(path)
 
 
 def test_a_plan_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:

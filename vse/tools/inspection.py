@@ -275,7 +275,12 @@ def _boxes(folder: Path, part: _Part, features: Features, findings: Findings) ->
         except InputError as problem:
             findings.problems.append(str(problem))
             continue
-        if len(array) not in (rows, rows // features.repeat):
+        if suffix == "ims_bbx.npy" and (array.shape[1:] != (features.shape[0], 4) or array.dtype.kind not in "fiu"):
+            findings.problems.append(
+                f"{path}: {list(array.shape)} {array.dtype}; expected numbers [images, {features.shape[0]}, 4], x1 y1 "
+                "x2 y2"
+            )
+        elif len(array) not in (rows, rows // features.repeat):
             findings.problems.append(f"{path}: {len(array)} rows; expected one for each of the {rows} feature rows")
         elif suffix == "ims_size.npy":
             sizes = array
@@ -286,9 +291,6 @@ def _boxes(folder: Path, part: _Part, features: Features, findings: Findings) ->
 
 
 def _box_problems(path: Path, boxes: np.ndarray, sizes: np.ndarray | None) -> Iterator[str]:
-    if boxes.ndim != 3 or boxes.shape[2] != 4:
-        yield f"{path}: {list(boxes.shape)}; expected [images, regions, 4], x1 y1 x2 y2"
-        return
     corners = np.asarray(boxes, dtype=np.float32)
     wrong = disordered(corners).any(1)
     if sizes is not None and len(sizes) == len(corners) and not relative(corners):

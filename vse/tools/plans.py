@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -112,6 +113,10 @@ def read_plan(path: str | Path, folder: str | None = None) -> Plan:
     plan = Plan(**content)
     _check(path, plan)
     rows = row_names(plan)
+    if twice := [name for name, times in Counter(rows).items() if times > 1]:
+        raise InputError(f"{path}: several rows are called {twice[0]}, by networks, options and objectives; rename one")
+    if "\0" in str(plan.folder):
+        raise InputError(f"{path}: folder = {str(plan.folder)!r}; expected the name of a folder")
     return replace(plan, against=rows[pick(rows, plan.against, f"{path}: against")] if plan.against else rows[0])
 
 
@@ -234,6 +239,8 @@ def _num_epochs(flags: Sequence[str]) -> int:
     for word, following in reversed(list(zip(flags, [*flags[1:], ""], strict=True))):
         value = word.partition("=")[2] or following
         if _flag(word) == "num_epochs" and re.fullmatch(r"\d{1,18}", value):
+            if int(value) > MOST_RUNS:
+                raise InputError(f"test_every_epoch with --num_epochs {value}; expected at most {MOST_RUNS}")
             return int(value)
     raise InputError("test_every_epoch needs --num_epochs N among the flags of every run; add it to `train`")
 
