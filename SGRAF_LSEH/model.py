@@ -46,6 +46,7 @@ class SGRAF(PairwiseNetwork[VisualRepresentations, TextualRepresentations]):
     """
 
     smallest_batch = 2
+    any_regions = False
     published_parts = ("image_encoder.", "caption_encoder.", "similarity_encoder.")
 
     def __init__(

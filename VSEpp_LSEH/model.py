@@ -31,6 +31,8 @@ class VSEpp(EmbeddingNetwork):
         no_imgnorm: do not normalise image embeddings (VSE0).
     """
 
+    any_regions = False
+
     def __init__(
         self,
         image_shape: tuple[int, ...],

@@ -209,6 +209,7 @@ def test_features_of_every_precision_and_order_are_encoded(model: vse.Model) -> 
 def test_region_counts_may_differ_where_the_network_allows_it(tmp_path: Path) -> None:
     free = vse.load(write_checkpoint(tmp_path / "free.pth.tar", "VSEinfty"), device="cpu")
     assert free.encode_images(features(2, (7, SHAPE[1]))).vectors.shape == (2, 8)
-    fixed = vse.load(write_checkpoint(tmp_path / "fixed.pth.tar", "SGRAF"), device="cpu")
-    with pytest.raises(InputError, match=r"images of shape \[7, 6\]"):
-        fixed.encode_images(features(2, (7, SHAPE[1])))
+    for name in ("SGRAF", "VSEpp", "HAL"):
+        fixed = vse.load(write_checkpoint(tmp_path / f"{name}.pth.tar", name), device="cpu")
+        with pytest.raises(InputError, match=r"images of shape \[7, 6\]"):
+            fixed.encode_images(features(2, (7, SHAPE[1])))

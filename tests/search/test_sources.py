@@ -53,6 +53,12 @@ def test_features_alone_are_images_without_captions(model: vse.Model, tmp_path: 
     assert len(source.encode([0, 2])) == 2
 
 
+def test_features_without_regions_are_not_those_of_one_image(model: vse.Model, tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", features(4)[:, 0])
+    with pytest.raises(InputError, match=r"mine.npy: shape \[4, 6\]; expected \[images, 4, 6\]"):
+        open_sources(model, str(tmp_path / "mine.npy"), "test", False)
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"

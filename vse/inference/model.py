@@ -289,7 +289,7 @@ class Model:
     def _check_shape(self, shape: Sequence[int], where: str) -> None:
         """Refuse images of another shape; networks that take any number of regions are asked for D alone."""
         wanted, given = self.image_shape, tuple(shape)
-        free = len(wanted) == len(given) == 2 and not getattr(self.network, "num_regions", None)
+        free = len(wanted) == len(given) == 2 and self.network.any_regions
         if given != wanted and not (free and given[-1] == wanted[-1]):
             raise InputError(
                 f"{where}: images of shape {list(given)}; {self.trained.path} was trained on {list(wanted)}, give "

@@ -107,6 +107,9 @@ class Network(nn.Module, Generic[ImagesT, CaptionsT]):
     smallest_batch = 1
     """Fewest pairs of a training batch (2 where a BatchNorm sees one vector per pair)."""
 
+    any_regions = True
+    """Takes images of other numbers of regions than those that it was trained on."""
+
     bounded_scores = True
     """Scores are cosine-like, in [-1, 1]."""
 

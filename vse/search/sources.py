@@ -93,6 +93,11 @@ def _of_pictures(model: Model, path: Path, skip_broken: bool) -> ItemSource:
 
 def _of_features(model: Model, path: Path) -> ItemSource:
     array = open_features(path)
+    if array.ndim != len(model.image_shape) + 1:  # one image of several regions, to the model
+        raise InputError(
+            f"{path}: shape {list(array.shape)}; expected [images, {', '.join(map(str, model.image_shape))}], as "
+            f"{model.trained.path} reads"
+        )
     key = str(path.resolve())
     items = [Item(f"{key}:{row}", f"{path.name} row {row}", _digest(array[row])) for row in range(len(array))]
     empty = sum(not row.any() for row in array)
