@@ -12,20 +12,20 @@ the best rsum on dev.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
 from tabulate import tabulate
 
+from vse.exits import run_to_end
+from vse.files import read_json_lines
 from vse.tools.plans import read_plan, tasks_of
 
 
 def validations(metrics: Path) -> dict[int, float]:
     """Return rsum on dev by step."""
-    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
-    return {row["step"]: row["rsum"] for row in rows if row["kind"] == "dev"}
+    return {row["step"]: row["rsum"] for row in read_json_lines(metrics) if row["kind"] == "dev"}
 
 
 def first_step(rsum: dict[int, float], level: float) -> str:
@@ -42,8 +42,9 @@ def main() -> None:
     given = parser.parse_args()
     runs: dict[str, list[dict[int, float]]] = defaultdict(list)
     for task in tasks_of(read_plan(given.folder / "plan.toml", str(given.folder))):
-        if (task.folder / "metrics.jsonl").exists():
-            runs[task.row].append(validations(task.folder / "metrics.jsonl"))
+        metrics = task.folder / "metrics.jsonl"
+        if metrics.exists() and (rsum := validations(metrics)):
+            runs[task.row].append(rsum)
     rows = [
         [
             name,
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_end(main)

@@ -26,6 +26,7 @@ import vse
 from vse.data.datasets import open_split
 from vse.evaluation.judgments import read_split_judgments
 from vse.evaluation.significance import holm
+from vse.exits import run_to_end
 from vse.tools.plans import read_plan, tasks_of
 
 
@@ -97,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_end(main)

@@ -13,6 +13,7 @@ import torch
 
 from GSMN_LSEH.model import GSMN
 from SGRAF_LSEH.model import SGRAF
+from tests.conftest import Script
 from vse import REPOSITORY
 from vse.nn.encoders import l2norm
 from VSEinfty_LSEH.pooling import GeneralisedPooling
@@ -115,3 +116,11 @@ def test_the_runner_refuses_a_busy_machine(benchmark: ModuleType, monkeypatch: p
     monkeypatch.setattr("sys.argv", ["run.py", "--only", "HAL"])
     with pytest.raises(SystemExit, match=r"error: the load is 1000\.0 on"):
         benchmark.main()
+
+
+@pytest.mark.parametrize(
+    "command", ["cold_start.py nowhere", "graded.py nowhere --against LMH --data nowhere --annotations nowhere"]
+)
+def test_a_wrong_folder_is_one_sentence(script: Script, command: str) -> None:
+    done = script("benchmarks", f"python {command}", status=2)
+    assert "nowhere" in done.errors
