@@ -65,6 +65,14 @@ def test_a_truncated_file_is_damaged(tmp_path: Path, archive: bool) -> None:
             tensor_files.read(path)
 
 
+def test_a_number_of_elements_that_is_cut_off_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    torch.save(torch.zeros(0), path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:-1])  # the number is 0 with or without its last byte
+    with pytest.raises(DamagedError):
+        tensor_files.read(path)
+
+
 def test_a_flipped_bit_of_a_tensor_in_an_archive_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     tensor = torch.arange(1000.0)

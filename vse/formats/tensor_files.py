@@ -166,7 +166,10 @@ def _read_legacy(file: BinaryIO, size: int, names: Names, encoding: str) -> tupl
         if sorted(order) != sorted(storages):
             raise Refused("it lacks storages that it refers to")
         for key in order:
-            if int.from_bytes(mapped.read(8), "little") != storages[key].numel():
+            count = mapped.read(8)
+            if len(count) < 8:
+                raise EOFError
+            if int.from_bytes(count, "little") != storages[key].numel():
                 raise Refused(f"storage {key} has another size than stated")
             _fill(storages[key], mapped.read)
     return content, reader.operations
