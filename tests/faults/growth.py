@@ -24,11 +24,10 @@ Of files it is less than one: a median of few samples can lie between two number
 
 def measure(network: str, folder: Path, steps: int) -> tuple[str, str]:
     """Train for many steps -> what was measured, what is wrong."""
-    root = write_small_set(folder / "data")
-    write_data_set(root / "small_precomp", images=(steps // 2, 8, 8))
+    root, size = write_small_set(folder / "data"), {"VSRN_LSEH": 6, "SGRAF_LSEH": 6}.get(network, PAIRS)
+    write_data_set(root / "small_precomp", images=(steps * size // 10, 8, 8))  # two epochs, five captions an image
     corners = Path(root / "small_precomp" / "train_ims_bbx.npy")
     corners.unlink(missing_ok=True)
-    size = {"VSRN_LSEH": 6, "SGRAF_LSEH": 6}.get(network, PAIRS)
     trainer = Trainer(network, root)
     trainer.flags = [*trainer.flags, "--batch_size", str(size), "--num_epochs", "2", "--val_step", str(steps // 10)]
     run = folder / "run"
