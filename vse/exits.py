@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import re
 import signal
@@ -130,6 +131,8 @@ def _status_of(problem: BaseException) -> int:
         return 2
     if isinstance(problem, RuntimeError) and str(problem).startswith("DataLoader worker"):
         how = re.search(r"by signal: (\w+)", str(problem))
+        for loader in multiprocessing.active_children():  # on a busy machine it would outlive its queue and say so
+            loader.kill()
         complain(
             f"error: a loader process was ended from outside ({how[1] if how else 'no reason is known'}), perhaps for "
             "lack of memory; go on with --resume auto, and fewer --workers"

@@ -64,9 +64,8 @@ def test_a_killed_loader_is_one_sentence(tmp_path: Path) -> None:
             with suppress(ProcessLookupError):
                 os.kill(loader, signal.SIGKILL)
         time.sleep(0.3)
-    assert (
-        process.communicate(timeout=1)[1].splitlines()[-1].startswith("error: a loader process was ended from outside")
-    )
+    said = process.communicate(timeout=1)[1]
+    assert said.splitlines()[-1].startswith("error: a loader process was ended from outside"), said
     assert process.returncode == 2
 
 
