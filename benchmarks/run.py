@@ -27,6 +27,8 @@ from measuring import PROCEDURES
 from tabulate import tabulate
 from tqdm import tqdm
 
+from vse.errors import InputError
+from vse.exits import run_to_end
 from vse.records import environment
 from vse.text.captions import read_captions
 
@@ -64,13 +66,11 @@ def refuse_other_work() -> None:
     """End if more processes want to run than the machine has cores.
 
     Raises:
-        SystemExit: they do.
+        InputError: they do.
     """
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores:
-        raise SystemExit(
-            f"error: the load is {load:.1f} on {cores} cores; measure on a machine that has nothing else to do"
-        )
+        raise InputError(f"the load is {load:.1f} on {cores} cores; measure on a machine that has nothing else to do")
 
 
 def take(row: Row, procedure: str) -> dict[str, float]:
@@ -85,7 +85,7 @@ def take(row: Row, procedure: str) -> dict[str, float]:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"error: {row.command.format(procedure)} failed:\n{done.stderr}")
+        raise InputError(f"{row.command.format(procedure)} failed: {done.stderr.strip()}")
     printed: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return printed
 
@@ -142,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_end(main)

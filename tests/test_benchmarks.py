@@ -15,6 +15,7 @@ from GSMN_LSEH.model import GSMN
 from SGRAF_LSEH.model import SGRAF
 from tests.conftest import Script
 from vse import REPOSITORY
+from vse.errors import InputError
 from vse.nn.encoders import l2norm
 from VSEinfty_LSEH.pooling import GeneralisedPooling
 from VSRN_LSEH.captioning import Captioner
@@ -114,7 +115,7 @@ def test_the_runner_takes_turns_and_states_the_ratio(
 def test_the_runner_refuses_a_busy_machine(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
     monkeypatch.setattr("sys.argv", ["run.py", "--only", "HAL"])
-    with pytest.raises(SystemExit, match=r"error: the load is 1000\.0 on"):
+    with pytest.raises(InputError, match=r"the load is 1000\.0 on"):
         benchmark.main()
 
 
