@@ -109,7 +109,10 @@ def line(result: dict[str, Any]) -> list[str]:
         turns = result[procedure]
         memory = f", {median(turn['memory_mb'] for turn in turns):,.0f} MB" if "memory_mb" in turns[0] else ""
         cells.append(shown(median(turn["cpu_s"] for turn in turns)) + memory)
-    return [*cells, f"{median(ratios):.1f}", f"{min(ratios):.1f} to {max(ratios):.1f}"]
+    low, middle, high = (
+        f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}" for ratio in (min(ratios), median(ratios), max(ratios))
+    )
+    return [*cells, middle, f"{low} to {high}"]
 
 
 def shown(value: float) -> str:
