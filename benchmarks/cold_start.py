@@ -16,11 +16,12 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
+from measuring import finished_runs
 from tabulate import tabulate
 
+from vse.errors import InputError
 from vse.exits import run_to_end
 from vse.files import read_json_lines
-from vse.tools.plans import read_plan, tasks_of
 
 
 def validations(metrics: Path) -> dict[int, float]:
@@ -41,10 +42,11 @@ def main() -> None:
     parser.add_argument("--level", type=float, default=50.0, help="rsum to reach")
     given = parser.parse_args()
     runs: dict[str, list[dict[int, float]]] = defaultdict(list)
-    for task in tasks_of(read_plan(given.folder / "plan.toml", str(given.folder))):
-        metrics = task.folder / "metrics.jsonl"
-        if metrics.exists() and (rsum := validations(metrics)):
-            runs[task.row].append(rsum)
+    for run in finished_runs(given.folder):
+        rsum = validations(run.folder / "metrics.jsonl")
+        if not rsum:
+            raise InputError(f"{run.folder / 'metrics.jsonl'}: no validation; resume the run, or train it anew")
+        runs[run.row].append(rsum)
     rows = [
         [
             name,

@@ -18,16 +18,17 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from measuring import finished_runs
 from scipy.stats import rankdata
 from tabulate import tabulate
 from tqdm import tqdm
 
 import vse
 from vse.data.datasets import open_split
+from vse.errors import InputError
 from vse.evaluation.judgments import read_split_judgments
 from vse.evaluation.significance import holm
 from vse.exits import run_to_end
-from vse.tools.plans import read_plan, tasks_of
 
 
 def correlations(scores: np.ndarray, grade: np.ndarray) -> np.ndarray:
@@ -65,16 +66,17 @@ def main() -> None:
     judged = read_split_judgments(given.annotations, given.data, "test", len(split.images), split.caption_image)
     foreign = judged.keep(split.caption_image[judged.caption] != judged.image)
 
+    runs = finished_runs(given.folder)
+    rows_there = list(dict.fromkeys(run.row for run in runs))
+    wanted = set(rows_there if given.rows is None else [given.against, *given.rows])
+    for name in {given.against, *wanted} - set(rows_there):
+        raise InputError(f"{given.folder}: no row {name}; it has {', '.join(rows_there)}")
     scores: dict[str, list[np.ndarray]] = defaultdict(list)
-    wanted = None if given.rows is None else {given.against, *given.rows}
-    tasks = [task for task in tasks_of(read_plan(given.folder / "plan.toml", str(given.folder))) if task.row]
-    for task in tqdm([task for task in tasks if wanted is None or task.row in wanted], disable=None):
+    for task in tqdm([run for run in runs if run.row in wanted], disable=None):
         model = vse.load(task.folder / "model_best.pth.tar")
         with contextlib.redirect_stdout(sys.stderr):  # the share of unknown words, once a model
             encoded = model.encode_split(split)
         scores[task.row].append(model.score(*encoded).numpy()[foreign.image, foreign.caption])
-    if given.against not in scores:
-        raise SystemExit(f"error: no row {given.against} in {given.folder}; it has {', '.join(scores)}")
 
     stacked = np.array(list(scores.values()))  # [rows, seeds, P]
     found = correlations(stacked, foreign.grade).mean(axis=1)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the two procedures, peak memory from now on, the machine's rate, captions."""
+"""What the benchmarks share: runs of an experiment, the two procedures, memory, the machine's rate, captions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,28 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
+from vse.errors import InputError
 from vse.nn.recurrence import GRU
+from vse.tools.plans import Task, read_plan, tasks_of
 
 PROCEDURES = ("original", "ours")
 """The sequence of operations of the original code, written for the benchmarks from its description; and ours."""
+
+
+def finished_runs(folder: Path) -> list[Task]:
+    """List the training runs of an experiment on one data set, all of which must have ended.
+
+    Raises:
+        InputError: there are several data sets, whose rows have equal names, or a run has not ended.
+    """
+    tasks = [task for task in tasks_of(read_plan(folder / "plan.toml", str(folder))) if task.row and task.train]
+    data = sorted({task.data for task in tasks})
+    if len(data) > 1:
+        raise InputError(f"{folder}: an experiment on {', '.join(data)}; expected one data set")
+    missing = [task.name for task in tasks if not task.result.exists()]
+    if missing:
+        raise InputError(f"{folder}: {len(missing)} of {len(tasks)} runs have not ended, {missing[0]} first; finish it")
+    return tasks
 
 
 @contextlib.contextmanager

@@ -125,3 +125,26 @@ def test_the_runner_refuses_a_busy_machine(benchmark: ModuleType, monkeypatch: p
 def test_a_wrong_folder_is_one_sentence(script: Script, command: str) -> None:
     done = script("benchmarks", f"python {command}", status=2)
     assert "nowhere" in done.errors
+
+
+PLAN = """seeds = [0]
+networks = {"VSE++" = "VSEpp_LSEH/train.py"}
+objectives = {"LMH" = "--loss lmh"}
+"""
+
+
+@pytest.mark.parametrize("benchmark", ["measuring"], indirect=True)
+def test_runs_that_have_not_ended_are_refused(benchmark: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN)
+    with pytest.raises(InputError, match="1 of 1 runs have not ended"):
+        benchmark.finished_runs(tmp_path)
+    (tmp_path / "demo__vse++__lmh__seed_0").mkdir()
+    (tmp_path / "demo__vse++__lmh__seed_0" / "test.json").touch()
+    assert [run.row for run in benchmark.finished_runs(tmp_path)] == ["LMH"]
+
+
+@pytest.mark.parametrize("benchmark", ["measuring"], indirect=True)
+def test_runs_on_two_data_sets_are_not_mixed(benchmark: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(f'{PLAN}data = {{"a" = "--data_name a", "b" = "--data_name b"}}\n')
+    with pytest.raises(InputError, match="an experiment on a, b; expected one data set"):
+        benchmark.finished_runs(tmp_path)
