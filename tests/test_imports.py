@@ -35,6 +35,7 @@ LEVELS = {
 INSIDE_FUNCTIONS = {
     ("vse.descriptions.prepare", "vse.descriptions.svd"): "its libraries take seconds to import",
     ("vse.tools.judge", "vse.descriptions.svd"): "its libraries take seconds to import",
+    ("vse.nn.towers.tower", "vse.nn.towers.from_torchvision"): "torchvision takes a second to import",
     ("vse.networks", "vse.formats.exported"): "torch takes a second to import, and --help answers without it",
     ("vse.networks", "vse.checkpoints"): "torch takes a second to import, and --help answers without it",
     ("vse.networks", "vse.losses"): "torch takes a second to import, and --help answers without it",

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from tests.trained import write_checkpoint
+from tests.trained import SHAPE, write_checkpoint
 from vse import checkpoints, networks
 from vse.errors import InputError
 from vse.formats.exported import write_exported
@@ -73,6 +74,16 @@ def test_the_documented_network_trains_and_evaluates(
     assert "objective: LSEH(" in capsys.readouterr().out
     for name in [name for name in sys.modules if name.startswith("MeanVSE")]:
         del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", networks.FOLDERS)
+def test_a_loaded_network_draws_no_initial_weights(name: str, tmp_path: Path) -> None:
+    trained = networks.load(write_checkpoint(tmp_path / "model.pth.tar", name))
+    before = torch.get_rng_state()
+    network = trained.network(SHAPE, trained.reader.text_of_state(trained.text))
+    assert torch.equal(torch.get_rng_state(), before)
+    for key, tensor in trained.checkpoint.parts[0].items():
+        assert torch.equal(network.state_dict()[key], tensor), key
 
 
 def test_an_exported_folder_is_read_as_its_checkpoint(tmp_path: Path) -> None:

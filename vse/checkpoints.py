@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeVar, cast, get_type_hints
 
 import torch
 from torch import Tensor
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 import vse
@@ -247,6 +249,19 @@ def _pieces(value: Any) -> Iterator[bytes | memoryview]:
             yield from _pieces(item)
     else:
         yield json.dumps(value).encode()
+
+
+class NoInitialWeights(TorchFunctionMode):
+    """Within this context no initial weights are drawn; a checkpoint must replace all of them."""
+
+    draws = (init.uniform_, init.normal_, init.kaiming_uniform_, Tensor.uniform_, Tensor.normal_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Leave a tensor as it is instead of drawing its values."""
+        kwargs = kwargs or {}
+        if func in self.draws:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def load_weights(network: torch.nn.Module, checkpoint: Checkpoint) -> None:

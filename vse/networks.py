@@ -121,14 +121,15 @@ class Trained:
         """
         from torch import device
 
-        from vse.checkpoints import load_weights, weights_for
+        from vse.checkpoints import NoInitialWeights, load_weights, weights_for
 
         try:
-            with device("meta"):  # sizes in a damaged file must not ask for memory
+            with device("meta"), NoInitialWeights():  # sizes in a damaged file must not ask for memory
                 weights_for(self.folder.build(self.options, image_shape, text, False), self.checkpoint)
         except RuntimeError as problem:
             raise InputError(f"{self.path}: no network has its options ({problem}); use another copy") from None
-        network = self.folder.build(self.options, image_shape, text, False)
+        with NoInitialWeights():
+            network = self.folder.build(self.options, image_shape, text, False)
         load_weights(network, self.checkpoint)
         return network
 

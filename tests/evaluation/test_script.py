@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.trained import write_checkpoint
+from vse import REPOSITORY
 from vse.errors import InputError
 from vse.evaluation.reports import load_evaluation
 from vse.evaluation.script import evaluation_folder, open_models, run_evaluation, split_name, title
@@ -79,6 +82,22 @@ def test_judgments_are_measured_in_every_evaluation(
     run_evaluation(folder_of("VSEpp"), options)
     assert -1 <= load_evaluation(out).metrics["graded_spearman"] <= 1
     assert capsys.readouterr().out.endswith(f"metrics, ranks and record: {out}\n")
+
+
+def test_an_evaluation_of_features_imports_no_picture_library(tmp_path: Path, root: Path) -> None:
+    arguments = [str(write_checkpoint(tmp_path / "a.pth.tar")), "--data_path", str(root), "--data_name", "second"]
+    program = (
+        "import runpy, sys\n"
+        "slow = {'torchvision', 'torch._dynamo', 'scipy.stats', 'scipy.ndimage', 'torch.utils.tensorboard'}\n"
+        "sys.argv[1:] = ['--device', 'cpu', '--model_path', *sys.argv[1:]]\n"
+        "sys.argv[0] = 'VSEpp_LSEH/evaluation.py'\n"
+        "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "finally:\n    print(slow & set(sys.modules), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "set()"
 
 
 def test_a_result_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:

@@ -15,9 +15,6 @@ import orjson
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, read_file
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resize
 from tqdm import tqdm
 
 from vse.console import say
@@ -26,8 +23,6 @@ from vse.data.images import FORMATS, LONGEST, RawImages, Transform, open_picture
 from vse.errors import InputError
 from vse.files import read_bytes, write_atomically
 from vse.formats.array_files import read_npy
-
-MODES = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
 
 SPARE = 2
 """A JPEG whose sides are at least twice this many times the wanted ones is decoded at a reduced scale, down to this."""
@@ -49,7 +44,10 @@ class PictureInput:
         """uint8 [3, h, w] -> uint8 [3, size, size], antialiased."""
         if pixels.shape[1:] == (self.size, self.size):
             return pixels
-        return resize(pixels, [self.size, self.size], MODES[self.interpolation], antialias=True)
+        from torchvision.transforms.v2 import InterpolationMode  # as in `CropTransform`
+        from torchvision.transforms.v2.functional import resize
+
+        return resize(pixels, [self.size, self.size], InterpolationMode(self.interpolation), antialias=True)
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,8 @@ def read_pixels(path: Path, side: int) -> tuple[Tensor, tuple[int, int]]:
     Raises:
         InputError: missing, damaged, no picture, or longer than 200 times its width.
     """
+    from torchvision.io import ImageReadMode, decode_jpeg, read_file  # as in `CropTransform`
+
     try:
         with Image.open(path, formats=FORMATS) as file:
             turned = file.getexif().get(0x0112, 1) >= 5

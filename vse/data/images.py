@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision import transforms
 
 from vse.console import warn
 from vse.data.datasets import Split, open_split
@@ -59,18 +59,27 @@ class CropTransform(Transform):
     size = 224
 
     def __init__(self, crop_size: int = 224) -> None:
+        self.crop_size = crop_size
+
+    @cached_property
+    def _steps(self) -> tuple[Callable[[Image.Image], Tensor], Callable[[Image.Image], Tensor]]:
+        """The transforms of training and of evaluation."""
+        from torchvision import transforms  # takes a second to import, and most runs read no pictures
+
         normalise = [transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
-        self._train = transforms.Compose(
-            [transforms.RandomResizedCrop(crop_size), transforms.RandomHorizontalFlip(), *normalise]
+        augmentation = [transforms.RandomResizedCrop(self.crop_size), transforms.RandomHorizontalFlip()]
+        return (
+            transforms.Compose([*augmentation, *normalise]),
+            transforms.Compose([transforms.Resize(256), transforms.CenterCrop(self.size), *normalise]),
         )
-        self._evaluate = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(self.size), *normalise])
 
     def __call__(self, picture: Image.Image, generator: np.random.Generator | None = None) -> Tensor:
         """RGB picture -> float32 [3, crop_size, crop_size] to train, [3, 224, 224] to evaluate."""
+        train, evaluate = self._steps
         if generator is None:
-            return self._evaluate(picture)
+            return evaluate(picture)
         with _torch_seed(int(generator.integers(2**63))):  # torchvision draws from torch's global generator
-            return self._train(picture)
+            return train(picture)
 
 
 @contextmanager

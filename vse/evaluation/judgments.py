@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from vse.console import warn
 from vse.errors import InputError
@@ -235,7 +235,7 @@ def graded_relevance(scores: np.ndarray, judgments: Judgments, caption_image: np
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # as in `_correlation`
-        result = {"graded_spearman": float(stats.spearmanr(scores, judgments.grade).statistic)}
+        result = {"graded_spearman": float(scipy.stats.spearmanr(scores, judgments.grade).statistic)}
     for suffix, query, item in (
         ("", judgments.image, judgments.caption),
         ("i", judgments.caption, judgments.image),
@@ -249,7 +249,7 @@ def _judge_pairs(scores: np.ndarray, judgments: Judgments, resamples: int) -> di
     result: dict[str, Any] = {"pairs": len(scores)}
     if not len(scores):
         return result
-    for name, correlation in (("spearman", stats.spearmanr), ("kendall", stats.kendalltau)):
+    for name, correlation in (("spearman", scipy.stats.spearmanr), ("kendall", scipy.stats.kendalltau)):
         result[name] = _correlation(correlation, scores, judgments.grade, judgments.caption, resamples)
     for direction, query, item in (
         ("image_to_text", judgments.image, judgments.caption),
@@ -338,8 +338,8 @@ def _interval(
         return float("nan"), float("nan")
     generator = np.random.default_rng(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # all values are equal, or NaN among them
-        interval = stats.bootstrap(
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)  # all values are equal, or NaN among them
+        interval = scipy.stats.bootstrap(
             data, statistic, n_resamples=resamples, method="percentile", vectorized=vectorized, rng=generator
         ).confidence_interval
     return float(interval.low), float(interval.high)

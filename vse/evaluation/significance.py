@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from vse.evaluation.ranking import RECALL_AT
 
@@ -121,7 +121,7 @@ def seeds_p(differences: Sequence[float]) -> float | None:
     """Two-sided p of a paired t-test over seeds; None where there are fewer than two, or they are all equal."""
     if len(differences) < 2 or np.ptp(differences) == 0:
         return None
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    return float(scipy.stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def seeds_needed(differences: Sequence[float], level: float = 0.05, power: float = 0.8, most: int = 1000) -> int | None:
@@ -142,8 +142,8 @@ def seeds_needed(differences: Sequence[float], level: float = 0.05, power: float
         return 2 if np.mean(differences) else None
     effect = abs(float(np.mean(differences))) / deviation
     numbers = np.arange(2, most + 1)
-    threshold = stats.t.ppf(1 - level / 2, numbers - 1)
-    reached = stats.nct.sf(threshold, numbers - 1, effect * np.sqrt(numbers)) >= power
+    threshold = scipy.stats.t.ppf(1 - level / 2, numbers - 1)
+    reached = scipy.stats.nct.sf(threshold, numbers - 1, effect * np.sqrt(numbers)) >= power
     return int(numbers[reached.argmax()]) if reached.any() else None
 
 

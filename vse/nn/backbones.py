@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from vse.errors import InputError
@@ -29,13 +28,15 @@ def cnn_backbone(name: str, weights: Path | None = None, pretrained: bool = True
     Raises:
         InputError: unknown name, no last linear layer, or weights that cannot be fetched, read or fitted.
     """
-    if name not in torchvision.models.list_models(torchvision.models):
+    from torchvision import models  # takes a second to import, and most networks read no pictures
+
+    if name not in models.list_models(models):
         raise InputError(
             f"--cnn_type {name}: torchvision has no such classification network; vgg19 and resnet152 are published"
         )
-    network = torchvision.models.get_model(name, weights=None)
+    network = models.get_model(name, weights=None)
     linear = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear or isinstance(network, (torchvision.models.Inception3, torchvision.models.GoogLeNet)):
+    if not linear or isinstance(network, (models.Inception3, models.GoogLeNet)):
         raise InputError(
             f"--cnn_type {name}: does not end in one linear layer; choose vgg19, resnet152 or another of that form"
         )
@@ -70,7 +71,9 @@ class CnnTower(nn.Module):
 
 def pretrained_version(name: str) -> Any:
     """torchvision's entry for the first ImageNet weights of a network, which the original code took."""
-    versions = torchvision.models.get_model_weights(name).__members__
+    from torchvision import models  # as in `cnn_backbone`
+
+    versions = models.get_model_weights(name).__members__
     return versions.get("IMAGENET1K_V1") or versions["DEFAULT"]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vse.data.demo.scenes import HEIGHT, WIDTH
 
@@ -43,11 +43,11 @@ def salient_boxes(pixels: NDArray[np.uint8]) -> Array:
     planes = np.concatenate([salient[None], salient & (level == values[:, None, None])])
     within = np.zeros((3, 3, 3), bool)
     within[1] = True
-    labels, count = ndimage.label(planes, structure=within)
+    labels, count = scipy.ndimage.label(planes, structure=within)
     area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     found = [
         (float(x.start), float(y.start), float(x.stop), float(y.stop))
-        for (_, y, x), cells in zip(ndimage.find_objects(labels), area, strict=True)
+        for (_, y, x), cells in zip(scipy.ndimage.find_objects(labels), area, strict=True)
         if cells >= 6
     ]
     found.sort(key=lambda box: (-(box[2] - box[0]) * (box[3] - box[1]), box))
@@ -100,7 +100,7 @@ def cell_maps(pixels: NDArray[np.uint8]) -> Array:
     strength, angle = np.hypot(dx, dy), np.arctan2(dy, dx) % np.pi * (ORIENTATIONS / np.pi)
     distance = np.abs(angle[..., None] - np.arange(ORIENTATIONS, dtype=np.float32))
     weight = np.maximum(0, 1 - np.minimum(distance, ORIENTATIONS - distance))
-    fine = np.abs(grey - ndimage.uniform_filter(grey, 3))
+    fine = np.abs(grey - scipy.ndimage.uniform_filter(grey, 3))
     edges = shrink(np.concatenate([strength[..., None] * weight, fine[..., None]], axis=2), CELL // 2)
     return np.concatenate([colour.reshape(*small.shape[:2], 27), 4 * edges], axis=2)
 

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vse.data.boxes import grid
 from vse.data.decoding import PictureInput
 from vse.errors import InputError
-from vse.nn.towers import from_lite, from_timm, from_torchvision, from_transformers
+from vse.nn.towers import from_lite, from_timm, from_transformers
 from vse.nn.towers.parts import Parts
 from vse.nn.transfer import send
 from vse.options import Trained
@@ -175,6 +175,8 @@ def picture_input(name: str, size: int | None = None) -> PictureInput:
     """
     library, _, rest = name.partition(":")
     if library == "torchvision":
+        from vse.nn.towers import from_torchvision
+
         return from_torchvision.picture_input(rest, size)
     if library == "timm":
         return from_timm.picture_input(rest, size)
@@ -210,6 +212,8 @@ def build_image_tower(
     reads = picture_input(name, size)
     library, _, rest = name.partition(":")
     if library == "torchvision":
+        from vse.nn.towers import from_torchvision
+
         parts = from_torchvision.build(rest, reads.size, weights, pretrained, option)
     elif library == "timm":
         parts = from_timm.build(rest, reads.size, weights, pretrained, option)
