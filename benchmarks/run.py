@@ -54,6 +54,7 @@ ROWS = (
     Row("VSE-infinity, training step, B = 128", "vseinfty.py --one {}"),
     Row("LUWM, B = 128", "objectives.py --one LUWM {}"),
     Row("HAL without a bank, B = 128", "objectives.py --one HAL {}"),
+    Row("evaluation of a VSE++ checkpoint, 1,000 x 5,000, whole process", "checkpoint.py --one {}"),
     Row("scores and ranks, 5,000 x 25,000, VSE++'s code", "evaluation.py --images 5000 --one {}"),
     Row("scores and ranks, 5,000 x 25,000, VSE-infinity's code", "evaluation.py --images 5000 --whole --one {}"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -88,6 +89,20 @@ def test_direct_pooling_gives_our_vectors(benchmark: ModuleType) -> None:
 @pytest.mark.parametrize("procedure", ["original", "ours"])
 def test_an_evaluation_is_timed(benchmark: ModuleType, procedure: str) -> None:
     assert benchmark.seconds_of(procedure, 120, 12) > 0
+
+
+@pytest.mark.parametrize("benchmark", ["checkpoint"], indirect=True)
+def test_the_original_evaluation_gives_our_ranks(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(benchmark, "REGIONS", 2)
+    monkeypatch.setattr(benchmark, "FEATURES", 8)
+    benchmark.make(tmp_path, 20)
+    result = tmp_path / "test.json"
+    subprocess.run([*benchmark.our_evaluation(tmp_path), "--json", str(result)], check=True)
+    metrics = json.loads(result.read_text())
+    original = benchmark.original_evaluation(tmp_path)
+    assert {name: metrics[name] for name in original} == pytest.approx(original)
 
 
 @pytest.mark.parametrize("benchmark", ["run"], indirect=True)
