@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from vse.errors import InputError
 from vse.losses.memory_bank import MemoryBank
@@ -84,28 +84,35 @@ class HAL(Objective):
             negative_weights, positive_weights = self.global_weights(scores.diagonal(), pairs.bank)
             exponents = exponents * negative_weights
             leak = -torch.inf if self.global_repaired else 0.0
-        others = torch.full_like(scores, -torch.inf).fill_diagonal_(leak)
+        # Each sum begins with 1 and the leak. With their logarithm on the diagonal, the log-sum-exp of a query is the
+        # cross-entropy of its diagonal but for a constant, which has one kernel forward and one backward.
+        beginning = float(np.logaddexp(0.0, leak))
+        others = torch.full_like(scores, -torch.inf).fill_diagonal_(beginning)
         exponents = torch.where(roles.negatives, exponents, others)
-        return (
-            self._costs(scores, exponents, positive_weights, roles).mean(),
-            self._costs(scores.T, exponents.T, positive_weights, roles).mean(),
+        by_rows, by_columns = (
+            (beginning - exponents.log_softmax(dim).diagonal().mean()) / self.local_alpha - pull / 2
+            for dim, pull in zip((1, 0), self._pulls(scores, positive_weights, roles), strict=True)
         )
+        return by_rows, by_columns
 
-    def _costs(self, scores: Tensor, exponents: Tensor, positive_weights: Tensor | None, roles: Roles) -> Tensor:
-        """One direction, rows queries: what each query costs, [B]; half of a pair's attraction is in each direction."""
-
-        def attraction(positives: Tensor, weights: Tensor | None) -> Tensor:
-            if weights is not None:
-                positives = positives * weights
-            log = positives.relu().log1p()
-            return torch.where(positives > 0, log, positives) if self.positive_repaired else log
-
+    def _pulls(self, scores: Tensor, weights: Tensor | None, roles: Roles) -> tuple[Tensor, Tensor]:
+        """Average the attraction of the positives over the queries of each direction, by rows and by columns."""
         if roles.one_positive:
-            pull = attraction(scores.diagonal(), positive_weights)
-        else:
-            weights = None if positive_weights is None else positive_weights[:, None]
-            pull = attraction(scores, weights).masked_fill(~roles.positives, 0.0).sum(1) / roles.positives.sum(1)
-        return softplus(exponents.logsumexp(dim=1)) / self.local_alpha - pull / 2
+            pull = self._attraction(scores.diagonal(), weights).mean()
+            return pull, pull
+        weights = None if weights is None else weights[:, None]
+        by_rows, by_columns = (
+            self._attraction(queries, weights).masked_fill(~roles.positives, 0.0).sum(1) / roles.positives.sum(1)
+            for queries in (scores, scores.T)
+        )
+        return by_rows.mean(), by_columns.mean()
+
+    def _attraction(self, positives: Tensor, weights: Tensor | None) -> Tensor:
+        """Return what each positive takes off the cost of its pair."""
+        if weights is not None:
+            positives = positives * weights
+        log = positives.relu().log1p()
+        return torch.where(positives > 0, log, positives) if self.positive_repaired else log
 
     @torch.no_grad()
     def global_weights(self, positives: Tensor, bank: BankScores) -> tuple[Tensor, Tensor]:
