@@ -168,7 +168,7 @@ class GSMN(PairwiseNetwork[VisualGraphs, TextualGraphs]):
         rows, device = self._rows(images), images.features.device
         with torch.autocast(device.type, enabled=False):
             # Blocks of about as many images as captions prepare as little as possible more than once.
-            step = max(1, min(len(images), round((rows / length) ** 0.5)))
+            step = -(-len(images) // max(1, round(len(images) / (rows / length) ** 0.5)))  # equal but for the last
             parts = [images.rows(slice(start, start + step)) for start in range(0, len(images), step)]
             image_blocks = [(nodes(part.features, self.blocks), part.graph, part.padding) for part in parts]
             order, columns = [], []
