@@ -335,11 +335,12 @@ def test_a_pooled_tower_gives_one_vector_and_the_whole_box(photos: Path, tmp_pat
 
 
 WORKER = """
-import sys, torch, torchvision, vse.tools.features as extract
+import torch, torchvision, vse.tools.features as extract
 from vse.cli import run
+from vse.nn.towers import from_torchvision
 torch.manual_seed(0)
 state = torchvision.models.resnet18().state_dict()
-sys.modules["vse.nn.towers.from_torchvision"].fetch_weights = lambda *_: state
+from_torchvision.fetch_weights = lambda *_: state
 torch.set_num_threads(1)
 run(extract.main, extract.FeaturesOptions)
 """
