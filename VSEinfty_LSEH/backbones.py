@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from vse.errors import InputError
@@ -44,7 +43,9 @@ def build_backbone(source: str, weights: Path | None = None, pretrained: bool = 
         InputError: the weights cannot be read or fetched, or are those of another network.
     """
     name, layout = SOURCES[source]
-    network = body(torchvision.models.get_model(name, weights=None))
+    from torchvision import models  # takes a second to import, and most networks read no pictures
+
+    network = body(models.get_model(name, weights=None))
     if layout == "caffe":
         caffe_layout(network)
     if weights is not None:
@@ -96,9 +97,11 @@ class GridTower(nn.Module):
 
 def caffe_layout(network: nn.Module) -> None:
     """Move strides from a block's second convolution to its first, and pool without padding, in place."""
+    from torchvision.models.resnet import Bottleneck  # as in `build_backbone`
+
     network.maxpool = nn.MaxPool2d(3, stride=2, padding=0, ceil_mode=True)
     for block in network.modules():
-        if isinstance(block, torchvision.models.resnet.Bottleneck):
+        if isinstance(block, Bottleneck):
             block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +85,18 @@ def test_a_loaded_network_draws_no_initial_weights(name: str, tmp_path: Path) ->
     assert torch.equal(torch.get_rng_state(), before)
     for key, tensor in trained.checkpoint.parts[0].items():
         assert torch.equal(network.state_dict()[key], tensor), key
+
+
+def test_a_network_of_features_is_loaded_without_torchvision(tmp_path: Path) -> None:
+    paths = [str(write_checkpoint(tmp_path / f"{name}.pth.tar", name)) for name in networks.FOLDERS]
+    program = (
+        "import sys, vse.evaluation.script\n"
+        "for path in sys.argv[1:]:\n"
+        "    trained = vse.networks.load(path)\n"
+        f"    trained.network({SHAPE}, trained.reader.text_of_state(trained.text))\n"
+        "sys.exit('torchvision' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program, *paths], cwd=ROOT).returncode == 0
 
 
 def test_an_exported_folder_is_read_as_its_checkpoint(tmp_path: Path) -> None:
