@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vse.nn import recurrence
 from vse.nn.encoders import (
     NORM_EPSILON,
     CaptionEmbedding,
@@ -55,6 +56,30 @@ def test_a_captions_states_do_not_depend_on_its_batch(bidirectional: bool) -> No
         alone = gru(CAPTIONS[row : row + 1, :length], LENGTHS[row : row + 1])
         torch.testing.assert_close(states[row, :length], alone[0])
         assert not states[row, length:].any()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_evaluation_gives_the_states_of_training(bidirectional: bool) -> None:
+    gru = CaptionGRU(8, 3, 5, num_layers=2, bidirectional=bidirectional)
+    wanted = gru(CAPTIONS, LENGTHS)
+    with torch.no_grad():
+        torch.testing.assert_close(gru.eval()(CAPTIONS, LENGTHS), wanted)
+
+
+def test_evaluation_reads_each_word_of_a_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, product = [], recurrence.linear
+    monkeypatch.setattr(recurrence, "linear", lambda inputs, *rest: rows.append(len(inputs)) or product(inputs, *rest))
+    with torch.no_grad():
+        CaptionGRU(8, 3, 5).eval()(torch.tensor([[5, 6, 5, 5], [6, 5, 1, 0]]), torch.tensor([4, 3]))
+    assert rows == [3]
+
+
+def test_dropout_without_gradients_differs_between_occurrences_of_a_word() -> None:
+    torch.manual_seed(0)
+    gru, words = CaptionGRU(8, 30, 5, dropout=0.5).train(), torch.ones(2, 1, dtype=torch.long)
+    with torch.no_grad():
+        first, second = gru(words, torch.tensor([1, 1]))
+    assert not torch.equal(first, second)
 
 
 def test_both_directions_are_averaged() -> None:

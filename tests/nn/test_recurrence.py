@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from vse.nn.recurrence import GRU, pad
+from vse.nn.recurrence import GRU, pack, pad
 
 LENGTHS = torch.tensor([3, 9, 1, 4, 4, 7])
 
@@ -33,6 +33,21 @@ def test_outputs_and_gradients_are_those_of_torch(layers: int, packed: bool, bot
     assert any("Recurrence" in str(node) for node in graph(ours(torch.randn(2, 3, 5).double())[0]))
     for mine, wanted in zip(outputs_and_gradients(ours, packed), outputs_and_gradients(theirs, packed), strict=True):
         torch.testing.assert_close(mine, wanted, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("sort", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("both", [False, True])
+def test_words_are_read_as_torch_reads_their_vectors(layers: int, both: bool, sort: bool) -> None:
+    torch.manual_seed(0)
+    theirs, ours = (kind(5, 4, layers, batch_first=True, bidirectional=both).double() for kind in (nn.GRU, GRU))
+    ours.load_state_dict(theirs.state_dict())
+    embed, words = nn.Embedding(7, 5).double(), torch.randint(7, (6, 9))
+    lengths = LENGTHS.sort(descending=True).values if sort else LENGTHS
+    with torch.no_grad():
+        wanted = theirs(pack_padded_sequence(embed(words), lengths, batch_first=True, enforce_sorted=False))[0]
+        mine = ours.read_words(pack(words, lengths), embed)
+    torch.testing.assert_close(pad(mine, 9), pad(wanted, 9), rtol=1e-10, atol=1e-12)
 
 
 def graph(result: Tensor) -> list[object]:

@@ -56,11 +56,19 @@ class CaptionGRU(nn.Module):
 
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
         """Read captions [B, T] of `lengths` [B], in any order -> states [B, T, E], exactly 0 at padding."""
-        words = self.dropout(self.embed(captions))
-        states = pad(self.rnn(pack(words, lengths))[0], captions.shape[1])
+        if self._evaluates_on_cpu(captions):
+            states = self.rnn.read_words(pack(captions, lengths), self.embed)
+        else:
+            states = self.rnn(pack(self.dropout(self.embed(captions)), lengths))[0]
+        states = pad(states, captions.shape[1])
         if self.rnn.bidirectional:
             states = states.unflatten(-1, (2, -1)).mean(dim=-2)
         return states
+
+    def _evaluates_on_cpu(self, captions: Tensor) -> bool:
+        if torch.is_grad_enabled() or torch.onnx.is_in_onnx_export():
+            return False
+        return not self.training and captions.device.type == "cpu"
 
 
 def last_states(states: Tensor, lengths: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A GRU that trains faster on the CPU: its backward pass needs one matrix product where autograd needs one per step."""
+"""A GRU that is faster on the CPU: one product for the weights' gradient of all steps, and one for all equal words."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from vse.nn.transfer import send
 
 
 class GRU(nn.GRU):
-    """`torch.nn.GRU` with the same parameters and results, cheaper to train on a CPU.
+    """`torch.nn.GRU` with the same parameters and results, cheaper on a CPU.
 
     The gradient of the recurrent weight is a sum over the steps. At each step autograd allocates, fills and adds a
     tensor of the weight's size, and for packed sequences one of the size of all gates; with 2,048 units this costs more
     than the products. Here the factors of all steps are kept and multiplied once. On other devices, without gradients,
-    with dropout or with an initial state, this is `torch.nn.GRU` itself.
+    with dropout or with an initial state, `forward` is that of `torch.nn.GRU`; `read_words` is for captions without
+    gradients.
     """
 
     def forward(self, input: Any, hx: Tensor | None = None) -> Any:
@@ -38,6 +39,25 @@ class GRU(nn.GRU):
             rows, sizes = data, input.batch_sizes.tolist()
         else:
             rows, sizes = data.transpose(0, 1).flatten(0, 1), [data.shape[0]] * data.shape[1]
+        rows, hidden = self._read(rows, sizes)
+        if not packed:
+            return rows.unflatten(0, (len(sizes), -1)).transpose(0, 1), hidden
+        unsorted = input.unsorted_indices
+        packed_states = PackedSequence(rows, input.batch_sizes, input.sorted_indices, unsorted)
+        return packed_states, hidden if unsorted is None else hidden.index_select(1, unsorted)
+
+    def read_words(self, words: PackedSequence, embed: nn.Embedding) -> PackedSequence:
+        """Read packed token ids on the CPU, without gradients -> states.
+
+        The input products of a word are computed once, however often it occurs.
+        """
+        distinct, places = words.data.unique(return_inverse=True)
+        with torch.autocast("cpu", enabled=False):
+            return words._replace(data=self._read(embed(distinct), words.batch_sizes.tolist(), places)[0])
+
+    def _read(self, inputs: Tensor, sizes: list[int], places: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Read the inputs of all steps [P, I], or `inputs[places]` -> states [P, D x H], last states [L x D, B, H]."""
+        recurrence = _Recurrence.apply if torch.is_grad_enabled() else _states
         directions = 2 if self.bidirectional else 1
         backwards = _backwards(sizes) if self.bidirectional else None
         last = []
@@ -45,17 +65,15 @@ class GRU(nn.GRU):
             states = []
             for direction in range(directions):
                 weight_ih, weight_hh, bias_ih, bias_hh = self.all_weights[layer * directions + direction]
-                inputs = rows[backwards] if direction else rows
-                state = _Recurrence.apply(linear(inputs, weight_ih, bias_ih), weight_hh, bias_hh, sizes)
+                if places is None:
+                    products = linear(inputs[backwards] if direction else inputs, weight_ih, bias_ih)
+                else:
+                    products = linear(inputs, weight_ih, bias_ih)[places[backwards] if direction else places]
+                state = recurrence(products, weight_hh, bias_hh, sizes)
                 last.append(_last_rows(state, sizes))
                 states.append(state[backwards] if direction else state)
-            rows = torch.cat(states, dim=1) if self.bidirectional else states[0]
-        hidden = torch.stack(last)
-        if not packed:
-            return rows.unflatten(0, (len(sizes), -1)).transpose(0, 1), hidden
-        unsorted = input.unsorted_indices
-        packed_states = PackedSequence(rows, input.batch_sizes, input.sorted_indices, unsorted)
-        return packed_states, hidden if unsorted is None else hidden.index_select(1, unsorted)
+            inputs, places = torch.cat(states, dim=1) if self.bidirectional else states[0], None
+        return inputs, torch.stack(last)
 
 
 def _last_rows(rows: Tensor, sizes: list[int]) -> Tensor:
@@ -114,6 +132,25 @@ def pad(packed: PackedSequence, length: int) -> Tensor:
     return padded.index_put((sequences, steps), packed.data)
 
 
+def _gates(inputs: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
+    """Products of a step, both [B, 3H] -> update gate, new state [B, H]; gates replace their products in `recurrent`."""
+    hidden = recurrent.shape[1] // 3
+    torch.add(inputs[:, : 2 * hidden], recurrent[:, : 2 * hidden], out=recurrent[:, : 2 * hidden])
+    reset, update = recurrent[:, : 2 * hidden].sigmoid_().chunk(2, dim=1)
+    return update, torch.addcmul(inputs[:, 2 * hidden :], reset, recurrent[:, 2 * hidden :]).tanh_()
+
+
+def _states(inputs: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]) -> Tensor:
+    """Compute `_Recurrence` without keeping what its gradient needs."""
+    states = inputs.new_empty(len(inputs), weight.shape[1])
+    state, start = inputs.new_zeros(sizes[0], weight.shape[1]), 0
+    for size in sizes:
+        rows, start = slice(start, start + size), start + size
+        update, new = _gates(inputs[rows], torch.addmm(bias, state[:size], weight.T))
+        state = torch.lerp(new, state[:size], update, out=states[rows])
+    return states
+
+
 class _Recurrence(torch.autograd.Function):
     """Input products of all steps [P, 3H] -> states of all steps [P, H]; P rows, `sizes[t]` of them at step t."""
 
@@ -128,9 +165,7 @@ class _Recurrence(torch.autograd.Function):
             before[rows] = state[:size]
             recurrent = torch.addmm(bias, state[:size], weight.T)
             recurrent_new[rows] = recurrent[:, 2 * hidden :]
-            torch.add(inputs[rows, : 2 * hidden], recurrent[:, : 2 * hidden], out=recurrent[:, : 2 * hidden])
-            reset, update = recurrent[:, : 2 * hidden].sigmoid_().chunk(2, dim=1)
-            new = torch.addcmul(inputs[rows, 2 * hidden :], reset, recurrent[:, 2 * hidden :]).tanh_()
+            update, new = _gates(inputs[rows], recurrent)
             gates[rows, : 2 * hidden], gates[rows, 2 * hidden :] = recurrent[:, : 2 * hidden], new
             state = torch.lerp(new, state[:size], update)
             states[rows] = state
