@@ -1,108 +1,26 @@
-"""VSE-infinity computes what the published network computes (tests/golden/vseinfty: numbers that it produced)."""
+"""VSE-infinity computes what the published network computes on regions (tests/golden/vseinfty)."""
 
 from __future__ import annotations
 
-import random
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import Bottleneck
 from transformers import BertConfig, BertModel
 
-from tests.parity.golden import GOLDEN, GoldenFile, relative
+from tests.parity.golden import GOLDEN, relative
+from tests.parity.vseinfty import CLOSE, Golden, hinge
 from vse.checkpoints import load_weights
 from vse.data.batches import CaptionBatch, ImageBatch
-from vse.losses import Objective, ObjectiveOptions, Warmup, build_objective, resolve
+from vse.losses import ObjectiveOptions, Warmup, build_objective, resolve
 from vse.losses.objective import Pairs
 from vse.nn.network import Embeddings
 from vse.published import checkpoints as published
-from vse.text.augmented import AugmentedCaptions
-from vse.text.word_pieces import WordPieces
-from VSEinfty_LSEH import loss, model
-from VSEinfty_LSEH.backbones import GridTower, body, caffe_layout
-from VSEinfty_LSEH.model import BertEncoder, GridEncoder, RegionEncoder, VSEinfty, WordEncoder, keep
+from VSEinfty_LSEH import loss
+from VSEinfty_LSEH.model import BertEncoder, RegionEncoder, VSEinfty
 from VSEinfty_LSEH.pooling import GeneralisedPooling, rank_encoding
-from VSEinfty_LSEH.schedule import fixed_blocks, make_optimizer
-
-CLOSE = 1e-6  # the golden numbers are stored in float32
-
-
-class Golden(GoldenFile):
-    """Options, the network they describe in float64, batches of the file's inputs."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__("vseinfty", name)
-        self.options = SimpleNamespace(**self.settings.get("opt", {}), bert_lr_factor=None)
-
-    def parameters(self, prefix: str) -> dict[str, Tensor]:
-        """Expected values by our names."""
-        sides = {"img/": "image_encoder.", "txt/": "caption_encoder."}
-        return {sides[key[:4]] + key[4:]: tensor for key, tensor in self.under(prefix).items() if key[:4] in sides}
-
-    def network(self) -> VSEinfty:
-        o = self.options
-        images: RegionEncoder | GridEncoder
-        tower: GridTower | None = None
-        if o.precomp_enc_type == "backbone":
-            images = GridEncoder(o.img_dim, o.embed_size, not o.no_imgnorm)
-            tower = GridTower(self._backbone())
-        else:
-            images = RegionEncoder(o.img_dim, o.embed_size, not o.no_imgnorm)
-        captions: BertEncoder | WordEncoder
-        if "bert_config" in self.settings:
-            bert = {**self.settings["bert_config"], "hidden_act": "gelu"}
-            captions = BertEncoder(
-                BertModel(BertConfig(**bert, attn_implementation="sdpa")),
-                bert["hidden_size"],
-                o.embed_size,
-                not o.no_txtnorm,
-            )
-        else:
-            case = self.settings["case"]
-            captions = WordEncoder(case["vocab"], case["word_dim"], o.embed_size, case["layers"], not o.no_txtnorm)
-        network = VSEinfty(images, captions)
-        network.image_tower = tower
-        state = network.import_published([self.under("img/"), self.under("txt/")], {})
-        unknown = network.load_state_dict(state, strict=False)
-        missing = [
-            name
-            for name in unknown.missing_keys
-            if not name.endswith("num_batches_tracked") and (self.under("txt/") or not name.startswith("caption_"))
-        ]
-        assert not missing
-        assert not unknown.unexpected_keys
-        return network.double()
-
-    def _backbone(self) -> nn.Module:
-        """A Caffe-style ResNet of a sixteenth of the width, one block a stage."""
-        width = self.settings["width"]
-        network = nn.Module()
-        network.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        network.bn1, network.relu, network.maxpool = nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
-        before = width
-        for stage, blocks in enumerate(self.settings["blocks"]):
-            planes, stride = width * 2**stage, 1 if stage == 0 else 2
-            down = nn.Sequential(nn.Conv2d(before, 4 * planes, 1, stride, bias=False), nn.BatchNorm2d(4 * planes))
-            rest = [Bottleneck(4 * planes, planes) for _ in range(blocks - 1)]
-            network.add_module(f"layer{stage + 1}", nn.Sequential(Bottleneck(before, planes, stride, down), *rest))
-            before = 4 * planes
-        layers = body(network)
-        caffe_layout(layers)
-        return layers
-
-    def scores(self, network: VSEinfty, prefix: str = "in/") -> Tensor:
-        """Scores of a batch whose regions are already dropped."""
-        batch = self.under(prefix)
-        images = network.image_encoder(batch["images"].double(), batch["image_lengths"].long())
-        captions = network.caption_encoder(batch["captions"], batch["lengths"])
-        return network.similarity(Embeddings(images), Embeddings(captions))
-
-
-def hinge(name: str, margin: float) -> Objective:
-    return build_objective(resolve(ObjectiveOptions(loss=name, margin=margin)))
+from VSEinfty_LSEH.schedule import make_optimizer
 
 
 def pairs_of(scores: Tensor) -> Pairs:
@@ -256,77 +174,6 @@ def test_bigru_embeddings_gradients_and_step() -> None:
         assert relative(state[name], tensor) < CLOSE, name
 
 
-def test_grid_features_and_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
-    golden = Golden("grid")
-    network = golden.network()
-    pictures = golden["in/images"].double()
-    batch = ImageBatch(images=pictures, image_ids=torch.arange(len(pictures)))
-    tower = network.eval().image_tower
-    assert isinstance(tower, GridTower)
-    assert relative(tower(pictures), golden["out_eval/base_features"]) < CLOSE
-    assert relative(network.encode_images(batch).vectors, golden["out_eval/img_emb"]) < CLOSE
-
-    draws = [golden["in/rand_list_2"].double()[:, None], golden["in/rand_list_1"].double()]
-    monkeypatch.setattr(model.torch, "rand", lambda *_shape, **_where: draws.pop(0))
-    seen = []
-    network.image_encoder.gpool.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
-    running = tower.backbone.bn1.running_mean.clone()
-    assert relative(network.train().encode_images(batch).vectors, golden["out_train/img_emb"]) < CLOSE
-    assert seen[0].tolist() == golden["out_train/feat_lengths"].long().tolist()
-    assert torch.equal(tower.backbone.bn1.running_mean, running)
-
-
-def test_a_stage_of_unfreezing_trains_the_published_parameters() -> None:
-    golden = Golden("grid")
-    network = golden.network()
-    tower = network.image_tower
-    assert isinstance(tower, GridTower)
-    for stage, names in golden.settings["trainable"].items():
-        tower.fix(4 if stage == "frozen" else int(stage[-1]))
-        published = {name.replace("backbone.resnet.", "backbone.") for name in names}
-        sides = (("", tower), ("image_encoder.", network.image_encoder))
-        named = {prefix + name: value for prefix, side in sides for name, value in side.named_parameters()}
-        ours = {name for name, parameter in named.items() if parameter.requires_grad}
-        assert ours == {name for name in published if not name.startswith("backbone.fc.")}, stage
-
-
-def test_stages_follow_the_published_epochs() -> None:
-    defaults = SimpleNamespace(embedding_warmup_epochs=2, backbone_warmup_epochs=5)
-    assert [fixed_blocks(epoch, defaults) for epoch in range(19)] == [4] * 2 + [3] * 5 + [2] * 5 + [1] * 5 + [0] * 2
-    script = SimpleNamespace(embedding_warmup_epochs=1, backbone_warmup_epochs=0)
-    assert [fixed_blocks(epoch, script) for epoch in range(3)] == [4, 0, 0]
-
-
-@pytest.mark.parametrize("kind", ["adam", "sgd"])
-def test_grid_parameter_groups_are_the_published_ones(kind: str) -> None:
-    golden = Golden("grid")
-    network = golden.network()
-    optimizer = make_optimizer(
-        network, hinge("sum_hinge", 0.2), SimpleNamespace(**{**vars(golden.options), "optim": kind})
-    )
-    ours = {
-        id(parameter): {name: group[name] for name in ("lr", "weight_decay", "momentum", "nesterov") if name in group}
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    }
-    parameters = dict(network.named_parameters())
-    prefixes = {"txt/": "caption_encoder.", "img/": "image_encoder."}
-    groups = zip(golden.settings["groups"][kind], golden.settings["group_options"][kind], strict=True)
-    for first, wanted in groups:
-        name = prefixes[first[:4]] + first[4:]
-        for original, layers in (
-            ("backbone.base.", "conv1 bn1 - - layer1 layer2 layer3"),
-            ("backbone.top.", "layer4"),
-        ):
-            if original in name:
-                number = name.split(original)[1].split(".")[0]
-                name = name.replace(f"{original}{number}", f"backbone.{layers.split()[int(number)]}")
-        name = name.replace("backbone.resnet.", "backbone.").replace("image_encoder.backbone.", "image_tower.backbone.")
-        name = name.replace("image_encoder.image_encoder.", "image_encoder.")
-        assert ours[id(parameters[name])] == pytest.approx(wanted), name
-    assert len(ours) == len(parameters)
-
-
 def test_a_published_checkpoint_gives_the_published_similarities() -> None:
     golden = Golden("checkpoint")
     checkpoint = published.load(GOLDEN / "vseinfty" / "published.pth")
@@ -354,64 +201,3 @@ def test_a_published_checkpoint_gives_the_published_similarities() -> None:
             CaptionBatch(captions=golden["captions"], lengths=golden["lengths"], image_ids=rows, caption_ids=rows)
         )
     assert (network.similarity(images, captions) - golden["sims"]).abs().max() < 2e-6
-
-
-def pieces_of(vocabulary: list[str]) -> WordPieces:
-    """Word pieces as a BERT's uncased tokenizer makes them."""
-    import tokenizers
-
-    tokenizer = tokenizers.Tokenizer(
-        tokenizers.models.WordPiece({piece: number for number, piece in enumerate(vocabulary)}, unk_token="[UNK]")
-    )
-    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    return WordPieces(tokenizer.to_str(), {"max_position_embeddings": 512})
-
-
-class Recorded:
-    """Answers like a generator, with numbers that Python's generator gave in the published order."""
-
-    def __init__(self, words: list[list[list[str]]], vocabulary: int) -> None:
-        self.draws: list[float] = []
-        self.choices: list[int] = []
-        for caption in words:
-            self.draws.append(1.0)  # [CLS], for which the original code draws nothing
-            for pieces in caption:
-                draw = random.random()
-                self.draws.append(draw)
-                if 0.1 <= draw < 0.12:
-                    self.choices += [random.choice(range(vocabulary)) for _ in pieces]
-            self.draws.append(1.0)  # [SEP]
-
-    def random(self, size: int) -> np.ndarray:
-        assert size == len(self.draws)
-        return np.array(self.draws)
-
-    def integers(self, high: int, size: int) -> np.ndarray:
-        assert size == len(self.choices)
-        return np.array(self.choices, dtype=np.int64)
-
-
-def test_word_pieces_and_their_augmentation() -> None:
-    config = Golden("text").settings
-    pieces = pieces_of(config["vocab"])
-    tokens, begins = pieces.encode(config["captions"])
-    assert [tokens[caption].tolist() for caption in range(len(tokens))] == config["eval_ids"]
-    captions = AugmentedCaptions(tokens, begins, pieces.mask, len(pieces), keep_ends=True)
-    everything = np.arange(len(tokens))
-    for seed, wanted in config["train_ids_by_python_seed"].items():
-        random.seed(int(seed))
-        ids, lengths = captions.batch(everything, Recorded(config["wordpieces"], len(pieces)))
-        assert [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)] == wanted, seed
-        assert not ids[torch.arange(ids.shape[1]) >= lengths[:, None]].any()
-
-
-def test_region_dropping_of_a_published_batch() -> None:
-    golden = Golden("text")
-    ds = golden.settings["ds"]
-    images = golden["ds/in/ims"][torch.tensor(ds["indices"]) // ds["im_div"]]
-    np.random.seed(ds["numpy_seed"])  # noqa: NPY002
-    draws = torch.from_numpy(np.stack([np.random.rand(images.shape[1]) for _ in images]))  # noqa: NPY002
-    regions, lengths = keep(images, draws > 0.2)
-    assert torch.equal(regions, golden["ds/train_batch/images"])
-    assert torch.equal(lengths, golden["ds/train_batch/image_lengths"].long())
