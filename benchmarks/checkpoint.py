@@ -24,7 +24,7 @@ from measuring import PROCEDURES
 
 from vse import REPOSITORY
 
-IMAGES, CAPTIONS, REGIONS, FEATURES, WORDS = 1000, 5, 36, 2048, 100
+IMAGES, CAPTIONS, REGIONS, FEATURES, WORDS = 1000, 5, 36, 2048, 1000
 BATCH = 128
 DATA, CHECKPOINT = "data", Path("run", "model_best.pth.tar")
 
@@ -32,13 +32,19 @@ DATA, CHECKPOINT = "data", Path("run", "model_best.pth.tar")
 def make(folder: Path, images: int) -> None:
     """Make a data set with a test split of `images` images, and a network trained on it for a step."""
     import numpy as np
+    import torch
+    from measuring import random_words
 
-    draw, data = np.random.default_rng(0), folder / DATA
+    draw, random, data = np.random.default_rng(0), torch.Generator().manual_seed(0), folder / DATA
     data.mkdir()
     for split, count in (("train", BATCH // CAPTIONS + 1), ("dev", 2), ("test", images)):
         np.save(data / f"{split}_ims.npy", draw.standard_normal((count, REGIONS, FEATURES), np.float32))
         lengths = 2 + draw.poisson(10, count * CAPTIONS)
-        lines = (" ".join(f"word{word}" for word in draw.integers(WORDS, size=length)) for length in lengths)
+        drawn = random_words(int(lengths.sum()), vocabulary=WORDS + 4, generator=random).numpy()
+        words = np.split(drawn, lengths.cumsum()[:-1])
+        if split == "train":  # a word that occurs four times there is in the vocabulary
+            words = np.array_split(4 + np.tile(draw.permutation(WORDS), 4), count * CAPTIONS)
+        lines = (" ".join(f"word{word}" for word in caption) for caption in words)
         (data / f"{split}_caps.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     train = ["--loss", "lmh", "--num_epochs", "1", "--device", "cpu", "--logger_name", str(folder / CHECKPOINT.parent)]
     subprocess.run(command_of("train", folder, *train), check=True, stdout=subprocess.DEVNULL)

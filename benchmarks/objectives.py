@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from measuring import PROCEDURES, adam_of, with_grus_of
+from measuring import PROCEDURES, adam_of, random_words, with_grus_of
 from nltk.tokenize import NLTKWordTokenizer
 from tabulate import tabulate
 from torch import Tensor
@@ -313,7 +313,7 @@ def vsepp_step(procedure: str, pairs: Pairs, *image_shape: int) -> Callable[[], 
     network = VSEpp(image_shape, VOCABULARY)
     optimizer = adam_of(procedure, network.parameter_groups(1e-4))
     lengths = torch.randint(9, 17, (BATCH,)).sort(descending=True).values
-    tokens = torch.randint(4, VOCABULARY, (BATCH, int(lengths[0])))
+    tokens = random_words(BATCH, int(lengths[0]), vocabulary=VOCABULARY)
     batch = PairBatch(
         images=torch.rand(BATCH, *image_shape),
         captions=tokens,

@@ -21,7 +21,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from measuring import PROCEDURES, adam_of, with_grus_of
+from measuring import PROCEDURES, adam_of, random_words, with_grus_of
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -145,7 +145,7 @@ def training_step(procedure: str) -> tuple[Callable[[], None], int]:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.empty(PAIRS).log_normal_(2.58, 0.38, generator=generator).round().long().clamp(4, 60)
     lengths = lengths.sort(descending=True).values
-    captions = torch.randint(4, 8482, (PAIRS, int(lengths[0])), generator=generator)
+    captions = random_words(PAIRS, int(lengths[0]), vocabulary=8482, generator=generator)
     images = torch.rand(PAIRS, REGIONS, 2048, generator=generator)
     rows = torch.arange(PAIRS)
     batch = PairBatch(

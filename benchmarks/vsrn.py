@@ -30,7 +30,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from measuring import PROCEDURES, adam_of, with_grus_of
+from measuring import PROCEDURES, adam_of, random_words, with_grus_of
 from torch import Tensor
 
 from vse.data.batches import EpochSampler, PairBatch
@@ -64,7 +64,7 @@ def make_batch(pairs: int) -> PairBatch:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.empty(pairs).log_normal_(2.58, 0.38, generator=generator).round().long().clamp(4, 60)
     lengths = lengths.sort(descending=True).values
-    captions = torch.randint(4, VOCABULARY, (pairs, int(lengths[0])), generator=generator)
+    captions = random_words(pairs, int(lengths[0]), vocabulary=VOCABULARY, generator=generator)
     captions *= torch.arange(captions.shape[1]) < lengths[:, None]
     images = torch.rand(pairs, REGIONS, FEATURES, generator=generator)
     rows = torch.arange(pairs)

@@ -56,7 +56,7 @@ class CaptionGRU(nn.Module):
 
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
         """Read captions [B, T] of `lengths` [B], in any order -> states [B, T, E], exactly 0 at padding."""
-        if self._evaluates_on_cpu(captions):
+        if self._reads_words_once(captions):
             states = self.rnn.read_words(pack(captions, lengths), self.embed)
         else:
             states = self.rnn(pack(self.dropout(self.embed(captions)), lengths))[0]
@@ -65,10 +65,9 @@ class CaptionGRU(nn.Module):
             states = states.unflatten(-1, (2, -1)).mean(dim=-2)
         return states
 
-    def _evaluates_on_cpu(self, captions: Tensor) -> bool:
-        if torch.is_grad_enabled() or torch.onnx.is_in_onnx_export():
-            return False
-        return not self.training and captions.device.type == "cpu"
+    def _reads_words_once(self, captions: Tensor) -> bool:
+        drops = self.training and self.dropout.p > 0
+        return captions.device.type == "cpu" and not drops and not torch.onnx.is_in_onnx_export()
 
 
 def last_states(states: Tensor, lengths: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import embedding, linear
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from vse.nn.transfer import send
@@ -18,8 +18,7 @@ class GRU(nn.GRU):
     The gradient of the recurrent weight is a sum over the steps. At each step autograd allocates, fills and adds a
     tensor of the weight's size, and for packed sequences one of the size of all gates; with 2,048 units this costs more
     than the products. Here the factors of all steps are kept and multiplied once. On other devices, without gradients,
-    with dropout or with an initial state, `forward` is that of `torch.nn.GRU`; `read_words` is for captions without
-    gradients.
+    with dropout or with an initial state, `forward` is that of `torch.nn.GRU`.
     """
 
     def forward(self, input: Any, hx: Tensor | None = None) -> Any:
@@ -47,10 +46,7 @@ class GRU(nn.GRU):
         return packed_states, hidden if unsorted is None else hidden.index_select(1, unsorted)
 
     def read_words(self, words: PackedSequence, embed: nn.Embedding) -> PackedSequence:
-        """Read packed token ids on the CPU, without gradients -> states.
-
-        The input products of a word are computed once, however often it occurs.
-        """
+        """Read packed token ids on the CPU -> states; the input products of a word are computed once a batch."""
         distinct, places = words.data.unique(return_inverse=True)
         with torch.autocast("cpu", enabled=False):
             return words._replace(data=self._read(embed(distinct), words.batch_sizes.tolist(), places)[0])
@@ -68,7 +64,7 @@ class GRU(nn.GRU):
                 if places is None:
                     products = linear(inputs[backwards] if direction else inputs, weight_ih, bias_ih)
                 else:
-                    products = linear(inputs, weight_ih, bias_ih)[places[backwards] if direction else places]
+                    products = embedding(places[backwards] if direction else places, linear(inputs, weight_ih, bias_ih))
                 state = recurrence(products, weight_hh, bias_hh, sizes)
                 last.append(_last_rows(state, sizes))
                 states.append(state[backwards] if direction else state)
@@ -133,7 +129,7 @@ def pad(packed: PackedSequence, length: int) -> Tensor:
 
 
 def _gates(inputs: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
-    """Products of a step, both [B, 3H] -> update gate, new state [B, H]; gates replace their products in `recurrent`."""
+    """Products of a step, both [B, 3H] -> update gate, new state [B, H]; the gates replace `recurrent`."""
     hidden = recurrent.shape[1] // 3
     torch.add(inputs[:, : 2 * hidden], recurrent[:, : 2 * hidden], out=recurrent[:, : 2 * hidden])
     reset, update = recurrent[:, : 2 * hidden].sigmoid_().chunk(2, dim=1)
