@@ -5,8 +5,9 @@
     python benchmarks/cold_start.py runs/cold_start --level 100
 
 A run validates every `--val_step` steps and after every epoch, so that a step is exact to the distance between
-validations. `not within N` says that the run ended at step N below the level. The last column is the mean over seeds of
-the best rsum on dev.
+validations. Seeds give a median (of an even number of seeds the upper one), and the lowest and the highest step where
+they differ; `> N` says that a run ended at step N below the level. The last column is the mean over seeds of the best
+rsum on dev.
 """
 
 from __future__ import annotations
@@ -29,10 +30,14 @@ def validations(metrics: Path) -> dict[int, float]:
     return {row["step"]: row["rsum"] for row in read_json_lines(metrics) if row["kind"] == "dev"}
 
 
-def first_step(rsum: dict[int, float], level: float) -> str:
-    """Return the first step after which rsum is at least `level`, or `not within N` if none of N steps is."""
-    passed = next((step for step, value in rsum.items() if value >= level), None)
-    return f"not within {max(rsum):,}" if passed is None else f"{passed:,}"
+def first_steps(runs: list[dict[int, float]], level: float) -> str:
+    """Return the first step with rsum of at least `level`: median, lowest and highest run; `> N` for none of N."""
+    last = max(max(rsum) for rsum in runs)
+    steps = sorted(next((step for step, value in rsum.items() if value >= level), last + 1) for rsum in runs)
+    low, middle, high = (
+        f"> {last:,}" if step > last else f"{step:,}" for step in (steps[0], steps[len(steps) // 2], steps[-1])
+    )
+    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def main() -> None:
@@ -50,12 +55,12 @@ def main() -> None:
     rows = [
         [
             name,
-            ", ".join(first_step(rsum, given.level) for rsum in seeds),
+            first_steps(seeds, given.level),
             f"{mean(max(r.values()) for r in seeds):.1f}",
         ]
         for name, seeds in runs.items()
     ]
-    heads = ["objective", f"first step with rsum {given.level:g}, by seed", "best rsum"]
+    heads = ["objective", f"first step with rsum {given.level:g}", "best rsum"]
     print(tabulate(rows, headers=heads, tablefmt="github", disable_numparse=True))
 
 

@@ -142,6 +142,14 @@ def test_a_wrong_folder_is_one_sentence(script: Script, command: str) -> None:
     assert "nowhere" in done.errors
 
 
+@pytest.mark.parametrize("benchmark", ["cold_start"], indirect=True)
+def test_first_steps_are_a_median_and_a_range(benchmark: ModuleType) -> None:
+    early, late, never = {50: 9.0, 100: 60.0}, {50: 1.0, 100: 2.0, 150: 70.0}, {50: 1.0, 1150: 49.9}
+    assert benchmark.first_steps([late, never, early], 50) == "150 (100 to > 1,150)"
+    assert benchmark.first_steps([never, never], 50) == "> 1,150"
+    assert benchmark.first_steps([early, early], 50) == "100"
+
+
 PLAN = """seeds = [0]
 networks = {"VSE++" = "VSEpp_LSEH/train.py"}
 objectives = {"LMH" = "--loss lmh"}
