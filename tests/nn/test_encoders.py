@@ -59,19 +59,24 @@ def test_a_captions_states_do_not_depend_on_its_batch(bidirectional: bool) -> No
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_evaluation_gives_the_states_of_training(bidirectional: bool) -> None:
+def test_words_read_once_give_the_states_of_their_vectors(bidirectional: bool) -> None:
     gru = CaptionGRU(8, 3, 5, num_layers=2, bidirectional=bidirectional)
-    wanted = gru(CAPTIONS, LENGTHS)
-    with torch.no_grad():
-        torch.testing.assert_close(gru.eval()(CAPTIONS, LENGTHS), wanted)
+    states = recurrence.pad(gru.rnn(recurrence.pack(gru.embed(CAPTIONS), LENGTHS))[0], 4)
+    wanted = states.unflatten(-1, (2, -1)).mean(-2) if bidirectional else states
+    torch.testing.assert_close(gru(CAPTIONS, LENGTHS), wanted)
 
 
-def test_evaluation_reads_each_word_of_a_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize(("dropout", "training", "products"), [(0, True, 3), (0.4, False, 3), (0.4, True, 7)])
+def test_a_word_is_multiplied_once_a_batch_unless_it_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, grad: bool, dropout: float, training: bool, products: int
+) -> None:
     rows, product = [], recurrence.linear
     monkeypatch.setattr(recurrence, "linear", lambda inputs, *rest: rows.append(len(inputs)) or product(inputs, *rest))
-    with torch.no_grad():
-        CaptionGRU(8, 3, 5).eval()(torch.tensor([[5, 6, 5, 5], [6, 5, 1, 0]]), torch.tensor([4, 3]))
-    assert rows == [3]
+    gru = CaptionGRU(8, 3, 5, dropout=dropout).train(training)
+    with torch.set_grad_enabled(grad):
+        gru(torch.tensor([[5, 6, 5, 5], [6, 5, 1, 0]]), torch.tensor([4, 3]))
+    assert rows == ([products] if grad or products == 3 else [])  # torch's own GRU where neither holds
 
 
 def test_dropout_without_gradients_differs_between_occurrences_of_a_word() -> None:

@@ -44,10 +44,17 @@ def test_words_are_read_as_torch_reads_their_vectors(layers: int, both: bool, so
     ours.load_state_dict(theirs.state_dict())
     embed, words = nn.Embedding(7, 5).double(), torch.randint(7, (6, 9))
     lengths = LENGTHS.sort(descending=True).values if sort else LENGTHS
+    found = []
+    for rnn, states in (
+        (ours, ours.read_words(pack(words, lengths), embed)),
+        (theirs, theirs(pack_padded_sequence(embed(words), lengths, batch_first=True, enforce_sorted=False))[0]),
+    ):
+        padded = pad_packed_sequence(states, batch_first=True)[0]
+        found.append([padded, *torch.autograd.grad(padded.square().sum(), [embed.weight, *rnn.parameters()])])
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-12)
     with torch.no_grad():
-        wanted = theirs(pack_padded_sequence(embed(words), lengths, batch_first=True, enforce_sorted=False))[0]
-        mine = ours.read_words(pack(words, lengths), embed)
-    torch.testing.assert_close(pad(mine, 9), pad(wanted, 9), rtol=1e-10, atol=1e-12)
+        states = pad_packed_sequence(ours.read_words(pack(words, lengths), embed), batch_first=True)[0]
+    torch.testing.assert_close(states, found[0][0], rtol=1e-10, atol=1e-12)
 
 
 def graph(result: Tensor) -> list[object]:
