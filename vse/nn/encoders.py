@@ -57,10 +57,10 @@ class CaptionGRU(nn.Module):
     def forward(self, captions: Tensor, lengths: Tensor) -> Tensor:
         """Read captions [B, T] of `lengths` [B], in any order -> states [B, T, E], exactly 0 at padding."""
         if self._reads_words_once(captions):
-            states = self.rnn.read_words(pack(captions, lengths), self.embed)
+            packed = self.rnn.read_words(pack(captions, lengths), self.embed)
         else:
-            states = self.rnn(pack(self.dropout(self.embed(captions)), lengths))[0]
-        states = pad(states, captions.shape[1])
+            packed = self.rnn(pack(self.dropout(self.embed(captions)), lengths))[0]
+        states = pad(packed, captions.shape[1])
         if self.rnn.bidirectional:
             states = states.unflatten(-1, (2, -1)).mean(dim=-2)
         return states
