@@ -32,11 +32,11 @@ def validations(metrics: Path) -> dict[int, float]:
 
 def first_steps(runs: list[dict[int, float]], level: float) -> str:
     """Return the first step with rsum of at least `level`: median, lowest and highest run; `> N` for none of N."""
-    last = max(max(rsum) for rsum in runs)
-    steps = sorted(next((step for step, value in rsum.items() if value >= level), last + 1) for rsum in runs)
-    low, middle, high = (
-        f"> {last:,}" if step > last else f"{step:,}" for step in (steps[0], steps[len(steps) // 2], steps[-1])
-    )
+    firsts = [next((step for step, value in rsum.items() if value >= level), None) for rsum in runs]
+    known = sorted(step for step in firsts if step is not None)
+    never = sorted(max(rsum) for rsum, step in zip(runs, firsts, strict=True) if step is None)
+    steps = [f"{step:,}" for step in known] + [f"> {step:,}" for step in never]
+    low, middle, high = steps[0], steps[len(steps) // 2], steps[-1]
     return middle if low == high else f"{middle} ({low} to {high})"
 
 

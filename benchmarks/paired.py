@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -18,7 +19,9 @@ from typing import NamedTuple
 from scipy import stats
 from tabulate import tabulate
 
+from vse.errors import InputError
 from vse.evaluation.significance import holm, seeds_p
+from vse.exits import run_to_end
 
 
 class Change(NamedTuple):
@@ -32,35 +35,66 @@ class Change(NamedTuple):
     def interval(self) -> tuple[float, float]:
         """95 % interval of the mean change over seeds."""
         error = stats.sem(self.changes)
+        if error == 0:
+            return self.changes[0], self.changes[0]
         low, high = stats.t.interval(0.95, len(self.changes) - 1, loc=mean(self.changes), scale=error)
         return float(low), float(high)
 
 
 def read(file: Path, metric: str, data: str | None) -> dict[str, dict[str, float]]:
-    """Read the values of a metric on a data set by row and seed."""
+    """Read the values of a metric on a data set by row and seed.
+
+    Raises:
+        InputError: the file has other columns, no row of the data set or several data sets, or a value is no number.
+    """
     with file.open(newline="", encoding="utf-8") as content:
-        lines = list(csv.DictReader(content))
-    known = sorted({line["data"] for line in lines})
-    if data is None and len(known) == 1:
-        data = known[0]
+        reader = csv.DictReader(content)
+        lines, columns = list(reader), list(reader.fieldnames or ())
+    if not lines or not {"data", "run", "seed"} <= set(columns):
+        raise InputError(f"{file}: no rows of runs; expected seeds.csv of an experiment's report")
+    if metric not in columns:
+        raise InputError(f"--metric {metric}: expected a column of {file}: {', '.join(columns)}")
+    known = list(dict.fromkeys(line["data"] for line in lines))
+    if data is None and len(known) > 1:
+        raise InputError(f"{file}: runs on {', '.join(known)}; choose one of these data sets with --data")
+    data = known[0] if data is None else data
     if data not in known:
-        raise SystemExit(f"error: {file} has the data sets {', '.join(known)}; choose one with --data")
+        raise InputError(f"--data {data}: expected a data set of {file}: {', '.join(known)}")
     table: dict[str, dict[str, float]] = {}
     for line in lines:
         if line["data"] == data:
-            table.setdefault(line["run"], {})[line["seed"]] = float(line[metric])
+            value = _number(line[metric], f"{file}: {metric} of {line['run']}, seed {line['seed']},")
+            table.setdefault(line["run"], {})[line["seed"]] = value
     return table
 
 
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{where} is {text!r}; expected a number: evaluate all runs on the same data, or leave it out")
+    return value
+
+
 def compare(table: dict[str, dict[str, float]], against: str) -> list[Change]:
-    """Subtract the values of a row from those of all others, seed by seed; all must have the same seeds."""
+    """Subtract the values of a row from those of all others, seed by seed.
+
+    Raises:
+        InputError: there is no such row, it has one seed, or the rows have different seeds.
+    """
+    if against not in table:
+        raise InputError(f"--against {against}: expected a row: {', '.join(table)}")
     base = table[against]
+    if len(base) < 2:
+        raise InputError(f"--against {against}: has one seed; expected at least two, for an interval")
     changes = []
     for name, row in table.items():
         if name == against:
             continue
-        if set(row) != set(base) or len(row) < 2:
-            raise SystemExit(f"error: {name} has seeds {', '.join(row)}, {against} has {', '.join(base)}")
+        if set(row) != set(base):
+            raise InputError(f"{name} has the seeds {', '.join(row)}, {against} has {', '.join(base)}; finish the runs")
         changes.append(Change(name, list(row.values()), [row[seed] - base[seed] for seed in row]))
     return changes
 
@@ -91,6 +125,10 @@ def main() -> None:
     parser.add_argument("--metric", default="rsum", help="column of the file")
     parser.add_argument("--plot", type=Path, help="file of a plot, .svg or .png")
     given = parser.parse_args()
+    if given.plot is not None and given.plot.suffix not in (".svg", ".png"):
+        raise InputError(f"--plot {given.plot}: expected the name of an .svg or .png file")
+    if given.plot is not None and not given.plot.parent.is_dir():
+        raise InputError(f"--plot {given.plot}: {given.plot.parent} is no folder; make it")
     table = read(given.file, given.metric, given.data)
     changes = compare(table, given.against)
     corrected = holm([seeds_p(change.changes) for change in changes])
@@ -114,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_end(main)

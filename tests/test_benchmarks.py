@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from types import ModuleType
@@ -142,12 +143,50 @@ def test_a_wrong_folder_is_one_sentence(script: Script, command: str) -> None:
     assert "nowhere" in done.errors
 
 
+SEEDS = """run,data,seed,rsum,odd
+LMH,a,0,200.0,1.0
+LMH,a,1,202.0,
+LSEH,a,0,201.0,nan
+LSEH,a,1,203.0,1.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--against lmh", "--against lmh: expected a row: LMH, LSEH"),
+        ("--against LMH --metric none", "--metric none: expected a column of"),
+        ("--against LMH --data b", "--data b: expected a data set of"),
+        ("--against LMH --metric odd", "odd of LMH, seed 1, is ''; expected a number"),
+        ("--against LMH --plot plot.gif", "--plot plot.gif: expected the name of an .svg or .png file"),
+        ("--against LMH --plot none/plot.svg", "none is no folder"),
+    ],
+)
+@pytest.mark.parametrize("benchmark", ["paired"], indirect=True)
+def test_wrong_rows_and_columns_are_one_sentence(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, words: str
+) -> None:
+    (tmp_path / "seeds.csv").write_text(SEEDS)
+    monkeypatch.setattr("sys.argv", ["paired.py", str(tmp_path / "seeds.csv"), *flags.split()])
+    with pytest.raises(InputError, match=re.escape(words)):
+        benchmark.main()
+
+
+@pytest.mark.parametrize("benchmark", ["paired"], indirect=True)
+def test_equal_differences_have_an_interval_without_width(benchmark: ModuleType) -> None:
+    same = {"LMH": {"0": 1.0, "1": 3.0}, "LSEH": {"0": 1.5, "1": 3.5}}
+    assert benchmark.compare(same, "LMH")[0].interval == (0.5, 0.5)
+    with pytest.raises(InputError, match="has one seed"):
+        benchmark.compare({"LMH": {"0": 1.0}, "LSEH": {"0": 1.0}}, "LMH")
+
+
 @pytest.mark.parametrize("benchmark", ["cold_start"], indirect=True)
 def test_first_steps_are_a_median_and_a_range(benchmark: ModuleType) -> None:
     early, late, never = {50: 9.0, 100: 60.0}, {50: 1.0, 100: 2.0, 150: 70.0}, {50: 1.0, 1150: 49.9}
     assert benchmark.first_steps([late, never, early], 50) == "150 (100 to > 1,150)"
     assert benchmark.first_steps([never, never], 50) == "> 1,150"
     assert benchmark.first_steps([early, early], 50) == "100"
+    assert benchmark.first_steps([{300: 1.0}, late], 50) == "> 300 (150 to > 300)"
 
 
 PLAN = """seeds = [0]
