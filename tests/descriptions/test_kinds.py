@@ -49,7 +49,8 @@ def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, caption_file: Path)
         (np.zeros((4, 3), np.float32), r"float32 \[4, 3\]; expected float vectors, one for each of the 5 captions"),
         (np.zeros((5, 3), np.int64), "int64"),
         (np.zeros(5, np.float32), r"\[5\]"),
-        (np.array([[1.0], [np.nan], [0], [np.inf], [0]]), "2 rows hold NaN or infinity, first row 1"),
+        (np.array([[1.0], [np.nan], [0], [np.inf], [0]]), r"row 1 holds NaN or infinity \(2 of 5 rows do\)"),
+        (np.zeros((5, 3), np.float32), "all rows are zero"),
     ):
         np.save(path, array)
         with pytest.raises(InputError, match=message):

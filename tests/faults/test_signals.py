@@ -94,3 +94,10 @@ def test_a_batch_too_small_to_normalise_is_refused(tmp_path: Path, network: str)
     status, errors = trainer.finish(tmp_path / "run", "--batch_size", "1")
     assert status == 2
     assert errors.endswith("--batch_size 1: the network normalises over the pairs of a batch; give at least 2\n")
+
+
+def test_a_batch_of_one_pair_is_refused(tmp_path: Path) -> None:
+    trainer = Trainer("VSEpp_LSEH", write_small_set(tmp_path / "data"))
+    status, errors = trainer.finish(tmp_path / "run", "--batch_size", "1")
+    assert status == 2
+    assert errors.endswith("--batch_size 1: a single pair has no wrong answers to learn from; give at least 2\n")

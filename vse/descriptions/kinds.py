@@ -81,5 +81,12 @@ def read_vectors(path: str | Path, n_captions: int, captions_file: Path | None =
     vectors = np.ascontiguousarray(vectors, dtype=np.float32).view(np.ndarray)
     broken = np.flatnonzero(~np.isfinite(np.einsum("ij,ij->i", vectors, vectors)))
     if len(broken):
-        raise InputError(f"--descriptions {path}: {len(broken)} rows hold NaN or infinity, first row {broken[0]}")
+        raise InputError(
+            f"--descriptions {path}: row {broken[0]} holds NaN or infinity ({len(broken)} of {n_captions} rows do); "
+            "expected finite numbers, and zeros for a caption without a description"
+        )
+    if not vectors.any():
+        raise InputError(
+            f"--descriptions {path}: all rows are zero, so that no caption has a description; make them again"
+        )
     return silence_noise(vectors)

@@ -125,6 +125,8 @@ def open_session(
             f"--batch_size {options.data.batch_size}: the network normalises over the pairs of a batch; give at least "
             f"{network.smallest_batch}"
         )
+    if options.data.batch_size * run.world_size < 2:
+        raise InputError("--batch_size 1: a single pair has no wrong answers to learn from; give at least 2")
     objective.start(len(data.pairs))
     objective.to(run.device)
     if run.rank > 0:
