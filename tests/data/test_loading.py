@@ -65,6 +65,12 @@ def test_a_batch_too_large_is_refused_before_anything_is_made(make_data_set, tmp
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_single_image_to_train_on_is_refused(make_data_set, tmp_path: Path) -> None:
+    make_data_set(tmp_path / "one", images=(1, 8, 8))
+    with pytest.raises(InputError, match="one image to train on has no wrong answers"):
+        open_training_data(DataOptions(str(tmp_path), "one", batch_size=5), Reader(), 0, needs_descriptions=False)
+
+
 def test_images_that_train_and_dev_share_are_warned_of(
     make_data_set, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

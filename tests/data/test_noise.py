@@ -123,6 +123,7 @@ def test_an_index_of_images_holds_for_all_captions(split: Split, tmp_path: Path)
         (np.arange(CAPTIONS) // 4, "place 96 names image 24, and so do 23 more places.* 0 to 23"),
         (np.full(IMAGES, -1), "place 0 names image -1"),
         (np.arange(IMAGES), "every caption keeps its image"),
+        (np.full(CAPTIONS, 3), "all captions get image 3"),
     ],
 )
 def test_an_index_of_other_data_is_refused(split: Split, tmp_path: Path, index: np.ndarray, message: str) -> None:
@@ -138,8 +139,13 @@ def test_a_protocol_that_is_neither_name_nor_file_is_refused(name: str, message:
 
 def test_a_damaged_index_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(InputError, match=r"cut\.npy: not a readable \.npy file"):
-        read_index(tmp_path / "cut.npy", np.arange(4), 4)
+    np.savez(tmp_path / "archive.npz", index=np.arange(4))
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+    with (tmp_path / "huge.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<i8", "fortran_order": False, "shape": (10**12,)})
+    for name in ("cut", "archive", "huge"):
+        with pytest.raises(InputError, match=rf"{name}\.npy: not a readable \.npy file"):
+            read_index(tmp_path / f"{name}.npy", np.arange(4), 4)
 
 
 @pytest.mark.parametrize(

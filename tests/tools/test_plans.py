@@ -129,6 +129,8 @@ def test_evaluating_every_epoch_needs_their_number(tmp_path: Path) -> None:
             ("seeds = [0, 1, 2]", 'seeds = [0]\ncolumns = ["rsum", "r1", "antihub"]'),
             "antihub among columns .* mean antihubs",
         ),
+        (("seeds = [0, 1, 2]", 'seeds = [0]\ncolumns = ["r1", "r1"]'), "columns r1, r1; expected different metrics"),
+        (("seeds = [0, 1, 2]", 'seeds = [0]\nfolder = ""'), "folder is empty; expected the name of a folder"),
         (("seeds = [0, 1, 2]", "seeds = [0]\ncolumns = [1]"), "1 among columns is no metric; did you mean r1"),
         (("seeds = [0, 1, 2]", 'seeds = [0]\nagainst = "L"'), "plan.toml: against L: several rows fit; .*: 1 VSE"),
         (("$F8K", "$F9K"), r"\$F9K is not set; put F9K="),

@@ -110,6 +110,10 @@ def open_training_data(data: DataOptions, reader: Reader, seed: int, needs_descr
     with first_process_first():
         folder = prepare_data_set(data.data_path, data.data_name)
         train, dev = open_train_and_dev(folder, reader.open_split, data.img_dim)
+        if len(train.images) < 2:
+            raise InputError(
+                f"{folder}: one image to train on has no wrong answers to learn from; expected at least two"
+            )
         _check_batch_size(data.batch_size, len(train.captions))
         noise = corrupt(train, data)
         if noise is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from vse.data.datasets import Split
 from vse.errors import InputError
 from vse.files import write_atomically
+from vse.formats.array_files import read_npy
 from vse.options import DataOptions
 
 FILE = "noise.npy"
@@ -113,6 +114,11 @@ def _given(split: Split, data: DataOptions, protocol: str) -> Noise:
     wrong = index != split.caption_image
     if not wrong.any():
         raise InputError(f"--noise_protocol {protocol}: every caption keeps its image; leave the flag out")
+    if (index == index[0]).all():
+        raise InputError(
+            f"--noise_protocol {protocol}: all captions get image {index[0]}, so none has a wrong answer; expected "
+            "the images of a noisy data set"
+        )
     return Noise(index, wrong, protocol, protocol)
 
 
@@ -133,10 +139,10 @@ def read_index(path: Path, caption_image: np.ndarray, images: int) -> np.ndarray
     if path.suffix != ".npy":
         raise InputError(f"--noise_protocol {path}: expected captions, images or a .npy file that holds {sizes}")
     try:
-        index = np.load(path, allow_pickle=False)
+        index = read_npy(path)
     except FileNotFoundError:
         raise InputError(f"--noise_protocol {path}: no such file; expected captions, images or {sizes}") from None
-    except (OSError, ValueError, EOFError) as problem:
+    except (OSError, ValueError) as problem:
         raise InputError(f"--noise_protocol {path}: not a readable .npy file ({problem}); expected {sizes}") from None
     if index.ndim != 1 or index.dtype.kind not in "iu" or len(index) not in (len(caption_image), images):
         raise InputError(f"--noise_protocol {path}: {index.dtype} {list(index.shape)}; expected whole numbers, {sizes}")

@@ -104,6 +104,8 @@ def read_plan(path: str | Path, folder: str | None = None) -> Plan:
     except (ValueError, RecursionError) as problem:  # not TOML, or numbers and tables that no plan has
         raise InputError(f"{path}: {problem}; expected a TOML file") from None
     _check_types(path, content)
+    if content.get("folder") == "":
+        raise InputError(f"{path}: folder is empty; expected the name of a folder")
     content["folder"] = Path(folder or content.get("folder", f"runs/{path.stem}"))
     content.setdefault("title", path.stem)
     for name in ("seeds", "columns"):
@@ -332,6 +334,8 @@ def _check(path: Path, plan: Plan) -> None:
     if plan.metric not in METRICS:
         raise InputError(f"{path}: metric {plan.metric}; {_meant(plan.metric, METRICS)}")
     toy = evaluate(torch.eye(2), torch.arange(2))
+    if len(set(plan.columns)) != len(plan.columns):
+        raise InputError(f"{path}: columns {', '.join(map(str, plan.columns))}; expected different metrics")
     for column in plan.columns:
         if column not in (known := [*toy, *OF_FLAGS]):
             raise InputError(f"{path}: {column} among columns is no metric; {_meant(column, known)}")
