@@ -45,7 +45,8 @@ def read(file: Path, metric: str, data: str | None) -> dict[str, dict[str, float
     """Read the values of a metric on a data set by row and seed.
 
     Raises:
-        InputError: the file has other columns, no row of the data set or several data sets, or a value is no number.
+        InputError: the file has other columns, no row of the data set or several data sets; or a value is no number, or
+            is there twice.
     """
     with file.open(newline="", encoding="utf-8") as content:
         reader = csv.DictReader(content)
@@ -63,18 +64,20 @@ def read(file: Path, metric: str, data: str | None) -> dict[str, dict[str, float
     table: dict[str, dict[str, float]] = {}
     for line in lines:
         if line["data"] == data:
-            value = _number(line[metric], f"{file}: {metric} of {line['run']}, seed {line['seed']},")
-            table.setdefault(line["run"], {})[line["seed"]] = value
+            where, seeds = f"{file}: {metric} of {line['run']}, seed {line['seed']},", table.setdefault(line["run"], {})
+            if line["seed"] in seeds:
+                raise InputError(f"{where} is there twice; expected a line for each run and seed")
+            seeds[line["seed"]] = _number(line[metric], where)
     return table
 
 
-def _number(text: str, where: str) -> float:
+def _number(text: str | None, where: str) -> float:
     try:
-        value = float(text)
+        value = float(text or "")
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"{where} is {text!r}; expected a number: evaluate all runs on the same data, or leave it out")
+        raise InputError(f"{where} is {text!r}; expected a number: evaluate the run again, or choose another --metric")
     return value
 
 

@@ -173,6 +173,14 @@ def test_wrong_rows_and_columns_are_one_sentence(
 
 
 @pytest.mark.parametrize("benchmark", ["paired"], indirect=True)
+@pytest.mark.parametrize(("line", "words"), [("LMH,a,0,9.0,1.0", "is there twice"), ("TAL,a,0", "rsum of TAL, seed 0")])
+def test_a_line_too_many_or_too_short_is_refused(benchmark: ModuleType, tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "seeds.csv").write_text(f"{SEEDS}{line}\n")
+    with pytest.raises(InputError, match=words):
+        benchmark.read(tmp_path / "seeds.csv", "rsum", None)
+
+
+@pytest.mark.parametrize("benchmark", ["paired"], indirect=True)
 def test_equal_differences_have_an_interval_without_width(benchmark: ModuleType) -> None:
     same = {"LMH": {"0": 1.0, "1": 3.0}, "LSEH": {"0": 1.5, "1": 3.5}}
     assert benchmark.compare(same, "LMH")[0].interval == (0.5, 0.5)
