@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,9 +54,16 @@ class PointwiseConvolution(nn.Conv1d):
     def __init__(self, size: int) -> None:
         super().__init__(size, size, kernel_size=1)
 
+    bias: Tensor
+
+    @property
+    def matrix(self) -> Tensor:
+        """The weight as a matrix [E, E]."""
+        return self.weight.squeeze(-1)
+
     def forward(self, regions: Tensor) -> Tensor:
         """Map regions [..., E] -> [..., E]."""
-        return linear(regions, self.weight.squeeze(-1), self.bias)
+        return linear(regions, self.matrix, self.bias)
 
 
 class RegionReasoning(nn.Module):
@@ -75,15 +82,37 @@ class RegionReasoning(nn.Module):
         nn.init.zeros_(self.W[1].get_parameter("weight"))
 
     def forward(self, regions: Tensor, real: RealRegions | None = None) -> Tensor:
-        """Reason over regions V [B, R, E], of which the `real` ones count -> V* [B, R, E]."""
-        counts = regions.shape[1] if real is None else real.counts
-        affinity = self.theta(regions) @ self.phi(regions).transpose(1, 2) / counts
-        sent = self.g(regions)
+        """Reason over regions V [B, R, E], of which the `real` ones count and others are 0 -> V* [B, R, E]."""
+        # To map B R rows twice costs 2 B R E^2 products; once, by the product of both weights, B R E^2 + E^3.
+        merged = regions[..., 0].numel() > regions.shape[2] and not torch.onnx.is_in_onnx_export()
+        affinity = self._affinity(regions, merged) / (regions.shape[1] if real is None else real.counts)
         if real is None:
-            return self.W((affinity @ sent).flatten(0, 1)).view_as(regions) + regions
-        received = (affinity @ (sent * real.mask)).flatten(0, 1).index_select(0, real.rows)
-        changed = torch.zeros_like(regions).flatten(0, 1).index_copy(0, real.rows, self.W(received).to(regions.dtype))
-        return changed.view_as(regions) + regions
+            return self._received(affinity, regions, merged).view_as(regions) + regions
+        changed = self._received(affinity, regions, merged, real).to(regions.dtype)
+        return torch.zeros_like(regions).flatten(0, 1).index_copy(0, real.rows, changed).view_as(regions) + regions
+
+    def _affinity(self, regions: Tensor, merged: bool) -> Tensor:
+        """Compute theta(V) phi(V)^T -> [B, R, R]."""
+        if not merged:
+            return self.theta(regions) @ self.phi(regions).mT
+        theta, phi = self.theta, self.phi
+        queries = linear(regions, phi.matrix.T @ theta.matrix, theta.bias @ phi.matrix)
+        constant = regions @ (phi.bias @ theta.matrix) + theta.bias @ phi.bias  # theta(V) times the bias of phi
+        return queries @ regions.mT + constant[..., None]
+
+    def _received(self, affinity: Tensor, regions: Tensor, merged: bool, real: RealRegions | None = None) -> Tensor:
+        """Compute BatchNorm(W A g(V)) -> [regions, E], one row for each real region."""
+        mapping, normalise = cast(PointwiseConvolution, self.W[0]), self.W[1]
+
+        def collect(sent: Tensor) -> Tensor:
+            rows = (affinity @ (sent if real is None else sent * real.mask)).flatten(0, 1)
+            return rows if real is None else rows.index_select(0, real.rows)
+
+        if not merged:
+            return self.W(collect(self.g(regions)))
+        mapped = linear(collect(regions), mapping.matrix @ self.g.matrix, mapping.bias)
+        ones = torch.ones_like(regions[..., :1])
+        return normalise(torch.addmm(mapped, collect(ones), (mapping.matrix @ self.g.bias)[None]))  # what g's bias adds
 
 
 class ImageEncoder(nn.Module):

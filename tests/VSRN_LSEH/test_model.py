@@ -12,7 +12,7 @@ from vse.data.batches import PairBatch
 from vse.losses.max_hinge import MaxHinge
 from vse.nn.attention import word_mask
 from vse.nn.network import Embeddings
-from VSRN_LSEH.model import VSRN, ReasonedImages
+from VSRN_LSEH.model import VSRN, RealRegions, ReasonedImages, RegionReasoning
 
 VOCABULARY = 12
 
@@ -257,3 +257,26 @@ def test_regions_are_not_sent_to_other_processes(monkeypatch: pytest.MonkeyPatch
 def test_final_batchnorm_needs_two_pairs_per_batch() -> None:
     assert make_network(final_batchnorm=True).smallest_batch == 2
     assert make_network().smallest_batch == 1
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([7, 5, 1, 6])])
+def test_many_regions_are_reasoned_over_as_few_are(lengths: torch.Tensor | None) -> None:
+    torch.manual_seed(0)
+    block = RegionReasoning(8).double().eval()  # 28 regions of 8 features together: by the product of two weights
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter)
+    regions = torch.randn(4, 7, 8, dtype=torch.float64)
+    if lengths is not None:
+        regions *= word_mask(lengths, 7, regions.device)[..., None]
+
+    def reason(part: slice) -> tuple[torch.Tensor, ...]:
+        real = None if lengths is None else RealRegions.of(lengths[part], 7, regions.device)
+        seen = regions[part].clone().requires_grad_()
+        reasoned = block(seen, real)
+        return reasoned.detach(), *torch.autograd.grad(reasoned.square().sum(), [seen, *block.parameters()])
+
+    together = reason(slice(None))
+    alone = [reason(slice(image, image + 1)) for image in range(4)]
+    for number, (whole, parts) in enumerate(zip(together, zip(*alone, strict=True), strict=True)):
+        expected = torch.cat(parts) if number < 2 else torch.stack(parts).sum(0)
+        torch.testing.assert_close(whole, expected)
