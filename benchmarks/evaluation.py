@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from measuring import PROCEDURES
+from measuring import PROCEDURES, memory_of
 from tabulate import tabulate
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
@@ -131,6 +131,7 @@ def seconds_of(procedure: str, n_images: int, loop_images: int, whole: bool = Fa
     Args:
         whole: the original procedure is VSE-infinity's, which computes all scores at once, in float32.
     """
+    memory_of(procedure)
     images, captions = embeddings(n_images)
     if procedure == "ours":
         owner = torch.arange(len(captions)) // CAPTIONS

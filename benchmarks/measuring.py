@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from vse.errors import InputError
+from vse.memory import keep_freed
 from vse.nn.recurrence import GRU
 from vse.tools.plans import Task, read_plan, tasks_of
 
@@ -50,6 +51,12 @@ def with_grus_of(procedure: str) -> Iterator[None]:
     original = mock.patch.multiple(GRU, forward=nn.GRU.forward, read_words=read_words)
     with original if procedure == "original" else contextlib.nullcontext():
         yield
+
+
+def memory_of(procedure: str) -> None:
+    """Set this process's memory up as the procedure does: ours keeps what is freed for the next tensors."""
+    if procedure == "ours":
+        keep_freed("cpu")
 
 
 def adam_of(procedure: str, groups: list[dict[str, Any]]) -> torch.optim.Adam:

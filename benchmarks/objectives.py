@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from measuring import PROCEDURES, adam_of, random_words, with_grus_of
+from measuring import PROCEDURES, adam_of, memory_of, random_words, with_grus_of
 from nltk.tokenize import NLTKWordTokenizer
 from tabulate import tabulate
 from torch import Tensor
@@ -138,6 +138,7 @@ def seconds_of(name: str, procedure: str) -> float:
 
     An objective's are the mean of some calls in the best of ten rounds, a step's the best of two.
     """
+    memory_of(procedure)
     if name == "VSE++":
         return race(2, 1, step=vsepp_step(procedure, random_pairs(BATCH), 36, FEATURES))["step"]
     scores = (torch.randn(BATCH, BATCH) / 5 + 0.3 * torch.eye(BATCH)).clamp(-1, 0.99).requires_grad_()

@@ -44,10 +44,10 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("VSE++, training step, 36 x 2048 flattened, B = 128", "objectives.py --one VSE++ {}"),
-    Row("SGR, training step, B = 128", "sgraf.py --rounds 1 --one SGR {} train lseh"),
-    Row("SGR, scores of 100 images x 500 captions", "sgraf.py --rounds 1 --one SGR {} evaluate lseh"),
-    Row("SAF, training step, B = 128", "sgraf.py --rounds 1 --one SAF {} train lseh"),
-    Row("SAF, scores of 100 images x 500 captions", "sgraf.py --rounds 1 --one SAF {} evaluate lseh"),
+    Row("SGR, training step, B = 128", "sgraf.py --one SGR {} train lseh"),
+    Row("SGR, scores of 100 images x 500 captions", "sgraf.py --one SGR {} evaluate lseh"),
+    Row("SAF, training step, B = 128", "sgraf.py --one SAF {} train lseh"),
+    Row("SAF, scores of 100 images x 500 captions", "sgraf.py --one SAF {} evaluate lseh"),
     Row("GSMN, training step, B = 64", "gsmn.py --one {} train"),
     Row("GSMN, scores of 100 images x 500 captions", "gsmn.py --one {} evaluate"),
     Row("VSRN, training step, B = 128", "vsrn.py --threads 1 --one {}"),

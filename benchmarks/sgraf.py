@@ -24,6 +24,7 @@ import torch
 from measuring import (
     PROCEDURES,
     adam_of,
+    memory_of,
     peak_memory_since,
     product_rate,
     random_captions,
@@ -115,6 +116,7 @@ def measure(module: str, procedure: str, task: str, loss: str, options: argparse
     """CPU and wall seconds and peak memory of one training step or one evaluation."""
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
+    memory_of(procedure)
     network = SGRAF(module, VOCABULARY)
     objective = build_objective(resolve(ObjectiveOptions(loss=loss), DEFAULTS))
     optimizer = adam_of(procedure, network.parameter_groups(2e-4))
@@ -125,13 +127,13 @@ def measure(module: str, procedure: str, task: str, loss: str, options: argparse
         return network.similarity(images, captions)
 
     def step(batch: PairBatch) -> None:
+        optimizer.zero_grad()
         images, captions = network.encode_images(batch), network.encode_captions(batch)
         pairs = Pairs(batch.image_ids, batch.caption_ids, batch.descriptions)
         if procedure == "original":
             scores = similarity(images, captions)
         else:
             scores = training_scores(network, images, captions, objective, pairs)
-        optimizer.zero_grad()
         objective(scores, pairs).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimizer.step()

@@ -21,7 +21,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from measuring import PROCEDURES, adam_of, random_words, with_grus_of
+from measuring import PROCEDURES, adam_of, memory_of, random_words, with_grus_of
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -170,6 +170,7 @@ def training_step(procedure: str) -> tuple[Callable[[], None], int]:
 
 def measure(procedure: str) -> float:
     """CPU seconds of a training step after one to warm up; the original procedure pools directly."""
+    memory_of(procedure)
     train, _ = training_step(procedure)
     pooling = direct if procedure == "original" else GeneralisedPooling.forward
     with with_grus_of(procedure), mock.patch.object(GeneralisedPooling, "forward", pooling):
@@ -178,6 +179,7 @@ def measure(procedure: str) -> float:
 
 def show_step() -> None:
     """Print our training step beside its matrix products."""
+    memory_of("ours")
     train, words = training_step("ours")
     # Multiplications with weights, forward and twice backward; the regions have no gradient of their own.
     layers = REGIONS * PAIRS * (2048 * CHANNELS * 2 + 2048 * 512 * 2 + 512 * CHANNELS * 3)

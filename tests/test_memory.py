@@ -1,6 +1,9 @@
-"""Errors for lack of memory are recognised, and the size that was asked for is reported."""
+"""Freed memory is kept, and errors for lack of memory are recognised and say what was asked for."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -34,3 +37,22 @@ def test_lack_of_memory_says_what_was_asked_for(problem: Exception, clause: str)
 @pytest.mark.parametrize("problem", [RuntimeError("shapes differ"), ValueError("out of range"), KeyError("memory")])
 def test_other_errors_are_no_lack_of_memory(problem: Exception) -> None:
     assert not is_lack_of_memory(problem)
+
+
+FAULTS = """
+import resource, sys, torch
+from vse.memory import keep_freed
+keep_freed(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    torch.ones(int(sys.argv[2]), 2**18)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.getpagesize() / 2**20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only the GNU C library is told")
+@pytest.mark.parametrize(("device", "megabytes", "kept"), [("cpu", 64, True), ("cpu", 256, False), ("cuda", 64, False)])
+def test_the_next_tensor_takes_the_memory_that_was_freed(device: str, megabytes: int, kept: bool) -> None:
+    command = [sys.executable, "-c", FAULTS, device, str(megabytes)]
+    cleared = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert (cleared < 10 * megabytes) == kept

@@ -87,6 +87,20 @@ def test_an_infinite_gradient_of_a_finite_loss_changes_no_weight() -> None:
     assert parameter.tolist() == [0, 0]
 
 
+def test_the_last_gradient_is_freed_before_the_forward_pass() -> None:
+    parameter, optimizer = weight()
+    gradients: list[Tensor | None] = []
+
+    def step(_: PairBatch) -> StepResult:
+        gradients.append(parameter.grad)
+        return result(parameter.sum())
+
+    run = session(step, parameter, optimizer)
+    for _ in range(2):
+        take_step(run, BATCH, CAPTIONS)
+    assert gradients == [None, None]
+
+
 def test_the_rate_is_that_of_the_step_not_of_the_epoch() -> None:
     parameter, optimizer = weight()
     run = session(lambda _: result(parameter.sum()), parameter, optimizer)

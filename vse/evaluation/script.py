@@ -25,6 +25,7 @@ from vse.evaluation.ranking import evaluate
 from vse.evaluation.reports import evaluation_record, recall_table, save_evaluation
 from vse.evaluation.scoring import Block, ensemble, save_similarities, score_split
 from vse.files import check_writable
+from vse.memory import keep_freed
 from vse.networks import NetworkFolder, Trained
 from vse.nn.network import Network
 from vse.options import DataOptions, EvaluationOptions
@@ -106,7 +107,8 @@ def progress_bar(blocks: Sequence[Block]) -> Any:
 @contextmanager
 def joined(device: str | None) -> Iterator[bool]:
     """Join the processes that torchrun started, for the work inside -> whether this is the first, which reports."""
-    rank, _, _ = start(choose_device(device))
+    rank, _, place = start(choose_device(device))
+    keep_freed(place.type)
     yield rank == 0
     leave()
 

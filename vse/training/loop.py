@@ -233,6 +233,7 @@ def take_step(session: Session, batch: PairBatch, captions: Tensor) -> StepResul
     for group, rate in zip(optimizer.param_groups, session.initial_rates, strict=True):
         group["lr"] = rate * factor
     session.objective.begin(progress.epoch, progress.position, session.steps_per_epoch)
+    optimizer.zero_grad(set_to_none=True)  # before the forward pass, which needs the memory
     result: StepResult = session.step(batch)
     spoilt = update(result.loss, optimizer, session.trained, session.options.training.grad_clip)
     if session.average is not None:
@@ -251,7 +252,6 @@ def update(loss: Tensor, optimizer: torch.optim.Optimizer, trained: list[nn.Para
     Returns:
         float32 scalar on the device, 1 if the step was not made.
     """
-    optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
     if grad_clip:

@@ -22,6 +22,7 @@ from vse.evaluation.reports import save_json
 from vse.exits import SIGNALS
 from vse.files import writable_folder
 from vse.losses.objective import Objective
+from vse.memory import keep_freed
 from vse.nn.network import Network
 from vse.nn.precision import multiply_in, repeat_bits
 from vse.options import Precision, TrainingOptions
@@ -66,6 +67,7 @@ def begin_run(options: TrainingOptions) -> Run:
         InputError: the device is not available, or cannot compute in the precision asked for.
     """
     rank, world_size, device = start(choose_device(options.device))
+    keep_freed(device.type)
     multiply_in(precision_of(options, device))
     repeat_bits(options.deterministic)
     torch.manual_seed(options.seed)  # the initial weights are the same in every process
