@@ -20,7 +20,7 @@ from vse.nn.transfer import send
 
 SLOPE = 0.1  # negative slope of the LeakyReLU on inner products
 
-CACHED_ROWS = 1024  # image-word pairs per CPU thread whose features nearly fit into its second-level cache
+CACHED_ROWS = 2048  # image-word pairs per CPU thread whose features, 8 MB at E = 1024, its third-level cache holds
 
 SMALLEST_BUDGET = 2**28
 """Default bytes that the temporaries of a block may take on the CPU, and at least on a GPU."""
