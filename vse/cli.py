@@ -78,11 +78,13 @@ def parse(
     defaults: Mapping[str, Any] | None = None,
     arguments: list[str] | None = None,
     description: str | None = None,
+    program: str | None = None,
 ) -> Options:
     """Parse the command line (or `arguments`) into an `options_type`; see `run`.
 
     Args:
         description: text that `--help` prints above the options; default: the script's docstring.
+        program: name of the script whose help a message points to; default: that of this process.
     """
     description = description or sys.modules["__main__"].__doc__ or options_type.__doc__ or ""
 
@@ -91,6 +93,7 @@ def parse(
         with _one_process_speaks():
             options = tyro.cli(
                 options_type,
+                prog=program,
                 args=arguments,
                 description=description,
                 use_underscores=True,

@@ -132,8 +132,9 @@ def test_the_scripts_accept_the_plans_of_this_repository(path: Path, tmp_path: P
                 run_forked(task.evaluate, tmp_path / "log", 1)
 
 
-def test_a_misspelt_flag_is_refused_before_the_first_run(plan: Path, tmp_path: Path) -> None:
+def test_a_misspelt_flag_is_refused_before_the_first_run(plan: Path, tmp_path: Path, capsys) -> None:
     plan.write_text(plan.read_text().replace('"--loss infonce', '"--los infonce'))
     with pytest.raises(InputError, match=r"InfoNCE, seed 0: its script does not take the flags .*--los infonce"):
         main(ExperimentOptions(str(plan), out="never"))
+    assert "VSEpp_LSEH/train.py --help" in capsys.readouterr().err
     assert not (tmp_path / "never").exists()

@@ -64,6 +64,19 @@ def test_a_run_can_repeat_the_noise_of_another(script, data_root: Path) -> None:
     assert records[0]["best_score"] == records[1]["best_score"]
 
 
+def test_a_run_goes_on_when_its_index_was_moved_but_not_changed(script, data_root: Path, tmp_path: Path) -> None:
+    index = np.arange(120) // 5
+    np.save(tmp_path / "index.npy", np.roll(index, 5))
+    flags = f"{SMALL} --noise_protocol {tmp_path}"
+    script("VSEpp_LSEH", f"python train.py {flags}/index.npy", DATA=data_root)
+    (tmp_path / "index.npy").rename(tmp_path / "moved.npy")
+    done = script("VSEpp_LSEH", f"python train.py {flags}/moved.npy --num_epochs 2 --resume auto", DATA=data_root)
+    assert "epoch 2  i2t" in done.output
+    np.save(tmp_path / "moved.npy", np.roll(index, 10))
+    again = f"python train.py {flags}/moved.npy --num_epochs 3 --resume auto"
+    assert "noise" in script("VSEpp_LSEH", again, status=2, DATA=data_root).errors
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo over loopback")
 def test_processes_train_on_the_same_mismatched_pairs(script, data_root: Path, tmp_path: Path) -> None:
     alone = script("VSEpp_LSEH", f"python train.py {SMALL} {NOISE}", DATA=data_root).folder / "run"

@@ -78,7 +78,8 @@ def check_flags(tasks: Sequence[Task]) -> None:
             checked.add(alike)
             module = importlib.import_module(f"{script.parent.name}.{script.stem}")
             try:
-                parse(getattr(module, "Options", EvaluationOptions), arguments=list(command[1:]))
+                program = str(script.relative_to(REPOSITORY))
+                parse(getattr(module, "Options", EvaluationOptions), arguments=list(command[1:]), program=program)
             except SystemExit:
                 raise InputError(f"{task.name}: its script does not take the flags {shlex.join(flags[1:])}") from None
 

@@ -182,7 +182,7 @@ def differences(earlier: Mapping[str, Any], record: Mapping[str, Any]) -> list[O
     """List what a resumed run would do differently from its earlier part.
 
     `MAY_CHANGE` lists the options that may differ; `num_epochs` may not under a schedule that depends on it. Data,
-    vocabulary and description vectors are compared by their digests, not by where they lie.
+    vocabulary, description vectors and an index of noise are compared by their digests, not by where they lie.
 
     Args:
         earlier: the record in the checkpoint.
@@ -191,6 +191,8 @@ def differences(earlier: Mapping[str, Any], record: Mapping[str, Any]) -> list[O
     compared = [("network", earlier["network"], record["network"])]
     before, values = read_saved(earlier["options"]), record["options"]
     free = MAY_CHANGE - {"num_epochs"} if depends_on_length(values) else MAY_CHANGE
+    if record["noise"] is not None and earlier.get("noise") == record["noise"]:
+        free = free | {"noise_protocol"}
     for name in dict.fromkeys([*before, *values]):
         if name in free:
             continue
