@@ -94,11 +94,11 @@ class RegionReasoning(nn.Module):
     def _affinity(self, regions: Tensor, merged: bool) -> Tensor:
         """Compute theta(V) phi(V)^T -> [B, R, R]."""
         if not merged:
-            return self.theta(regions) @ self.phi(regions).mT
+            return self.theta(regions) @ self.phi(regions).transpose(1, 2)
         theta, phi = self.theta, self.phi
         queries = linear(regions, phi.matrix.T @ theta.matrix, theta.bias @ phi.matrix)
         constant = regions @ (phi.bias @ theta.matrix) + theta.bias @ phi.bias  # theta(V) times the bias of phi
-        return queries @ regions.mT + constant[..., None]
+        return queries @ regions.transpose(1, 2) + constant[..., None]
 
     def _received(self, affinity: Tensor, regions: Tensor, merged: bool, real: RealRegions | None = None) -> Tensor:
         """Compute BatchNorm(W A g(V)) -> [regions, E], one row for each real region."""

@@ -81,7 +81,8 @@ def make_batch(pairs: int) -> PairBatch:
 def image_products(images: int) -> tuple[float, float]:
     """Operations of the image encoder forward: of its first layer, and of the rest."""
     rows = images * REGIONS
-    reasoning = 4 * (4 * 2 * rows * EMBED * EMBED + 2 * 2 * rows * REGIONS * EMBED)
+    both_maps = 2 * (rows + min(rows, EMBED)) * EMBED * EMBED  # many rows take the product of both weights
+    reasoning = 4 * (2 * both_maps + 2 * 2 * rows * REGIONS * EMBED)
     return 2 * rows * FEATURES * EMBED, reasoning + 2 * rows * 2 * EMBED * 3 * EMBED
 
 
