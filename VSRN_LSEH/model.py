@@ -51,10 +51,10 @@ class RealRegions(NamedTuple):
 class PointwiseConvolution(nn.Conv1d):
     """A 1x1 convolution E -> E with the original weight [E, E, 1], applied to regions as one matrix product."""
 
+    bias: Tensor
+
     def __init__(self, size: int) -> None:
         super().__init__(size, size, kernel_size=1)
-
-    bias: Tensor
 
     @property
     def matrix(self) -> Tensor:

@@ -23,8 +23,8 @@ def keep_freed(device_type: str) -> None:
     """
     if device_type == "cpu" and sys.platform == "linux":
         library = ctypes.CDLL(None)
-        if hasattr(library, "mallopt"):  # not in musl
-            library.mallopt(_MMAP_THRESHOLD, _KEPT)
+        # There is none in musl. A library that refuses pieces of this size goes on by its own rules, which adapt.
+        if hasattr(library, "mallopt") and library.mallopt(_MMAP_THRESHOLD, _KEPT):
             library.mallopt(_TRIM_THRESHOLD, -1)
 
 
